@@ -1,0 +1,35 @@
+# Every outside library, each behind one imported target. Reasons: docs/decisions.md.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(SQLite3 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+if(FORGE_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(FORGE_BUILD_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+
+if(FORGE_WITH_TORCH)
+  if(NOT EXISTS ${FORGE_TORCH_DIR}/lib/libtorch_cpu.so)
+    message(FATAL_ERROR "libtorch is not in ${FORGE_TORCH_DIR}.\n"
+      "  why: FORGE_WITH_TORCH is ON and lib/libtorch_cpu.so is missing there\n"
+      "  fix: run `make setup`, or give -DFORGE_TORCH_DIR=<folder>, or -DFORGE_WITH_TORCH=OFF")
+  endif()
+  add_library(forge_torch INTERFACE)
+  target_include_directories(forge_torch SYSTEM INTERFACE
+    ${FORGE_TORCH_DIR}/include ${FORGE_TORCH_DIR}/include/torch/csrc/api/include)
+  target_link_libraries(forge_torch INTERFACE
+    ${FORGE_TORCH_DIR}/lib/libtorch.so ${FORGE_TORCH_DIR}/lib/libtorch_cpu.so ${FORGE_TORCH_DIR}/lib/libc10.so)
+  foreach(cuda_library torch_cuda c10_cuda)  # a CUDA build of libtorch: its kernels register when loaded
+    if(EXISTS ${FORGE_TORCH_DIR}/lib/lib${cuda_library}.so)
+      target_link_libraries(forge_torch INTERFACE ${FORGE_TORCH_DIR}/lib/lib${cuda_library}.so)
+    endif()
+  endforeach()
+endif()

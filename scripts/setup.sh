@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what forge is built with: Debian packages, and libtorch 2.13.0 (CPU) from its Python wheel into .deps.
+# Idempotent; needs no network when everything is there. FORGE_WITH_TORCH=OFF leaves libtorch out.
+set -eu
+cd "$(dirname "$0")/.."
+
+PACKAGES="g++ cmake ninja-build ccache mold pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libsqlite3-dev
+libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libcpp-httplib-dev"
+TORCH_VERSION=2.13.0
+
+fail() { # what, why, fix
+  printf 'error: %s\n  why: %s\n  fix: %s\n' "$1" "$2" "$3" >&2
+  exit 4
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+  else fail "cannot install packages" "this user is not root and there is no sudo" "run as root: apt-get install $*"
+  fi
+}
+
+missing=""
+for package in $PACKAGES; do
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
+done
+if [ "${FORGE_WITH_TORCH:-ON}" = ON ] && [ ! -e .deps/torch/lib/libtorch_cpu.so ]; then
+  command -v python3 >/dev/null 2>&1 || missing="$missing python3"
+  python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+fi
+if [ -n "$missing" ]; then
+  command -v apt-get >/dev/null 2>&1 ||
+    fail "cannot install$missing" "there is no apt-get here" "install these packages by hand (names are Debian 12's)"
+  echo "setup: installing Debian packages:$missing"
+  as_root apt-get update -q >/dev/null || fail "apt-get update failed" "see the lines above" "check the network and /etc/apt/sources.list"
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null ||
+    fail "apt-get could not install$missing" "see the lines above" "check the network and /etc/apt/sources.list"
+fi
+
+if [ "${FORGE_WITH_TORCH:-ON}" = ON ] && [ ! -e .deps/torch/lib/libtorch_cpu.so ]; then
+  echo "setup: fetching libtorch $TORCH_VERSION (CPU, from its Python wheel, 190 MB) into .deps/torch (520 MB)"
+  mkdir -p .deps/download
+  python3 -m pip download -q --no-deps --retries 0 --timeout 5 --only-binary :all: -d .deps/download \
+    --extra-index-url https://download.pytorch.org/whl/cpu "torch==$TORCH_VERSION" ||
+    fail "cannot download torch==$TORCH_VERSION" "pip's message is above" \
+      "check the network, or set FORGE_TORCH_DIR to a libtorch >= 2.7, or build with FORGE_WITH_TORCH=OFF"
+  wheel=$(ls .deps/download/torch-"$TORCH_VERSION"*.whl | head -1)
+  rm -rf .deps/torch.partial
+  python3 - "$wheel" .deps/torch.partial <<'PYTHON'
+import os, sys, zipfile
+wheel, target = sys.argv[1], sys.argv[2]
+skip = ("libtorch_python", "jitbackend", "libtorchbind", "libbackend_with", "libaoti_custom")
+with zipfile.ZipFile(wheel) as archive:
+    names = archive.namelist()
+    if any(name.endswith("libtorch_cuda.so") for name in names):
+        sys.exit("error: pip chose a CUDA build of torch\n  why: its CUDA libraries are separate packages and would be missing\n"
+                 "  fix: make https://download.pytorch.org/whl/cpu reachable, or give FORGE_TORCH_DIR")
+    for name in names:
+        if name.startswith(("torch/lib/", "torch/include/")) and not any(word in name for word in skip):
+            path = os.path.join(target, name[len("torch/"):])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with archive.open(name) as source, open(path, "wb") as out:
+                while block := source.read(1 << 20):
+                    out.write(block)
+PYTHON
+  sync .deps/torch.partial
+  rm -rf .deps/torch
+  mv .deps/torch.partial .deps/torch
+  rm -rf .deps/download
+fi
+echo "setup: everything is here"

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "base/error.h"
+#include "base/nearest_name.h"
+#include "base/thread_pool.h"
+
+namespace forge {
+namespace {
+
+TEST(Error, ShowsWhatWhyAndFixOnThreeLines) {
+  const Error error({.kind = ErrorKind::kInput, .what = "cannot read a", .why = "it ends early", .fix = "copy it again"});
+  EXPECT_STREQ(error.what(), "error: cannot read a\n  why: it ends early\n  fix: copy it again");
+  EXPECT_EQ(error.exit_code(), 3);
+}
+
+TEST(NearestName, FindsAMisspellingAndIgnoresStrangers) {
+  EXPECT_EQ(NearestName("generatons", {"seed", "generations"}), "generations");
+  EXPECT_EQ(NearestName("zebra", {"seed", "generations"}), std::nullopt);
+}
+
+TEST(ThreadPool, RunsEveryTaskOnce) {
+  ThreadPool pool(3);
+  for (const std::size_t count : {0u, 1u, 2u, 3u, 100u}) {
+    std::vector<std::atomic<int>> calls(count);
+    pool.Run(count, [&](std::size_t i) { ++calls[i]; });
+    for (const auto& n : calls) EXPECT_EQ(n, 1);
+  }
+}
+
+TEST(ThreadPool, RethrowsAnExceptionAndStaysUsable) {
+  ThreadPool pool(2);
+  EXPECT_THROW(pool.Run(10, [](std::size_t i) { if (i == 5) throw std::runtime_error("x"); }), std::runtime_error);
+  std::atomic<int> sum = 0;
+  pool.Run(10, [&](std::size_t i) { sum += static_cast<int>(i); });
+  EXPECT_EQ(sum, 45);
+}
+
+}  // namespace
+}  // namespace forge

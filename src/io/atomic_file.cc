@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace forge::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void ThrowWriteError(const fs::path& path, int error) {
+  throw Error({.kind = ErrorKind::kEnvironment,
+               .what = "cannot write " + path.string(),
+               .why = std::strerror(error),
+               .fix = error == ENOSPC ? "free some disk space, or choose another folder; nothing was replaced"
+                                      : "check that the folder exists and can be written; nothing was replaced"});
+}
+
+void SyncFolder(const fs::path& folder) {
+  const int descriptor = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;  // a folder that cannot be opened for reading cannot be synced either
+  fsync(descriptor);
+  close(descriptor);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+  temporary_ = path_;
+  temporary_ += ".tmp";
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) ThrowWriteError(path_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(temporary_.c_str());
+}
+
+void AtomicFile::Write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      ThrowWriteError(path_, errno);
+    }
+    size_ += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void AtomicFile::Commit() {
+  if (fsync(descriptor_) != 0) ThrowWriteError(path_, errno);
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  if (close(descriptor) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary_.c_str());
+    ThrowWriteError(path_, error);
+  }
+  SyncFolder(path_.parent_path());
+}
+
+void WriteFileAtomically(const fs::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.Write(text);
+  file.Commit();
+}
+
+std::string ReadFile(const fs::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  std::string text;
+  int error = descriptor < 0 ? errno : 0;
+  if (descriptor >= 0) {
+    char buffer[1 << 16];
+    for (;;) {
+      const ssize_t count = read(descriptor, buffer, sizeof buffer);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) error = errno;
+      if (count <= 0) break;
+      text.append(buffer, static_cast<std::size_t>(count));
+    }
+    close(descriptor);
+  }
+  if (error != 0)
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot read " + path.string(),
+                 .why = std::strerror(error),
+                 .fix = "check the path"});
+  return text;
+}
+
+AtomicFolder::AtomicFolder(fs::path target, bool replace) : target_(std::move(target)), replace_(replace) {
+  if (!target_.has_filename()) target_ = target_.parent_path();  // "out/" names the folder out
+  if (!replace_ && fs::exists(target_) && !fs::is_empty(target_))
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "will not write into " + target_.string(),
+                 .why = "it exists and is not empty",
+                 .fix = "choose another output folder, or remove this one"});
+  temporary_ = target_;
+  temporary_ += ".partial";
+  std::error_code error;
+  fs::remove_all(temporary_, error);
+  fs::create_directories(temporary_, error);
+  if (error) ThrowWriteError(target_, error.value());
+}
+
+AtomicFolder::~AtomicFolder() {
+  if (committed_) return;
+  std::error_code ignored;  // a destructor cannot report it; the next run removes the left-over
+  fs::remove_all(temporary_, ignored);
+}
+
+void AtomicFolder::Commit() {
+  SyncFolder(temporary_);
+  std::error_code error;
+  if (fs::exists(target_)) fs::remove_all(target_, error);
+  if (!error) fs::rename(temporary_, target_, error);
+  if (error) ThrowWriteError(target_, error.value());
+  committed_ = true;
+  SyncFolder(target_.parent_path());
+}
+
+}  // namespace forge::io

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace forge::io {
+
+/// Writes a file so that it is either there in full or not at all: temporary name in the same folder, fsync,
+/// rename, fsync of the folder. Destroying it without Commit removes the temporary.
+/// Throws Error(kEnvironment) when the disk is full or the folder cannot be written, naming the file.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Write(std::span<const std::byte> bytes);
+  void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+  /// Position at which the next Write goes.
+  std::uint64_t size() const { return size_; }
+  void Commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+/// The whole text in one step.
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
+
+/// The whole file. Throws Error(kInput) if it cannot be read.
+std::string ReadFile(const std::filesystem::path& path);
+
+/// A folder that appears under its name only when complete: work in `path()`, then Commit. An existing target is
+/// replaced only if `replace`; otherwise Error(kInput). A left-over of a killed process is removed first.
+class AtomicFolder {
+ public:
+  explicit AtomicFolder(std::filesystem::path target, bool replace = false);
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  const std::filesystem::path& path() const { return temporary_; }
+  void Commit();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  bool replace_, committed_ = false;
+};
+
+}  // namespace forge::io

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/model_config.h"
+
+namespace forge::model {
+
+/// One tensor in memory, float32, row-major.
+struct Tensor {
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+  bool operator==(const Tensor&) const = default;
+};
+
+/// All weights of a model by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...), sorted by
+/// name. A tied head is not stored: lm_head.weight is absent when tie_word_embeddings is set.
+using ModelWeights = std::map<std::string, Tensor>;
+
+/// What a tensor is for. The seven linears are the ones that compression makes ternary.
+enum class TensorRole { kEmbedding, kHead, kNorm, kAttentionLinear, kAttentionBias, kMlpLinear };
+
+struct TensorSpec {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  TensorRole role;
+  int layer;  // -1: not in a layer
+};
+
+/// Every tensor that a model of this shape has, in the order of the forward pass. Linears are [out, in].
+std::vector<TensorSpec> ListTensors(const ModelConfig& config);
+
+/// Throws Error(kInput) naming every tensor that is missing, unexpected, of the wrong shape, or not finite.
+void CheckWeights(const ModelConfig& config, const ModelWeights& weights, const std::string& source);
+
+}  // namespace forge::model
