@@ -30,8 +30,13 @@ void CheckConfig(const ModelConfig& c, const std::string& source) {
     problems.push_back(fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                                    c.num_attention_heads, c.num_key_value_heads));
   constexpr int kLimit = 1 << 24;  // far above any model of this family; keeps later products inside int64
-  for (const int value : {c.vocab_size, c.hidden_size, c.intermediate_size, c.num_hidden_layers})
+  const std::int64_t query_size = std::int64_t{c.num_attention_heads} * c.head_dim;
+  for (const std::int64_t value : {std::int64_t{c.vocab_size}, std::int64_t{c.hidden_size},
+                                   std::int64_t{c.intermediate_size}, query_size})
     if (value > kLimit) problems.push_back(fmt::format("a size of {} is above {}", value, kLimit));
+  constexpr int kMaxLayers = 4096;
+  if (c.num_hidden_layers > kMaxLayers)
+    problems.push_back(fmt::format("num_hidden_layers is {}; it must be at most {}", c.num_hidden_layers, kMaxLayers));
   if (problems.empty()) return;
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot use the model of " + source,

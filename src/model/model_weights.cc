@@ -10,6 +10,15 @@
 
 namespace forge::model {
 
+Tensor Dequantize(const TernaryTensor& ternary) {
+  Tensor tensor{ternary.shape, std::vector<float>(ternary.codes.size())};
+  const auto in = static_cast<std::size_t>(ternary.shape.back());
+  const auto group = static_cast<std::size_t>(ternary.group);
+  for (std::size_t i = 0; i < tensor.values.size(); ++i)
+    tensor.values[i] = ternary.scales[i / in * (in / group) + i % in / group] * static_cast<float>(ternary.codes[i]);
+  return tensor;
+}
+
 std::vector<TensorSpec> ListTensors(const ModelConfig& c) {
   using enum TensorRole;
   std::vector<TensorSpec> specs;

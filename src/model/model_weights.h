@@ -21,6 +21,18 @@ struct Tensor {
 /// name. A tied head is not stored: lm_head.weight is absent when tie_word_embeddings is set.
 using ModelWeights = std::map<std::string, Tensor>;
 
+/// A linear with ternary weights: value [o][i] = scales[o][i / group] * codes[o][i], codes in {-1, 0, 1}.
+struct TernaryTensor {
+  std::vector<std::int64_t> shape;  // [out, in], `in` a multiple of group
+  std::vector<std::int8_t> codes;   // [out, in]
+  std::vector<float> scales;        // [out, in / group], exact in binary16
+  int group = 64;
+};
+using TernaryWeights = std::map<std::string, TernaryTensor>;  // by the names of ModelWeights
+
+/// The float32 tensor that it stands for.
+Tensor Dequantize(const TernaryTensor& ternary);
+
 /// What a tensor is for. The seven linears are the ones that compression makes ternary.
 enum class TensorRole { kEmbedding, kHead, kNorm, kAttentionLinear, kAttentionBias, kMlpLinear };
 
