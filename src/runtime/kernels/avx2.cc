@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX2 + FMA. The target is set for the functions of this file only, after all includes: setting it for the whole
+// file would compile inline functions of the headers with AVX2 too, and the linker might take those copies everywhere.
+#include "runtime/kernels/kernel_table.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <cmath>
+
+#include "runtime/kernels/exponential.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace forge::runtime {
+namespace {
+
+inline __m256 Exp8(__m256 x) {
+  x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(kExpLowest)), _mm256_set1_ps(kExpHighest));
+  const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kLog2OfE)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kLn2High), x);
+  r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kLn2Low), r);
+  __m256 power = _mm256_set1_ps(kExpCoefficients[0]);
+  for (int i = 1; i < 8; ++i) power = _mm256_fmadd_ps(power, r, _mm256_set1_ps(kExpCoefficients[i]));
+  const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  return _mm256_mul_ps(power, _mm256_castsi256_ps(exponent));
+}
+
+inline float SumLanes(__m256 v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+/// All ones in the first `count` (0 to 8) lanes.
+inline __m256i Mask(std::size_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+template <int kRows>
+void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, float* out,
+              std::size_t out_stride, int columns) {
+  __m256 low[kRows], high[kRows];
+  for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
+  for (std::size_t k = 0; k < depth; ++k) {
+    const __m256 panel_low = _mm256_loadu_ps(panel + k * kPanelWidth);
+    const __m256 panel_high = _mm256_loadu_ps(panel + k * kPanelWidth + 8);
+    for (int r = 0; r < kRows; ++r) {
+      const __m256 value = _mm256_broadcast_ss(x + r * x_stride + k);
+      low[r] = _mm256_fmadd_ps(value, panel_low, low[r]);
+      high[r] = _mm256_fmadd_ps(value, panel_high, high[r]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    if (columns == kPanelWidth) {
+      _mm256_storeu_ps(out + r * out_stride, low[r]);
+      _mm256_storeu_ps(out + r * out_stride + 8, high[r]);
+    } else {
+      _mm256_maskstore_ps(out + r * out_stride, Mask(columns < 8 ? columns : 8), low[r]);
+      if (columns > 8) _mm256_maskstore_ps(out + r * out_stride + 8, Mask(columns - 8), high[r]);
+    }
+  }
+}
+
+void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth, float* out,
+              std::size_t out_stride, int columns) {
+  switch (rows) {
+    case 1: return GemmRows<1>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 2: return GemmRows<2>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 3: return GemmRows<3>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 4: return GemmRows<4>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 5: return GemmRows<5>(x, x_stride, panel, depth, out, out_stride, columns);
+    default: return GemmRows<6>(x, x_stride, panel, depth, out, out_stride, columns);
+  }
+}
+
+void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel) {
+  for (std::size_t i = 0; i < count; i += 8) {  // count is a multiple of the panel width
+    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + i));
+    _mm256_storeu_ps(panel + i, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16)));
+  }
+}
+
+void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+  for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
+    const __m256 scale_low = _mm256_loadu_ps(scales), scale_high = _mm256_loadu_ps(scales + 8);
+    for (std::size_t k = start; k < start + group; ++k) {
+      const __m128i row = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + k * kPanelWidth));
+      const __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(row));
+      const __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(row, 8)));
+      _mm256_storeu_ps(panel + k * kPanelWidth, _mm256_mul_ps(scale_low, low));
+      _mm256_storeu_ps(panel + k * kPanelWidth + 8, _mm256_mul_ps(scale_high, high));
+    }
+  }
+}
+
+void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+  const __m128i three = _mm_set1_epi8(3), one = _mm_set1_epi8(1);
+  const __m128i shift_low = _mm_setr_epi32(0, 2, 4, 6);
+  for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
+    const __m256 scale_low = _mm256_loadu_ps(scales), scale_high = _mm256_loadu_ps(scales + 8);
+    for (std::size_t k = start; k < start + group; ++k) {
+      int word;
+      __builtin_memcpy(&word, codes + k * 4, 4);
+      // 32-bit lane j shifted by 2j: its byte b is then column 4j + b.
+      const __m128i shifted = _mm_srlv_epi32(_mm_set1_epi32(word), shift_low);
+      const __m128i row = _mm_sub_epi8(_mm_and_si128(shifted, three), one);
+      const __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(row));
+      const __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(row, 8)));
+      _mm256_storeu_ps(panel + k * kPanelWidth, _mm256_mul_ps(scale_low, low));
+      _mm256_storeu_ps(panel + k * kPanelWidth + 8, _mm256_mul_ps(scale_high, high));
+    }
+  }
+}
+
+float Dot(const float* a, const float* b, std::size_t size) {
+  __m256 sum = _mm256_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 8 <= size; i += 8) sum = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), sum);
+  if (i < size) {
+    const __m256i mask = Mask(size - i);
+    sum = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), sum);
+  }
+  return SumLanes(sum);
+}
+
+void RmsNorm(const float* x, const float* gain, std::size_t size, float epsilon, float* out) {
+  const float inverse = 1.0f / std::sqrt(Dot(x, x, size) / static_cast<float>(size) + epsilon);
+  for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * inverse * gain[i];
+}
+
+void SiluMultiply(float* gate, const float* up, std::size_t size) {
+  const __m256 one = _mm256_set1_ps(1.0f), zero = _mm256_setzero_ps();
+  for (std::size_t i = 0; i < size; i += 8) {
+    const __m256i mask = Mask(size - i < 8 ? size - i : 8);
+    const __m256 x = _mm256_maskload_ps(gate + i, mask);
+    // sub from -0 negates without touching the sign of zero, as the twin's unary minus does
+    const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
+    const __m256 silu = _mm256_div_ps(x, _mm256_add_ps(one, Exp8(_mm256_blendv_ps(zero, negated, _mm256_castsi256_ps(mask)))));
+    _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(silu, _mm256_maskload_ps(up + i, mask)));
+  }
+}
+
+void Axpy(float a, const float* x, std::size_t size, float* y) {
+  const __m256 factor = _mm256_set1_ps(a);
+  std::size_t i = 0;
+  for (; i + 8 <= size; i += 8)
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(factor, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  if (i < size) {
+    const __m256i mask = Mask(size - i);
+    _mm256_maskstore_ps(y + i, mask,
+                        _mm256_fmadd_ps(factor, _mm256_maskload_ps(x + i, mask), _mm256_maskload_ps(y + i, mask)));
+  }
+}
+
+inline float Highest(const float* x, std::size_t size) {
+  float highest = x[0];
+  for (std::size_t i = 1; i < size; ++i) highest = x[i] > highest ? x[i] : highest;
+  return highest;
+}
+
+void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans, float* scores,
+            float* out) {
+  const auto size = static_cast<std::size_t>(head_dim);
+  std::size_t count = 0;
+  for (int s = 0; s < num_spans; ++s)
+    for (int p = 0; p < spans[s].length; ++p)
+      scores[count++] = Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
+  const __m256 highest = _mm256_set1_ps(Highest(scores, count));
+  __m256 sum = _mm256_setzero_ps();
+  for (std::size_t i = 0; i < count; i += 8) {
+    const __m256i mask = Mask(count - i < 8 ? count - i : 8);
+    const __m256 power = Exp8(_mm256_sub_ps(_mm256_maskload_ps(scores + i, mask), highest));
+    _mm256_maskstore_ps(scores + i, mask, power);
+    sum = _mm256_add_ps(sum, _mm256_and_ps(power, _mm256_castsi256_ps(mask)));
+  }
+  const float inverse = 1.0f / SumLanes(sum);
+  for (std::size_t i = 0; i < size; ++i) out[i] = 0;
+  count = 0;
+  for (int s = 0; s < num_spans; ++s)
+    for (int p = 0; p < spans[s].length; ++p)
+      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size, out);
+}
+
+double LogSumExp(const float* x, std::size_t size) {
+  const float highest = Highest(x, size);
+  const __m256 shift = _mm256_set1_ps(highest);
+  __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+  for (std::size_t i = 0; i < size; i += 8) {
+    const __m256i mask = Mask(size - i < 8 ? size - i : 8);
+    const __m256 power = _mm256_and_ps(Exp8(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), shift)), _mm256_castsi256_ps(mask));
+    low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(power)));
+    high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(power, 1)));
+  }
+  const __m256d four = _mm256_add_pd(low, high);  // l0+l4, l1+l5, l2+l6, l3+l7
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+  return static_cast<double>(highest) + std::log(_mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two)));
+}
+
+}  // namespace
+
+const KernelTable& Avx2Kernels() {
+  static const KernelTable table{.gemm_tile = GemmTile,
+                                 .unpack_bfloat16 = UnpackBFloat16,
+                                 .unpack_int8 = UnpackInt8,
+                                 .unpack_ternary = UnpackTernary,
+                                 .dot = Dot,
+                                 .rms_norm = RmsNorm,
+                                 .silu_multiply = SiluMultiply,
+                                 .attend = Attend,
+                                 .log_sum_exp = LogSumExp,
+                                 .axpy = Axpy};
+  return table;
+}
+
+}  // namespace forge::runtime
+
+#pragma GCC pop_options
+#endif

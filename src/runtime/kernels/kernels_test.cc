@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Twin tests: every target the machine has gives the bits of the scalar kernels, for every short and odd length.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/float16.h"
+#include "base/philox.h"
+#include "runtime/kernels/kernel_table.h"
+#include "runtime/kernels/packed_matrix.h"
+
+namespace forge::runtime {
+namespace {
+
+std::vector<float> RandomFloats(std::string_view name, std::size_t count, float scale = 1) {
+  Random random(11, name, count);
+  std::vector<float> values(count);
+  for (float& value : values) value = scale * static_cast<float>(random.Normal());
+  return values;
+}
+
+class EveryTarget : public testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override { SetTargetForTest(GetParam()); }
+  void TearDown() override { SetTargetForTest(SupportedTargets().back()); }
+  const KernelTable& fast() { return Kernels(); }
+  const KernelTable& twin() { return ScalarKernels(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryTarget, testing::ValuesIn(SupportedTargets()),
+                         [](const auto& param_info) { return std::string(Name(param_info.param)); });
+
+TEST_P(EveryTarget, GemmTileEqualsItsTwinForAllRowsAndColumns) {
+  for (const std::size_t depth : {0u, 1u, 7u, 64u, 129u}) {
+    const std::vector<float> x = RandomFloats("x", 6 * depth + 1), panel = RandomFloats("p", depth * kPanelWidth);
+    for (int rows = 1; rows <= kTileRows; ++rows)
+      for (int columns = 1; columns <= kPanelWidth; ++columns) {
+        std::vector<float> expected(6 * 20, -7.0f), actual = expected;  // -7 marks what must stay untouched
+        twin().gemm_tile(x.data(), depth, rows, panel.data(), depth, expected.data(), 20, columns);
+        fast().gemm_tile(x.data(), depth, rows, panel.data(), depth, actual.data(), 20, columns);
+        ASSERT_EQ(actual, expected) << depth << " " << rows << " " << columns;
+      }
+  }
+}
+
+TEST_P(EveryTarget, ElementwiseKernelsEqualTheirTwinsAtEveryShortLength) {
+  for (std::size_t size = 1; size <= 70; ++size) {
+    const std::vector<float> a = RandomFloats("a", size, 3), b = RandomFloats("b", size);
+    EXPECT_EQ(fast().dot(a.data(), b.data(), size), twin().dot(a.data(), b.data(), size));
+    EXPECT_EQ(fast().log_sum_exp(a.data(), size), twin().log_sum_exp(a.data(), size));
+    std::vector<float> expected(size), actual(size);
+    twin().rms_norm(a.data(), b.data(), size, 1e-6f, expected.data());
+    fast().rms_norm(a.data(), b.data(), size, 1e-6f, actual.data());
+    EXPECT_EQ(actual, expected);
+    expected = actual = a;
+    twin().silu_multiply(expected.data(), b.data(), size);
+    fast().silu_multiply(actual.data(), b.data(), size);
+    EXPECT_EQ(actual, expected);
+    expected = actual = b;
+    twin().axpy(0.3f, a.data(), size, expected.data());
+    fast().axpy(0.3f, a.data(), size, actual.data());
+    EXPECT_EQ(actual, expected);
+  }
+}
+
+TEST_P(EveryTarget, AttentionEqualsItsTwinOverOneAndTwoSpans) {
+  for (const int head_dim : {2, 8, 12, 64})
+    for (const int first : {0, 1, 5, 16})
+      for (const int second : {1, 3, 9}) {
+        const std::size_t stride = static_cast<std::size_t>(head_dim) + 3;
+        const std::vector<float> keys = RandomFloats("k", 32 * stride), values = RandomFloats("v", 32 * stride);
+        const std::vector<float> query = RandomFloats("q", static_cast<std::size_t>(head_dim));
+        const KeyValueSpan spans[2] = {{keys.data(), values.data(), stride, first},
+                                       {keys.data() + 16 * stride, values.data() + 16 * stride, stride, second}};
+        std::vector<float> expected(query.size()), actual(query.size()), scores(32);
+        twin().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), expected.data());
+        fast().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), actual.data());
+        EXPECT_EQ(actual, expected);
+      }
+}
+
+// The clamped polynomial exp: 3 ulp would be 3.6e-7 relative; log_sum_exp of two values shows it through log.
+TEST_P(EveryTarget, LogSumExpMatchesDoublePrecision) {
+  for (float x = -30; x < 30; x += 0.37f) {
+    const std::vector<float> pair{0.0f, x};
+    EXPECT_NEAR(fast().log_sum_exp(pair.data(), 2), std::log(1 + std::exp(static_cast<double>(x))), 1e-6);
+  }
+}
+
+TEST_P(EveryTarget, NarrowMatricesGiveTheBitsOfTheFloatMatrixThatHoldsTheirValues) {
+  const std::size_t out = 37, in = 128, group = 64, rows = 9;
+  const std::vector<float> weights = RandomFloats("w", out * in), x = RandomFloats("x", rows * in), bias = RandomFloats("b", out);
+  std::vector<std::int8_t> codes(out * in);
+  Random random(5, "codes");
+  for (std::int8_t& code : codes) code = static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1);
+  std::vector<float> scales = RandomFloats("s", out * in / group);
+  for (float& scale : scales) scale = RoundToHalf(scale);
+  const PackedMatrix matrices[] = {PackedMatrix::Pack(weights, out, in, WeightType::kBFloat16),
+                                   PackedMatrix::Pack(weights, out, in, WeightType::kInt8),
+                                   PackedMatrix::PackTernary(codes, scales, out, in, group)};
+  for (const PackedMatrix& narrow : matrices) {
+    std::vector<float> widened(out * in);
+    for (std::size_t row = 0; row < out; ++row) narrow.Row(row, widened.data() + row * in);
+    const PackedMatrix wide = PackedMatrix::Pack(widened, out, in, WeightType::kFloat32);
+    std::vector<float> expected(rows * out), actual(rows * out);
+    wide.Multiply(x.data(), rows, bias, expected.data());
+    narrow.Multiply(x.data(), rows, bias, actual.data());
+    EXPECT_EQ(actual, expected) << static_cast<int>(narrow.type());
+  }
+  std::vector<float> row(in);
+  matrices[2].Row(36, row.data());
+  for (std::size_t k = 0; k < in; ++k) EXPECT_EQ(row[k], scales[36 * 2 + k / group] * static_cast<float>(codes[36 * in + k]));
+  matrices[0].Row(3, row.data());
+  for (std::size_t k = 0; k < in; ++k) EXPECT_EQ(row[k], BFloat16ToFloat(FloatToBFloat16(weights[3 * in + k])));
+}
+
+// |sum - exact| <= depth * 2^-24 * sum|x w|, the bound of a chain of fused multiply-adds.
+TEST_P(EveryTarget, MultiplyIsWithinTheErrorBoundOfDoublePrecision) {
+  const std::size_t out = 50, in = 333, rows = 200;
+  const std::vector<float> weights = RandomFloats("w", out * in), x = RandomFloats("x", rows * in);
+  std::vector<float> y(rows * out);
+  PackedMatrix::Pack(weights, out, in, WeightType::kFloat32).Multiply(x.data(), rows, {}, y.data());
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t o = 0; o < out; ++o) {
+      double exact = 0, magnitude = 0;
+      for (std::size_t k = 0; k < in; ++k) {
+        const double product = double{x[r * in + k]} * double{weights[o * in + k]};
+        exact += product;
+        magnitude += std::abs(product);
+      }
+      ASSERT_NEAR(y[r * out + o], exact, static_cast<double>(in) * 0x1p-24 * magnitude);
+    }
+}
+
+}  // namespace
+}  // namespace forge::runtime

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The twin that every other target is tested against: plain loops, the same arithmetic, no intrinsics.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/float16.h"
+#include "runtime/kernels/exponential.h"
+#include "runtime/kernels/kernel_table.h"
+
+namespace forge::runtime {
+namespace {
+
+float Exp(float x) {
+  x = std::min(std::max(x, kExpLowest), kExpHighest);
+  const float n = std::nearbyint(x * kLog2OfE);
+  float r = std::fma(-n, kLn2High, x);
+  r = std::fma(-n, kLn2Low, r);
+  float power = kExpCoefficients[0];
+  for (int i = 1; i < 8; ++i) power = std::fma(power, r, kExpCoefficients[i]);
+  return power * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+}
+
+float SumLanes(const float* l) { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
+
+void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth, float* out,
+              std::size_t out_stride, int columns) {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      float sum = 0;
+      for (std::size_t k = 0; k < depth; ++k) sum = std::fma(x[r * x_stride + k], panel[k * kPanelWidth + c], sum);
+      out[r * out_stride + c] = sum;
+    }
+  }
+}
+
+void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel) {
+  for (std::size_t i = 0; i < count; ++i) panel[i] = BFloat16ToFloat(packed[i]);
+}
+
+void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+  for (std::size_t k = 0; k < depth; ++k)
+    for (std::size_t c = 0; c < kPanelWidth; ++c)
+      panel[k * kPanelWidth + c] = scales[k / group * kPanelWidth + c] * static_cast<float>(codes[k * kPanelWidth + c]);
+}
+
+void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+  for (std::size_t k = 0; k < depth; ++k)
+    for (std::size_t c = 0; c < kPanelWidth; ++c) {
+      const int code = (codes[k * 4 + c % 4] >> (2 * (c / 4)) & 3) - 1;
+      panel[k * kPanelWidth + c] = scales[k / group * kPanelWidth + c] * static_cast<float>(code);
+    }
+}
+
+float Dot(const float* a, const float* b, std::size_t size) {
+  float lanes[8] = {};
+  for (std::size_t i = 0; i < size; ++i) lanes[i % 8] = std::fma(a[i], b[i], lanes[i % 8]);
+  return SumLanes(lanes);
+}
+
+void RmsNorm(const float* x, const float* gain, std::size_t size, float epsilon, float* out) {
+  const float inverse = 1.0f / std::sqrt(Dot(x, x, size) / static_cast<float>(size) + epsilon);
+  for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * inverse * gain[i];
+}
+
+void SiluMultiply(float* gate, const float* up, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) gate[i] = gate[i] / (1.0f + Exp(-gate[i])) * up[i];
+}
+
+void Axpy(float a, const float* x, std::size_t size, float* y) {
+  for (std::size_t i = 0; i < size; ++i) y[i] = std::fma(a, x[i], y[i]);
+}
+
+void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans, float* scores,
+            float* out) {
+  const auto size = static_cast<std::size_t>(head_dim);
+  std::size_t count = 0;
+  for (int s = 0; s < num_spans; ++s)
+    for (int p = 0; p < spans[s].length; ++p)
+      scores[count++] = Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
+  const float highest = *std::max_element(scores, scores + count);
+  float lanes[8] = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    scores[i] = Exp(scores[i] - highest);
+    lanes[i % 8] += scores[i];
+  }
+  const float inverse = 1.0f / SumLanes(lanes);
+  std::fill(out, out + size, 0.0f);
+  count = 0;
+  for (int s = 0; s < num_spans; ++s)
+    for (int p = 0; p < spans[s].length; ++p)
+      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size, out);
+}
+
+double LogSumExp(const float* x, std::size_t size) {
+  const float highest = *std::max_element(x, x + size);
+  double lanes[8] = {};
+  for (std::size_t i = 0; i < size; ++i) lanes[i % 8] += static_cast<double>(Exp(x[i] - highest));
+  const double sum =
+      ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+  return static_cast<double>(highest) + std::log(sum);
+}
+
+}  // namespace
+
+const KernelTable& ScalarKernels() {
+  static const KernelTable table{.gemm_tile = GemmTile,
+                                 .unpack_bfloat16 = UnpackBFloat16,
+                                 .unpack_int8 = UnpackInt8,
+                                 .unpack_ternary = UnpackTernary,
+                                 .dot = Dot,
+                                 .rms_norm = RmsNorm,
+                                 .silu_multiply = SiluMultiply,
+                                 .attend = Attend,
+                                 .log_sum_exp = LogSumExp,
+                                 .axpy = Axpy};
+  return table;
+}
+
+}  // namespace forge::runtime

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sampler.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "base/error.h"
+#include "runtime/kernels/kernel_table.h"
+
+namespace forge::runtime {
+
+void CheckGenerateOptions(const model::GenerateOptions& options) {
+  std::vector<std::string> problems;
+  if (options.max_new_tokens < 0) problems.push_back(fmt::format("max_new_tokens is {}; it must be 0 or more", options.max_new_tokens));
+  if (!(options.temperature >= 0 && options.temperature <= 100)) problems.push_back(fmt::format("temperature is {}; it must be 0 to 100", options.temperature));
+  if (!(options.top_p > 0 && options.top_p <= 1)) problems.push_back(fmt::format("top_p is {}; it must be above 0 and at most 1", options.top_p));
+  if (options.top_k < 0) problems.push_back(fmt::format("top_k is {}; it must be 0 (all) or more", options.top_k));
+  if (problems.empty()) return;
+  throw Error({.kind = ErrorKind::kUsage, .what = "cannot generate with these options", .why = fmt::format("{}", fmt::join(problems, "; ")), .fix = "see forge generate --help"});
+}
+
+SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options, Random& random) {
+  const double log_total = Kernels().log_sum_exp(logits.data(), logits.size());
+  const auto banned = [&](int id) {
+    return std::find(options.banned_token_ids.begin(), options.banned_token_ids.end(), id) != options.banned_token_ids.end();
+  };
+  const auto result = [&](int id) {
+    return SampledToken{id, static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_total)};
+  };
+  int best = -1;
+  for (int id = 0; id < static_cast<int>(logits.size()); ++id)
+    if ((best < 0 || logits[static_cast<std::size_t>(id)] > logits[static_cast<std::size_t>(best)]) && !banned(id)) best = id;
+  if (best < 0)
+    throw Error({.what = "cannot generate a token", .why = "every token of the vocabulary is banned", .fix = "ban fewer tokens"});
+  if (options.temperature == 0) return result(best);
+
+  std::vector<int> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::erase_if(ids, banned);
+  const auto before = [&](int a, int b) {
+    const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  };
+  const bool cut = options.top_k > 0 || options.top_p < 1;
+  if (options.top_k > 0 && static_cast<std::size_t>(options.top_k) < ids.size()) {
+    std::partial_sort(ids.begin(), ids.begin() + options.top_k, ids.end(), before);
+    ids.resize(static_cast<std::size_t>(options.top_k));
+  } else if (cut) {
+    std::sort(ids.begin(), ids.end(), before);
+  }
+  std::vector<double> weights(ids.size());
+  double total = 0;
+  const double highest = static_cast<double>(logits[static_cast<std::size_t>(best)]);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    total += weights[i] = std::exp((static_cast<double>(logits[static_cast<std::size_t>(ids[i])]) - highest) / options.temperature);
+  if (options.top_p < 1) {
+    double kept = 0;
+    std::size_t count = 0;
+    while (count < ids.size() && kept < options.top_p * total) kept += weights[count++];
+    ids.resize(std::max<std::size_t>(count, 1));
+    total = std::accumulate(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(ids.size()), 0.0);
+  }
+  double threshold = random.Uniform() * total;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if ((threshold -= weights[i]) < 0) return result(ids[i]);
+  return result(ids.back());  // rounding left a rest
+}
+
+}  // namespace forge::runtime

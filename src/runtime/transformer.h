@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "runtime/kv_cache.h"
+#include "runtime/packed_weights.h"
+
+namespace forge::runtime {
+
+struct TokenInput {
+  int token;
+  int sequence;  // index into the caches of the call
+  int position;  // in that sequence; tokens of one sequence come in order and without gaps
+};
+
+/// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face, grouped
+/// queries, SwiGLU). Tokens of many sequences run together; the result of a token does not depend on the others.
+class Transformer {
+ public:
+  explicit Transformer(PackedWeights weights);
+
+  const model::ModelConfig& config() const { return weights_.config; }
+  std::size_t weight_bytes() const { return weights_.bytes(); }
+
+  /// Appends the tokens to their caches. hidden_states [wanted.size(), hidden_size]: the final-normed state of the
+  /// tokens whose indices are in `wanted` (ascending). Works through long inputs in pieces.
+  void Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, std::span<const int> wanted,
+               float* hidden_states) const;
+
+  /// logits [rows, vocab_size] of hidden_states [rows, hidden_size].
+  void Head(const float* hidden_states, std::size_t rows, float* logits) const;
+
+ private:
+  struct Scratch;
+  void ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& scratch) const;
+  void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& scratch) const;
+
+  PackedWeights weights_;
+  std::vector<float> rope_frequencies_;  // [head_dim / 2]
+};
+
+}  // namespace forge::runtime
