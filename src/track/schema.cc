@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "track/schema.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace forge::track {
+namespace {
+
+// runs.process names the process that writes (process_id.h); heartbeat and all other times are seconds since
+// 1970. stages.seconds is the time spent in earlier sessions (before a resume); started is that of the
+// current one. metrics: a step that is reported again (after a resume) replaces the old value and gets a new
+// id, so that a reader that asks for "everything after id" sees it.
+constexpr char kTables[] = R"sql(
+CREATE TABLE runs(
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created REAL NOT NULL, command TEXT NOT NULL,
+  config TEXT NOT NULL, seed INTEGER NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL DEFAULT '',
+  pid INTEGER NOT NULL, process TEXT NOT NULL, heartbeat REAL NOT NULL, ended REAL, result TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE stages(
+  run INTEGER NOT NULL REFERENCES runs(key), name TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
+  started REAL, ended REAL, seconds REAL NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
+  total INTEGER NOT NULL DEFAULT 0, unit TEXT NOT NULL DEFAULT '', activity TEXT NOT NULL DEFAULT '', rate REAL,
+  result TEXT NOT NULL DEFAULT '{}', PRIMARY KEY(run, name));
+CREATE TABLE series(
+  key INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs(key), stage TEXT NOT NULL, name TEXT NOT NULL,
+  UNIQUE(run, stage, name));
+CREATE TABLE metrics(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, series INTEGER NOT NULL REFERENCES series(key), step INTEGER NOT NULL,
+  value REAL, UNIQUE(series, step));
+CREATE TABLE candidates(
+  run INTEGER NOT NULL REFERENCES runs(key), id INTEGER NOT NULL, generation INTEGER NOT NULL, kind TEXT NOT NULL,
+  label TEXT NOT NULL, genome TEXT NOT NULL, parents TEXT NOT NULL, scores TEXT NOT NULL, state TEXT NOT NULL,
+  PRIMARY KEY(run, id));
+CREATE TABLE evaluations(
+  run INTEGER NOT NULL REFERENCES runs(key), candidate INTEGER NOT NULL, split TEXT NOT NULL, domain TEXT NOT NULL,
+  n INTEGER NOT NULL, score REAL, items BLOB NOT NULL, PRIMARY KEY(run, candidate, split, domain));
+CREATE TABLE artifacts(
+  run INTEGER NOT NULL REFERENCES runs(key), name TEXT NOT NULL, path TEXT NOT NULL, bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, PRIMARY KEY(run, name));
+CREATE TABLE units(
+  run INTEGER NOT NULL REFERENCES runs(key), stage TEXT NOT NULL, key TEXT NOT NULL, result TEXT NOT NULL,
+  PRIMARY KEY(run, stage, key)) WITHOUT ROWID;
+CREATE TABLE events(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(key), time REAL NOT NULL,
+  kind TEXT NOT NULL, stage TEXT NOT NULL, json TEXT NOT NULL);
+CREATE INDEX events_by_run ON events(run, id);
+)sql";
+
+int ReadVersion(Database& database) {
+  Statement& statement = database.Prepare("PRAGMA user_version");
+  const int version = statement.Step() ? static_cast<int>(statement.Int(0)) : 0;
+  statement.Reset();
+  return version;
+}
+
+[[noreturn]] void RefuseVersion(const Database& database, int version, const char* fix) {
+  throw Error(
+      {.kind = ErrorKind::kInput,
+       .what = "cannot use the run store " + database.file().string(),
+       .why = fmt::format("its schema is version {}; this forge knows version {}", version, kSchemaVersion),
+       .fix = fix});
+}
+
+}  // namespace
+
+void PrepareSchema(Database& database, Database::Mode mode) {
+  if (mode == Database::Mode::kWrite) {
+    // WAL: readers never wait for the writer. NORMAL: a killed process loses nothing that was committed; a
+    // power cut may lose the last commits but leaves a whole store, and a lost unit of work is only computed
+    // again. Files are synced before the row that names them is written (io::AtomicFile), so no row points at
+    // nothing.
+    database.Execute(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+        "PRAGMA journal_size_limit = 16777216");
+  }
+  int version = ReadVersion(database);
+  if (version == 0 && mode == Database::Mode::kWrite) {
+    database.Execute("BEGIN IMMEDIATE");
+    version = ReadVersion(database);  // another process may have created the tables while we waited
+    if (version == 0) {
+      database.Execute(kTables);
+      database.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+      version = kSchemaVersion;
+    }
+    database.Execute("COMMIT");
+  }
+  if (version > kSchemaVersion)
+    RefuseVersion(database, version, "use the newer forge that wrote it, or another folder");
+  if (version < kSchemaVersion)
+    RefuseVersion(database, version, "start a run in this folder first, or name another one");
+}
+
+}  // namespace forge::track
