@@ -207,8 +207,8 @@ void NativeModel::GenerateShard(std::span<const GenerateRequest> requests, std::
     std::vector<KeyValueCache*> caches;
     std::vector<int> rows;
     for (const Active& sequence : active) {
-      for (const int token : sequence.pending)
-        tokens.push_back({token, static_cast<int>(caches.size()), sequence.cache->length() + static_cast<int>(&token - sequence.pending.data())});
+      int position = sequence.cache->length();
+      for (const int token : sequence.pending) tokens.push_back({token, static_cast<int>(caches.size()), position++});
       caches.push_back(sequence.cache.get());
       rows.push_back(static_cast<int>(tokens.size()) - 1);
     }
