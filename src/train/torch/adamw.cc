@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/torch/adamw.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/thread_pool.h"
+
+namespace forge::train {
+
+AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config) : groups_(std::move(groups)), config_(config) {
+  for (Group& group : groups_) {
+    group.first_moment = at::zeros_like(group.parameter);
+    group.second_moment = at::zeros_like(group.parameter);
+  }
+}
+
+double AdamW::Step(const std::vector<at::Tensor>& gradients, double learning_rate, int step) {
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients)
+    if (gradient.defined()) squares += gradient.square().sum(at::kDouble).item<double>();
+  const double norm = std::sqrt(squares);
+  const double limit = config_.max_gradient_norm;
+  const double scale = limit > 0 && norm > limit ? limit / norm : 1.0;
+  for (std::size_t i = 0; i < groups_.size(); ++i)
+    if (gradients[i].defined()) Update(groups_[i], gradients[i], scale, learning_rate * groups_[i].learning_rate_scale, step);
+  return norm;
+}
+
+void AdamW::Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate, int step) {
+  const auto b1 = static_cast<float>(config_.beta1), b2 = static_cast<float>(config_.beta2);
+  const auto correction1 = static_cast<float>(1 / (1 - std::pow(config_.beta1, step + 1)));
+  const auto correction2 = static_cast<float>(1 / (1 - std::pow(config_.beta2, step + 1)));
+  const auto rate = static_cast<float>(learning_rate), epsilon = static_cast<float>(config_.epsilon);
+  const auto decay = static_cast<float>(group.decays ? config_.weight_decay : 0);
+  const auto scale = static_cast<float>(gradient_scale);
+  if (!group.parameter.is_cpu()) {
+    const at::Tensor g = gradient * scale;
+    group.first_moment.mul_(b1).add_(g, 1 - b1);
+    group.second_moment.mul_(b2).addcmul_(g, g, 1 - b2);
+    const at::Tensor update = group.first_moment * correction1 / ((group.second_moment * correction2).sqrt_() + epsilon);
+    group.parameter.sub_(update + group.parameter * decay, rate);
+    return;
+  }
+  const at::Tensor dense = gradient.contiguous();
+  const float* g = dense.const_data_ptr<float>();
+  float* w = group.parameter.mutable_data_ptr<float>();
+  float* m = group.first_moment.mutable_data_ptr<float>();
+  float* v = group.second_moment.mutable_data_ptr<float>();
+  ParallelFor(static_cast<std::size_t>(dense.numel()), 1 << 16, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const float slope = g[i] * scale;
+      m[i] = b1 * m[i] + (1 - b1) * slope;
+      v[i] = b2 * v[i] + (1 - b2) * slope * slope;
+      w[i] -= rate * (m[i] * correction1 / (std::sqrt(v[i] * correction2) + epsilon) + decay * w[i]);
+    }
+  });
+}
+
+}  // namespace forge::train

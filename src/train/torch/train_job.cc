@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "base/philox.h"
+#include "base/thread_pool.h"
+#include "train/torch/token_loss.h"
+#include "train/torch/torch_engine.h"
+#include "train/torch/training_run.h"
+
+namespace forge::train {
+
+namespace {
+
+bool IsLinear(const model::TensorSpec& spec) {
+  return spec.role == model::TensorRole::kAttentionLinear || spec.role == model::TensorRole::kMlpLinear;
+}
+
+bool Decays(const model::TensorSpec& spec) {
+  return spec.role != model::TensorRole::kNorm && spec.role != model::TensorRole::kAttentionBias;
+}
+
+}  // namespace
+
+TrainResult TorchEngine::Train(const TrainJob& job) {
+  const at::Device device = ParseDevice(job.environment.device);
+  ParameterMap parameters = ToParameters(*job.initial, device);
+  ParameterMap teacher_parameters;
+  if (job.teacher != nullptr) teacher_parameters = ToParameters(*job.teacher, device);
+  const TensorModel teacher(job.config, teacher_parameters);
+
+  std::vector<AdamW::Group> groups;
+  std::vector<at::Tensor> leaves;
+  std::vector<std::string> linears;
+  for (const model::TensorSpec& spec : model::ListTensors(job.config)) {
+    if (IsLinear(spec)) linears.push_back(spec.name);
+    if (job.trainable && !job.trainable(spec)) continue;
+    parameters.at(spec.name).requires_grad_(true);
+    groups.push_back({spec.name, parameters.at(spec.name), Decays(spec)});
+    leaves.push_back(parameters.at(spec.name));
+  }
+  AdamW optimizer(std::move(groups), job.optimizer);
+
+  const auto compute = [&](int step) {
+    const auto micro_batches = static_cast<std::size_t>(job.micro_batches);
+    std::vector<TokenBatch> batches(micro_batches);
+    double total_weight = 0;
+    for (std::size_t micro = 0; micro < micro_batches; ++micro) {
+      batches[micro] = job.batch(step, static_cast<int>(micro));
+      total_weight += TotalWeight(batches[micro]);
+    }
+    // The ternary residual is a constant of the step, shared by the micro-batches.
+    std::map<std::string, at::Tensor> residuals;
+    if (job.straight_through.quantize) {
+      const c10::NoGradGuard no_gradient;
+      const double lambda = job.straight_through.lambda(step);
+      for (const std::string& name : linears) {
+        const at::Tensor weights = parameters.at(name).detach().to(at::kCPU).contiguous();
+        at::Tensor quantized = at::empty_like(weights);
+        job.straight_through.quantize(name, weights.const_data_ptr<float>(), weights.size(0), weights.size(1), quantized.mutable_data_ptr<float>());
+        residuals[name] = ((quantized - weights) * lambda).to(device);
+      }
+    }
+    std::vector<std::vector<at::Tensor>> gradients(micro_batches);
+    std::vector<double> losses(micro_batches);
+    ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
+      at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
+      const c10::AutoGradMode gradient_mode(true);
+      const auto weight_of = [&](const std::string& name) {
+        const auto residual = residuals.find(name);
+        return residual == residuals.end() ? parameters.at(name) : parameters.at(name) + residual->second;
+      };
+      const TensorModel model(job.config, parameters, weight_of);
+      const at::Tensor loss = WeightedLoss(model, job.teacher != nullptr ? &teacher : nullptr, batches[micro], device) / total_weight;
+      losses[micro] = loss.item<double>();
+      gradients[micro] = torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, true);
+    });
+    StepOutcome outcome{.gradients = std::move(gradients[0]), .loss = losses[0]};
+    const c10::NoGradGuard no_gradient;
+    for (std::size_t micro = 1; micro < micro_batches; ++micro) {
+      outcome.loss += losses[micro];
+      for (std::size_t i = 0; i < leaves.size(); ++i) {
+        if (!gradients[micro][i].defined()) continue;
+        outcome.gradients[i] = outcome.gradients[i].defined() ? outcome.gradients[i] + gradients[micro][i] : gradients[micro][i];
+      }
+    }
+    return outcome;
+  };
+  const std::string fingerprint = job.environment.name + " " + std::to_string(job.steps) + " " + std::to_string(job.micro_batches) + " " +
+                                  std::to_string(job.optimizer.learning_rate);
+  TrainResult result;
+  result.losses = RunTraining(optimizer, job.optimizer, job.steps, fingerprint, job.environment, compute);
+  result.weights = ToWeights(parameters);
+  return result;
+}
+
+}  // namespace forge::train
