@@ -43,7 +43,9 @@ void Tokenizer::IndexTokens(const std::string& source) {
     const std::string& token = data_.tokens[id];
     const TokenType type = data_.types[id];
     ids_.emplace(token, id);
-    bytes_.push_back(IsPlainText(type) ? token : BytesOfSpelling(token).value_or(token));
+    bytes_.push_back(type == TokenType::kUnused ? ""
+                     : IsPlainText(type)        ? token
+                                                : BytesOfSpelling(token).value_or(token));
     if (type == TokenType::kNormal && bytes_.back().size() == 1)
       byte_ids_[static_cast<unsigned char>(bytes_.back()[0])] = id;
     if (IsPlainText(type) && !token.empty())

@@ -4,16 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/philox.h"
-#include "io/atomic_file.h"
 #include "io/json_file.h"
 #include "text/byte_alphabet.h"
 #include "text/byte_tokenizer.h"
+#include "text/testing_vectors.h"
 #include "text/tokenizer_json.h"
 
 namespace forge::text {
@@ -22,14 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-fs::path Shared() {
-  const char* folder = std::getenv("FORGE_SHARED");
-  return (folder != nullptr ? fs::path(folder) : fs::path(FORGE_SOURCE_DIR) / "../shared") / "data";
-}
-
-#define SKIP_WITHOUT(path) \
-  if (!fs::exists(path)) GTEST_SKIP() << (path) << " is not there; set FORGE_SHARED"
+using testing::CheckLlamaCppVectors;
+using testing::SharedData;
 
 /// h e l o and the space, with merges to "hello" and " hello"; "<s>" is control, "<tool>" user-defined.
 TokenizerData HelloData() {
@@ -137,30 +129,11 @@ TEST(ByteTokenizer, GivesEachByteItsValue) {
   EXPECT_EQ(tokenizer.IdOf("<|endofthought|>"), kByteEndOfThought);
 }
 
-/// The vectors of llama.cpp: texts in .inp, ids in .out, one line each.
-void CheckLlamaCppVectors(const Tokenizer& tokenizer, const fs::path& inp, std::size_t expected_count) {
-  const std::string text = io::ReadFile(inp), separator = "\n__ggml_vocab_test__\n";
-  fs::path out = inp;
-  std::istringstream lines(io::ReadFile(out.replace_extension(".out")));
-  std::string line;
-  std::size_t count = 0;
-  for (std::size_t begin = 0; begin <= text.size(); ++count) {  // the last text is empty, and so is its line
-    if (!std::getline(lines, line)) line.clear();
-    const std::size_t end = std::min(text.find(separator, begin), text.size());
-    std::istringstream numbers(line);
-    const std::vector<int> ids{std::istream_iterator<int>(numbers), {}};
-    const std::string part = text.substr(begin, end - begin);
-    EXPECT_EQ(tokenizer.Encode(part), ids) << part;
-    begin = end + separator.size();
-  }
-  EXPECT_EQ(count, expected_count);
-}
-
 TEST(TokenizerGolden, GivesTheIdsOfLlamaCppForQwen2) {
-  const fs::path file = Shared() / "tokenizers/qwen2.5/tokenizer.json";
-  SKIP_WITHOUT(file);
+  const fs::path file = SharedData() / "tokenizers/qwen2.5/tokenizer.json";
+  FORGE_SKIP_WITHOUT(file);
   const auto tokenizer = Tokenizer::FromFile(file);
-  CheckLlamaCppVectors(*tokenizer, Shared() / "tokenizers/vectors_llamacpp/ggml-vocab-qwen2.gguf.inp", 47);
+  CheckLlamaCppVectors(*tokenizer, SharedData() / "tokenizers/vectors_llamacpp/ggml-vocab-qwen2.gguf.inp", 47);
   EXPECT_EQ(tokenizer->IdOf("<|im_end|>"), 151645);
   EXPECT_EQ(tokenizer->data().eos, 151645);
   EXPECT_THAT(tokenizer->data().chat_template, HasSubstr("<|im_start|>"));
@@ -168,9 +141,9 @@ TEST(TokenizerGolden, GivesTheIdsOfLlamaCppForQwen2) {
 }
 
 TEST(TokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
-  const fs::path file = Shared() / "tokenizers/smollm2/tokenizer.json", golden = Shared() / "golden/smollm2-135m";
-  SKIP_WITHOUT(file);
-  SKIP_WITHOUT(golden);
+  const fs::path file = SharedData() / "tokenizers/smollm2/tokenizer.json", golden = SharedData() / "golden/smollm2-135m";
+  FORGE_SKIP_WITHOUT(file);
+  FORGE_SKIP_WITHOUT(golden);
   const auto tokenizer = Tokenizer::FromFile(file);
   for (const io::Json& one : io::ReadJsonFile(golden / "cases.json"))
     EXPECT_EQ(tokenizer->Encode(one["text"].get<std::string>(), true), one["ids"].get<std::vector<int>>());
@@ -181,8 +154,8 @@ TEST(TokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
 
 // SmolLM2's vocabulary has no token for some control bytes and for bytes that UTF-8 never uses; they are left out.
 TEST(TokenizerGolden, GivesBackAllBytesThatTheVocabularyHas) {
-  const fs::path file = Shared() / "tokenizers/smollm2/tokenizer.json";
-  SKIP_WITHOUT(file);
+  const fs::path file = SharedData() / "tokenizers/smollm2/tokenizer.json";
+  FORGE_SKIP_WITHOUT(file);
   const auto tokenizer = Tokenizer::FromFile(file);
   Random random(1, "tokenizer_test");
   for (int trial = 0; trial < 300; ++trial) {
