@@ -114,6 +114,9 @@ class Store {
   /// The newest `limit` events of one kind of a run, oldest first.
   std::vector<Event> LastEvents(const std::string& run, std::string_view kind, std::int64_t limit);
   std::int64_t LastEventId();
+  std::int64_t LastMetricId();
+  /// Differs from its last value when another connection has committed since; costs nearly nothing.
+  std::int64_t DataVersion();
 
   /// Writes the buffered metrics and progress now.
   void Flush();
@@ -127,6 +130,7 @@ class Store {
   std::int64_t Key(const std::string& run);
   std::int64_t SeriesKey(std::int64_t run, const std::string& stage, const std::string& name);
   Stage ReadStage(Statement& row, const Run& run) const;
+  std::int64_t OneNumber(std::string_view sql);
   void WriteBuffers();
   void FlushIfDue();
 

@@ -149,13 +149,17 @@ std::vector<Event> Store::LastEvents(const std::string& run, std::string_view ki
   return events;
 }
 
-std::int64_t Store::LastEventId() {
+std::int64_t Store::OneNumber(std::string_view sql) {
   const std::lock_guard lock(core_->mutex);
-  Statement& row = core_->database.Prepare("SELECT coalesce(max(id), 0) FROM events");
+  Statement& row = core_->database.Prepare(sql);
   row.Step();
-  const std::int64_t id = row.Int(0);
+  const std::int64_t number = row.Int(0);
   row.Reset();
-  return id;
+  return number;
 }
+
+std::int64_t Store::LastEventId() { return OneNumber("SELECT coalesce(max(id), 0) FROM events"); }
+std::int64_t Store::LastMetricId() { return OneNumber("SELECT coalesce(max(id), 0) FROM metrics"); }
+std::int64_t Store::DataVersion() { return OneNumber("PRAGMA data_version"); }
 
 }  // namespace forge::track
