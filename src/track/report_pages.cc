@@ -129,7 +129,10 @@ Section ReasonSection(const Json& reason) {
                          At(ci, 0) && At(ci, 1) ? Percent(At(ci, 0)) + " to " + Percent(At(ci, 1)) : "-",
                          Count(arm, "n")});
     if (const auto accuracy = Number(arm, "accuracy"))
-      bars.push_back({shown, "n = " + Count(arm, "n"), *accuracy, At(ci, 0), At(ci, 1)});
+      bars.push_back({shown, "n = " + Count(arm, "n"), *accuracy, At(ci, 0), At(ci, 1),
+                      name == "A1"   ? 0
+                      : name == "B1" ? 3
+                                     : 1});
   }
   section.tables.push_back(arms);
   section.plots.emplace_back("Exact match by arm, same items, with 95 % intervals",

@@ -255,11 +255,10 @@ std::string IntervalBars(std::string_view title, const std::vector<IntervalBar>&
            Text(x(tick), bottom + 16, "middle", "muted",
                 percent ? fmt::format("{:g} %", std::round(tick * 1e4) / 100) : fmt::format("{:g}", tick));
   double y = kTop;
-  int colour = 0;
   for (const IntervalBar& bar : bars) {
     svg += Text(kLeft - 10, y + (bar.note.empty() ? 22 : 16), "end", "ink", bar.label);
     if (!bar.note.empty()) svg += Text(kLeft - 10, y + 30, "end", "muted small", bar.note);
-    svg += Rect(kLeft, y + 8, x(bar.value) - kLeft, 20, fmt::format("fill s{} soft", std::min(colour++, 5)));
+    svg += Rect(kLeft, y + 8, x(bar.value) - kLeft, 20, fmt::format("fill s{} soft", bar.colour));
     double end = x(bar.value);
     if (bar.low && bar.high) {
       svg += Line(x(std::max(*bar.low, 0.0)), y + 18, x(*bar.high), y + 18, "whisker");

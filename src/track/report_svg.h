@@ -47,6 +47,7 @@ struct IntervalBar {
   std::string label = {}, note = {};  // note: second line, e.g. "n = 500"
   double value = 0;
   std::optional<double> low = {}, high = {};
+  int colour = 1;  // 0 accent, 1 neutral, 3 good
 };
 /// Horizontal bars with whiskers; the axis starts at 0 (all values are shares or scores >= 0).
 std::string IntervalBars(std::string_view title, const std::vector<IntervalBar>& bars, bool percent);

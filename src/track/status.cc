@@ -47,9 +47,9 @@ Json BestOf(Store& store, const Run& run, const Stage& stage) {
   if (!history.best) return best;
   best["best_fitness"] = *store.FindCandidate(run.id, *history.best)->Fitness();
   best["generation"] = candidates.back().generation;
-  for (const ReferenceLine& line : history.lines)
-    if (line.label != "uniform")
-      best["best_parent"] = std::max(best.value("best_parent", line.value), line.value);
+  for (const Candidate& candidate : candidates)
+    if (const auto fitness = candidate.Fitness(); fitness && candidate.kind == "parent")
+      best["best_parent"] = std::max(best.value("best_parent", *fitness), *fitness);
   return best;
 }
 

@@ -27,6 +27,10 @@ TEST(Status, ShowsProgressTimeLeftAndTheBestNumbers) {
   store.BeginStage("r1", "evolve");
   store.RecordCandidate("r1", {.id = 0, .kind = "parent", .label = "math", .scores = {{"fitness", 0.4}}});
   store.RecordCandidate("r1", {.id = 1, .generation = 0, .kind = "seed", .scores = {{"fitness", 0.7}}});
+  store.RecordCandidate("r1", {.id = 2,
+                               .kind = "uniform",
+                               .label = "uniform average",
+                               .scores = {{"fitness", 0.6}}});  // is no parent
   store.Progress("r1", "evolve", 0, 40, "candidates");
   now += 10;
   store.Progress("r1", "evolve", 10, 40, "candidates");

@@ -78,8 +78,8 @@ test("a series of the next stage appears", async () => {
 
 test("the finished run shows the comparison and the sizes with their numbers", async () => {
   await page.locator("#run-state", { hasText: "done" }).waitFor();
-  await page.locator("#ab").getByText("62.5 %").waitFor();
-  await page.locator("#size").getByText("412 kB").waitFor();
+  await page.locator("#ab text", { hasText: "62.5 %" }).waitFor();
+  await page.locator("#size text", { hasText: "412 kB" }).waitFor();
   assert.match(await page.locator("#ab-facts").textContent(), /Baked: thoughts \+21\.3 points, placebo -0\.4 points/);
   assert.match(await page.locator("#fitness-facts").textContent(), /gain 94\.8 % \(95 %: 86\.1 % to 102\.0 %\)/);
   assert.match(await page.locator("#files").textContent(), /model\.gguf/);
