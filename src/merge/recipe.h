@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/model_weights.h"
+
+namespace forge::merge {
+
+/// The two methods of each of the three steps of a recipe; every combination is one of the eight seeds of the
+/// original (original-agent-forge.md 1.1), done right.
+enum class Continuous { kLinear, kSlerp };
+enum class Ensemble { kTies, kDare };
+enum class Structure { kFrankenmerge, kDataFlow };
+std::string Name(Continuous continuous);
+std::string Name(Ensemble ensemble);
+std::string Name(Structure structure);
+
+/// Tensors that share a coefficient: attention, MLP, and the rest (embedding, head, norms).
+inline constexpr int kComponentGroups = 3;
+int ComponentGroup(const model::TensorSpec& spec);
+
+/// Where a layer of the result comes from: source 0 is the merged model, 1 .. parents the parents.
+struct LayerChoice {
+  int source = 0;
+  int layer = 0;
+  bool operator==(const LayerChoice&) const = default;
+};
+
+/// How one candidate is made from the base and its parents (fine-tunes of that base). d_p = parent p - base.
+///  1. continuous, per component group g, with the coefficients c = coefficients[p][g]:
+///     linear: D = sum_p c_p d_p.
+///     slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the next parent by
+///     t / 2, t / 3, ..; D is the result minus the base.
+///  2. ensemble over the list D, d_1, d_2, ..  with weights ensemble_weights [parents + 1]:
+///     ties: Ties at `density`; dare: Dare with drop probability 1 - density. The result is multiplied by lambda.
+///     Weights that are zero for every parent pass D on (trimmed or thinned by density).
+///  3. structure: layer l of the result is layers[l]. frankenmerge keeps the number of layers and chooses a source
+///     for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source, any layer, also
+///     twice or never. Embedding, final norm and head come from the merged model.
+struct MergeRecipe {
+  Continuous continuous = Continuous::kLinear;
+  Ensemble ensemble = Ensemble::kTies;
+  Structure structure = Structure::kFrankenmerge;
+  std::vector<std::vector<double>> coefficients;  // [parents][kComponentGroups]
+  double slerp_t = 0.5;                           // [0, 1]
+  std::vector<double> ensemble_weights;           // [parents + 1], >= 0
+  double density = 1;                             // (0, 1]
+  double lambda = 1;
+  std::vector<LayerChoice> layers;
+  std::uint64_t dare_seed = 1;
+};
+
+/// The models that recipes of one run work on. All checked to be compatible.
+struct MergeSources {
+  const model::ModelConfig* config = nullptr;
+  const model::ModelWeights* base = nullptr;
+  std::vector<const model::ModelWeights*> parents;
+};
+
+struct MergedModel {
+  model::ModelConfig config;  // num_hidden_layers is that of the recipe
+  model::ModelWeights weights;
+};
+
+/// Applies the recipe, tensor by tensor on the thread pool; the bytes do not depend on the number of threads.
+/// Only layers that the structure asks for are computed. Peak memory: the result, and a few tensors a thread.
+/// Throws Error(kInput) for a recipe that does not fit the sources.
+MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources);
+
+}  // namespace forge::merge
