@@ -84,6 +84,12 @@ struct Candidate {
   std::optional<double> Fitness() const;
 };
 
+/// The few numbers of a search that status shows, counted by the database.
+struct SearchSummary {
+  std::int64_t candidates = 0, generation = 0;  // generation: the latest
+  std::optional<double> best_fitness = {}, best_parent = {};
+};
+
 /// Score of one candidate on one domain of one split, with what each item got: 0 or 1 for exact match, or a
 /// number.
 struct Evaluation {

@@ -117,6 +117,45 @@ std::vector<const LineageNode*> Ancestry(const std::vector<LineageNode>& nodes, 
   return found;
 }
 
+/// The models that were merged get a column of their own, before the generation that is made from them.
+bool IsSource(const LineageNode& node) { return node.kind == "parent" || node.kind == "uniform"; }
+
+struct LineageLayout {
+  std::map<std::int64_t, std::pair<double, double>> place;  // by id
+  double height = 0, column_width = 0;
+  std::string headings;
+};
+
+LineageLayout LayOut(const std::vector<const LineageNode*>& ancestry) {
+  constexpr double kLane = 46, kTop = 40, kMargin = 70;
+  constexpr std::int64_t kSources = -1;
+  std::map<std::int64_t, std::vector<const LineageNode*>> columns;
+  for (const LineageNode* node : ancestry)
+    columns[IsSource(*node) ? kSources : node->generation].push_back(node);
+  std::size_t lanes = 1;
+  for (auto& [generation, column] : columns) {
+    std::sort(column.begin(), column.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+    lanes = std::max(lanes, column.size());
+  }
+  LineageLayout layout{.place = {}, .height = kTop + kLane * static_cast<double>(lanes) + 10, .headings = {}};
+  layout.column_width =
+      columns.size() > 1 ? (kWidth - 2 * kMargin) / static_cast<double>(columns.size() - 1) : kWidth;
+  double x = kMargin;
+  for (const auto& [generation, column] : columns) {
+    std::string heading = std::to_string(generation);
+    if (generation == kSources)
+      heading = "models";
+    else if (layout.column_width > 44)
+      heading.insert(0, "gen ");
+    layout.headings += Text(x, 18, "middle", "muted", heading);
+    const double top = kTop + kLane * static_cast<double>(lanes - column.size()) / 2 - 10;
+    for (std::size_t i = 0; i < column.size(); ++i)
+      layout.place[column[i]->id] = {x, top + kLane * (static_cast<double>(i) + 0.5)};
+    x += layout.column_width;
+  }
+  return layout;
+}
+
 }  // namespace
 
 std::string EscapeHtml(std::string_view text) {
@@ -193,50 +232,33 @@ std::string FitnessPlot(const std::vector<GenerationPoint>& points, const std::v
 std::string LineagePlot(const std::vector<LineageNode>& nodes, std::int64_t champion) {
   const std::vector<const LineageNode*> ancestry = Ancestry(nodes, champion);
   if (ancestry.empty()) return {};
-  std::map<std::int64_t, std::vector<const LineageNode*>> columns;
-  for (const LineageNode* node : ancestry) columns[node->generation].push_back(node);
-  std::size_t lanes = 1;
-  for (auto& [generation, column] : columns) {
-    std::sort(column.begin(), column.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
-    lanes = std::max(lanes, column.size());
-  }
-  constexpr double kLane = 46, kTop = 40;
-  const double height = kTop + kLane * static_cast<double>(lanes) + 10;
-  const double step = columns.size() > 1 ? (kWidth - 140.0) / static_cast<double>(columns.size() - 1) : 0;
-  std::map<std::int64_t, std::pair<double, double>> place;
-  std::string labels;
-  double x = 70;
-  for (const auto& [generation, column] : columns) {
-    labels += Text(x, 18, "middle", "muted", fmt::format("gen {}", generation));
-    for (std::size_t i = 0; i < column.size(); ++i)
-      place[column[i]->id] = {x, kTop + kLane * (static_cast<double>(i) + 0.5) +
-                                     kLane * static_cast<double>(lanes - column.size()) / 2 - 10};
-    x += step;
-  }
-  std::string edges, circles;
+  const LineageLayout layout = LayOut(ancestry);
+  std::string edges, circles, labels = layout.headings;
   for (const LineageNode* node : ancestry) {
-    const auto [nx, ny] = place[node->id];
+    const auto [x, y] = layout.place.at(node->id);
     for (const std::int64_t parent : node->parents) {
-      const auto from = place.find(parent);
-      if (from == place.end()) continue;
+      const auto from = layout.place.find(parent);
+      if (from == layout.place.end()) continue;
       const auto [px, py] = from->second;
       edges += fmt::format(
           "<path d=\"M{:.1f},{:.1f}C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}\" class=\"edge\"/>\n", px, py,
-          (px + nx) / 2, py, (px + nx) / 2, ny, nx, ny);
+          (px + x) / 2, py, (px + x) / 2, y, x, y);
     }
     const bool is_champion = node->id == champion;
     const std::string name = node->label.empty() ? fmt::format("#{}", node->id) : node->label;
+    const char* const colour = is_champion ? "s0" : IsSource(*node) ? "s2" : "s1";
     circles += fmt::format(
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" class=\"fill {}\"><title>{} {} fitness "
         "{}</title></circle>\n",
-        nx, ny, is_champion ? 8 : 5,
-        is_champion              ? "s0"
-        : node->kind == "parent" ? "s2"
-                                 : "s1",
-        EscapeHtml(node->kind), EscapeHtml(name), ShortNumber(node->fitness));
-    labels += Text(nx, ny + 20, "middle", "ink", name + " " + ShortNumber(node->fitness));
+        x, y, is_champion ? 8 : 5, colour, EscapeHtml(node->kind), EscapeHtml(name),
+        ShortNumber(node->fitness));
+    // Where columns are narrow, only the ends are named; the others have their tooltip.
+    if (layout.column_width > 70 || is_champion || IsSource(*node))
+      labels += Text(x, y + 20, "middle", "ink",
+                     IsSource(*node) ? name : fmt::format("{} {}", name, ShortNumber(node->fitness)));
   }
-  return Open(static_cast<int>(height), "Lineage of the champion") + edges + circles + labels + "</svg>\n";
+  return Open(static_cast<int>(layout.height), "Lineage of the champion") + edges + circles + labels +
+         "</svg>\n";
 }
 
 std::string IntervalBars(std::string_view title, const std::vector<IntervalBar>& bars, bool percent) {

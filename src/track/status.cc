@@ -7,7 +7,6 @@
 #include <chrono>
 
 #include "track/report_svg.h"
-#include "track/search_history.h"
 
 namespace forge::track {
 namespace {
@@ -42,14 +41,10 @@ Json BestOf(Store& store, const Run& run, const Stage& stage) {
     for (const auto& [key, value] : stage.result.items())
       if (value.is_number() || value.is_string()) best[key] = value;
   if (stage.name != "evolve" || stage.state == State::kDone) return best;
-  const std::vector<Candidate> candidates = store.Candidates(run.id);
-  const SearchHistory history = HistoryOf(candidates);
-  if (!history.best) return best;
-  best["best_fitness"] = *store.FindCandidate(run.id, *history.best)->Fitness();
-  best["generation"] = candidates.back().generation;
-  for (const Candidate& candidate : candidates)
-    if (const auto fitness = candidate.Fitness(); fitness && candidate.kind == "parent")
-      best["best_parent"] = std::max(best.value("best_parent", *fitness), *fitness);
+  const SearchSummary search = store.SummarizeSearch(run.id);
+  if (search.best_fitness) best["best_fitness"] = *search.best_fitness;
+  if (search.best_parent) best["best_parent"] = *search.best_parent;
+  if (search.candidates > 0) best["generation"] = search.generation;
   return best;
 }
 

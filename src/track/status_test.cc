@@ -61,8 +61,10 @@ TEST(Status, TakesAtMost20MillisecondsOnAFullStore) {
     Store::Transaction unit(store);
     store.CreateRun({.id = id});
     store.BeginStage(id, "evolve");
-    for (int i = 0; i < 60; ++i) store.RecordCandidate(id, {.id = i, .scores = {{"fitness", i}}});
-    for (int i = 0; i < 2000; ++i) store.Metric(id, "evolve", "loss", i, i);
+    const Json genome = {{"method", "ties"}, {"weights", std::vector<double>(60, 1.0 / 3)}};
+    for (int i = 0; i < 300; ++i)
+      store.RecordCandidate(id, {.id = i, .genome = genome, .scores = {{"fitness", i}}});
+    for (int i = 0; i < 500; ++i) store.Metric(id, "evolve", "loss", i, i);
     if (run % 2 == 0) store.EndStage(id, "evolve", State::kDone);
     unit.Commit();
   }

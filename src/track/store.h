@@ -92,6 +92,7 @@ class Store {
   void RecordCandidate(const std::string& run, const Candidate& candidate);
   std::optional<Candidate> FindCandidate(const std::string& run, std::int64_t id);
   std::vector<Candidate> Candidates(const std::string& run);  // by id
+  SearchSummary SummarizeSearch(const std::string& run);
   void RecordEvaluation(const std::string& run, const Evaluation& evaluation);
   std::optional<Evaluation> FindEvaluation(const std::string& run, std::int64_t candidate,
                                            std::string_view split, std::string_view domain);

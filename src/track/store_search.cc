@@ -75,6 +75,21 @@ std::vector<Candidate> Store::Candidates(const std::string& run) {
   return candidates;
 }
 
+SearchSummary Store::SummarizeSearch(const std::string& run) {
+  const std::lock_guard lock(core_->mutex);
+  const std::int64_t key = Key(run);
+  Statement& row = core_->database.Prepare(
+      "SELECT count(*), max(generation), max(fitness), max(fitness) FILTER (WHERE kind = 'parent') FROM ("
+      "  SELECT generation, kind, CASE WHEN json_type(scores, '$.fitness') IN ('real', 'integer')"
+      "    THEN json_extract(scores, '$.fitness') END AS fitness FROM candidates WHERE run = ?)");
+  row.Bind(key).Step();
+  SearchSummary summary{.candidates = row.Int(0), .generation = row.Int(1)};
+  if (!row.IsNull(2)) summary.best_fitness = row.Real(2);
+  if (!row.IsNull(3)) summary.best_parent = row.Real(3);
+  row.Reset();
+  return summary;
+}
+
 void Store::RecordEvaluation(const std::string& run, const Evaluation& evaluation) {
   Transaction unit(*this);
   core_->database
