@@ -17,20 +17,23 @@
 
 namespace forge::io {
 
-/// An array of metadata; the position in the list is the number of the element type in the file. No arrays of arrays.
+/// An array of metadata; the position in the list is the number of the element type in the file. No arrays of
+/// arrays.
 using GgufArray =
     std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
-                 std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>, std::vector<float>,
-                 std::vector<bool>, std::vector<std::string>, std::monostate, std::vector<std::uint64_t>,
-                 std::vector<std::int64_t>, std::vector<double>>;
+                 std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
+                 std::vector<float>, std::vector<bool>, std::vector<std::string>, std::monostate,
+                 std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>>;
 /// A value of metadata; the position in the list is the number of the type in the file.
-using GgufValue = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t,
-                               float, bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
+using GgufValue =
+    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
+                 bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
 using GgufMetadata = std::map<std::string, GgufValue>;
 
 /// Typed look-ups; nothing if the key is absent or holds another kind of value.
-std::optional<std::int64_t> FindInteger(const GgufMetadata& metadata, const std::string& key);  // any integer type
-std::optional<double> FindNumber(const GgufMetadata& metadata, const std::string& key);         // or float, double
+std::optional<std::int64_t> FindInteger(const GgufMetadata& metadata,
+                                        const std::string& key);                         // any integer type
+std::optional<double> FindNumber(const GgufMetadata& metadata, const std::string& key);  // or float, double
 std::optional<bool> FindBool(const GgufMetadata& metadata, const std::string& key);
 const std::string* FindText(const GgufMetadata& metadata, const std::string& key);
 const std::vector<std::string>* FindTexts(const GgufMetadata& metadata, const std::string& key);
@@ -38,17 +41,17 @@ std::optional<std::vector<std::int64_t>> FindIntegers(const GgufMetadata& metada
 
 /// A GGUF file, version 2 or 3, mapped (format: ggml docs/gguf.md):
 ///   "GGUF" | u32 version | u64 tensors | u64 keys | keys | tensor infos | padding | data
-/// Every length and offset is checked against the file. Errors are Error(kInput) with the file and the offset.
-/// Tensors of types that forge does not know are listed, but cannot be read.
+/// Every length and offset is checked against the file. Errors are Error(kInput) with the file and the
+/// offset. Tensors of types that forge does not know are listed, but cannot be read.
 class GgufFile {
  public:
   struct Entry {
     std::string name;
     std::vector<std::int64_t> shape;  // row-major as everywhere in forge: [out, in]; the file has it reversed
     std::uint32_t type_id = 0;
-    std::optional<BlockType> type;    // nothing: a type that forge does not know
-    std::span<const std::byte> bytes; // empty for an unknown type
-    std::size_t size() const;         // elements
+    std::optional<BlockType> type;     // nothing: a type that forge does not know
+    std::span<const std::byte> bytes;  // empty for an unknown type
+    std::size_t size() const;          // elements
   };
 
   explicit GgufFile(const std::filesystem::path& path);
@@ -69,8 +72,8 @@ class GgufFile {
   std::map<std::string, std::size_t, std::less<>> index_;
 };
 
-/// Writes a GGUF file of version 3 in one pass: first all tensors are declared, then their bytes follow in the same
-/// order, in pieces of any size. Alignment 32; the file appears under its name only with Finish.
+/// Writes a GGUF file of version 3 in one pass: first all tensors are declared, then their bytes follow in
+/// the same order, in pieces of any size. Alignment 32; the file appears under its name only with Finish.
 class GgufWriter {
  public:
   struct Declaration {
@@ -78,7 +81,8 @@ class GgufWriter {
     std::vector<std::int64_t> shape;  // [out, in]
     BlockType type;
   };
-  GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata, std::vector<Declaration> tensors);
+  GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata,
+             std::vector<Declaration> tensors);
 
   /// The next bytes of the tensor data; padding between tensors is written here, not given.
   void Write(std::span<const std::byte> bytes);

@@ -87,7 +87,8 @@ void EncodeQ4_0(const float* values, Bytes bytes) {
 void DecodeQ4_1(ConstBytes bytes, float* values) {
   const float d = LoadHalf(bytes), m = LoadHalf(bytes + 2);
   for (int j = 0; j < 16; ++j) {
-    const float low = d * static_cast<float>(bytes[4 + j] & 15), high = d * static_cast<float>(bytes[4 + j] >> 4);
+    const float low = d * static_cast<float>(bytes[4 + j] & 15),
+                high = d * static_cast<float>(bytes[4 + j] >> 4);
     values[j] = low + m;
     values[j + 16] = high + m;
   }
@@ -103,9 +104,9 @@ void EncodeQ4_1(const float* values, Bytes bytes) {
     bytes[4 + j] = static_cast<std::uint8_t>(code(values[j]) | code(values[j + 16]) << 4);
 }
 
-// Q6_K: ql[128] | qh[64] | int8 scales[16] | half d. Each half of 128 elements has 64 bytes of ql and 32 of qh:
-// element 32 p + l has its 4 low bits in ql[l + 32 (p & 1)] (low half for p < 2, else high), its 2 high bits in
-// qh[l] at bit 2 p. value = d scale[e / 16] (q - 32).
+// Q6_K: ql[128] | qh[64] | int8 scales[16] | half d. Each half of 128 elements has 64 bytes of ql and 32 of
+// qh: element 32 p + l has its 4 low bits in ql[l + 32 (p & 1)] (low half for p < 2, else high), its 2 high
+// bits in qh[l] at bit 2 p. value = d scale[e / 16] (q - 32).
 void DecodeQ6_K(ConstBytes bytes, float* values) {
   const float d = LoadHalf(bytes + 208);
   for (int half = 0; half < 2; ++half) {
@@ -143,8 +144,9 @@ const Codec& CodecOf(BlockType type) {
   return codecs.at(type);
 }
 
-constexpr BlockType kAll[] = {BlockType::kF32,  BlockType::kF16,   BlockType::kBF16,  BlockType::kQ8_0, BlockType::kQ4_0,
-                              BlockType::kQ4_1, BlockType::kQ6_K, BlockType::kTQ1_0, BlockType::kTQ2_0, BlockType::kQ2_0};
+constexpr BlockType kAll[] = {BlockType::kF32,   BlockType::kF16,  BlockType::kBF16, BlockType::kQ8_0,
+                              BlockType::kQ4_0,  BlockType::kQ4_1, BlockType::kQ6_K, BlockType::kTQ1_0,
+                              BlockType::kTQ2_0, BlockType::kQ2_0};
 
 }  // namespace
 
@@ -187,7 +189,8 @@ void EncodeTernary(BlockType type, std::span<const std::int8_t> codes, std::span
                    std::size_t group_size, std::span<std::byte> bytes) {
   const BlockInfo& info = Info(type);
   FORGE_CHECK(type == BlockType::kTQ1_0 || type == BlockType::kTQ2_0 || type == BlockType::kQ2_0);
-  FORGE_CHECK(group_size > 0 && group_size % info.elements == 0 && codes.size() == scales.size() * group_size);
+  FORGE_CHECK(group_size > 0 && group_size % info.elements == 0 &&
+              codes.size() == scales.size() * group_size);
   FORGE_CHECK(bytes.size() == RowBytes(type, codes.size()));
   const auto pack = type == BlockType::kTQ1_0 ? PackTQ1_0 : type == BlockType::kTQ2_0 ? PackTQ2_0 : PackQ2_0;
   const auto target = reinterpret_cast<Bytes>(bytes.data());

@@ -47,8 +47,8 @@ void DecodeBlocks(BlockType type, std::span<const std::byte> bytes, std::span<fl
 /// Stores values with the rounding of ggml's reference quantizers, byte for byte.
 ///   values  [n], finite; n a multiple of the block
 ///   bytes   [n / elements * bytes per block], out
-/// Only for types with can_encode. TQ1_0, TQ2_0 and Q2_0 take d = max|x| of the block and code = round(x / d): right
-/// for values that are already ternary with one scale per block, lossy for others.
+/// Only for types with can_encode. TQ1_0, TQ2_0 and Q2_0 take d = max|x| of the block and code = round(x /
+/// d): right for values that are already ternary with one scale per block, lossy for others.
 void EncodeBlocks(BlockType type, std::span<const float> values, std::span<std::byte> bytes);
 
 /// Packs ternary weights as they are: value = scale * code, without looking for a scale.

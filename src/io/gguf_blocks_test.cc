@@ -34,7 +34,8 @@ std::vector<std::byte> Encode(BlockType type, std::span<const float> values) {
   return bytes;
 }
 
-// Golden bytes made with gguf-py and ggml d99724f (C); the samples are formulas, so that anyone can make them.
+// Golden bytes made with gguf-py and ggml d99724f (C); the samples are formulas, so that anyone can make
+// them.
 std::vector<std::int8_t> TernarySample() {
   std::vector<std::int8_t> codes;
   for (int i = 0; i < 256; ++i) codes.push_back(static_cast<std::int8_t>((i * i + i / 5 + i / 17) % 3 - 1));
@@ -46,12 +47,15 @@ std::vector<float> RealSample() {
   return values;
 }
 constexpr const char* kGoldenTQ1_0 =
-    "438b64315ce283b6e4982c46f850111895c778c94eff320dc1a870065d877bb62715dd35213ba57b465c4bd52704e6a7b8231adb0028";
+    "438b64315ce283b6e4982c46f850111895c778c94eff320dc1a870065d877bb62715dd35213ba57b465c4bd52704e6a7b8231adb"
+    "0028";
 constexpr const char* kGoldenTQ2_0 =
-    "1865512481a695120a1954582a68906089a2450628aa245062a9a140812585125062a9a14081258510049258510089a584020695164a1a6458"
+    "1865512481a695120a1954582a68906089a2450628aa245062a9a140812585125062a9a14081258510049258510089a584020695"
+    "164a1a6458"
     "20a99645928a190028";
 constexpr const char* kGoldenQ2_0 =
-    "0028149906029908169546149a0a521a081400289958549a086a2a48142a50641a486922002858542051682a906920508460516962a10028a9"
+    "0028149906029908169546149a0a521a081400289958549a086a2a48142a50641a486922002858542051682a9069205084605169"
+    "62a10028a9"
     "20518140916944a58960a18244a129";
 
 TEST(TernaryBlocks, MatchTheGoldenBytesOfGgml) {
@@ -79,16 +83,20 @@ TEST(FloatBlocks, MatchTheGoldenBytesOfGgml) {
   EXPECT_EQ(first(BlockType::kQ4_1), "ba2d7bb9f257bd1379cf358ae146ac0268bd2479");
 }
 
-// The bytes are what a good quantizer makes of the sample, so decoding must come within a step of it: the largest
-// |scale| is 127 or 128 and 32 steps reach the largest value, 0.685.
+// The bytes are what a good quantizer makes of the sample, so decoding must come within a step of it: the
+// largest |scale| is 127 or 128 and 32 steps reach the largest value, 0.685.
 TEST(FloatBlocks, DecodeTheGoldenBlockOfQ6_K) {
   const std::string hex =
-      "45df28bc069f137cf08ad367f14ade285ed67df57c038b02aa22b931b85fd75e26ac058d037bf179d258d048ce27af2583fc741d960eb62fd840"
-      "b961da53fb74d158bf37be25ad048b047bf37ad159d0c941ea63eb74fb741d951ea72fc841c9bf35ad169b048df26be069d147cf38bd1a922c84"
-      "0d85ed77ff57d038b04aa22b6cb11b6cc61b71c61cb1cb6cb21b6cc6e74d3ad04d37904ae7913ae44d3a904d18b1c66cb11b6c861b71c61cb1c7"
+      "45df28bc069f137cf08ad367f14ade285ed67df57c038b02aa22b931b85fd75e26ac058d037bf179d258d048ce27af2583fc74"
+      "1d960eb62fd840"
+      "b961da53fb74d158bf37be25ad048b047bf37ad159d0c941ea63eb74fb741d951ea72fc841c9bf35ad169b048df26be069d147"
+      "cf38bd1a922c84"
+      "0d85ed77ff57d038b04aa22b6cb11b6cc61b71c61cb1cb6cb21b6cc6e74d3ad04d37904ae7913ae44d3a904d18b1c66cb11b6c"
+      "861b71c61cb1c7"
       "6cb22453f9248ef9138ef4538d2452f9248e8d81877c897a8677807f897a867a8487a989";
   std::vector<std::byte> bytes;
-  for (std::size_t i = 0; i < hex.size(); i += 2) bytes.push_back(std::byte(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    bytes.push_back(std::byte(std::stoi(hex.substr(i, 2), nullptr, 16)));
   ASSERT_EQ(bytes.size(), Info(BlockType::kQ6_K).bytes);
   std::vector<float> decoded(256);
   DecodeBlocks(BlockType::kQ6_K, bytes, decoded);
@@ -99,14 +107,17 @@ TEST(FloatBlocks, DecodeTheGoldenBlockOfQ6_K) {
 TEST(TernaryBlocks, HoldEveryFiveTritsInEveryPlace) {
   for (int number = 0; number < 243; ++number) {
     std::vector<std::int8_t> codes(256, 0);
-    for (int byte = 0; byte < 48; ++byte) {  // bytes 0-31 have stride 32 from 0, bytes 32-47 stride 16 from 160
+    for (int byte = 0; byte < 48;
+         ++byte) {  // bytes 0-31 have stride 32 from 0, bytes 32-47 stride 16 from 160
       int rest = number;
       for (int n = 4; n >= 0; --n, rest /= 3)
-        codes[byte < 32 ? byte + 32 * n : 160 + (byte - 32) + 16 * n] = static_cast<std::int8_t>(rest % 3 - 1);
+        codes[byte < 32 ? byte + 32 * n : 160 + (byte - 32) + 16 * n] =
+            static_cast<std::int8_t>(rest % 3 - 1);
     }
     for (int byte = 0; byte < 4; ++byte) {
       int rest = number % 81;
-      for (int n = 3; n >= 0; --n, rest /= 3) codes[240 + byte + 4 * n] = static_cast<std::int8_t>(rest % 3 - 1);
+      for (int n = 3; n >= 0; --n, rest /= 3)
+        codes[240 + byte + 4 * n] = static_cast<std::int8_t>(rest % 3 - 1);
     }
     std::vector<std::byte> bytes(54);
     EncodeTernary(BlockType::kTQ1_0, codes, std::vector<float>{1}, 256, bytes);
@@ -124,7 +135,8 @@ TEST(TernaryBlocks, GiveTheSameBytesAfterDecodingAndEncoding) {
     for (float scale : scales) {
       scale = RoundToHalf(scale);
       std::vector<std::int8_t> codes;
-      for (int i = 0; i < 256; ++i) codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
+      for (int i = 0; i < 256; ++i)
+        codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
       for (int i = 0; i < 256; i += 64) codes[i] = 1;  // else max|x| of a block could be 0
       if (scale == 0) codes.assign(256, 0);
       std::vector<std::byte> bytes(RowBytes(type, 256));
@@ -163,13 +175,15 @@ TEST(GgufBlocks, AreFoundByNumberAndName) {
 
 std::filesystem::path GoldenFile() {
   const char* folder = std::getenv("FORGE_SHARED");
-  const std::filesystem::path shared =
-      folder != nullptr ? std::filesystem::path(folder) : std::filesystem::path(FORGE_SOURCE_DIR) / "../shared";
+  const std::filesystem::path shared = folder != nullptr
+                                           ? std::filesystem::path(folder)
+                                           : std::filesystem::path(FORGE_SOURCE_DIR) / "../shared";
   return shared / "data/golden/gguf_quants/quants.safetensors";
 }
 
 TEST(GgufBlocksGolden, EncodeAndDecodeAsGgufPyDoes) {
-  if (!std::filesystem::exists(GoldenFile())) GTEST_SKIP() << GoldenFile() << " is not there; set FORGE_SHARED";
+  if (!std::filesystem::exists(GoldenFile()))
+    GTEST_SKIP() << GoldenFile() << " is not there; set FORGE_SHARED";
   const SafetensorsFile golden(GoldenFile());
   int encoded = 0, decoded = 0;
   for (const char* name : {"F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q6_K", "TQ1_0", "TQ2_0"}) {

@@ -34,7 +34,8 @@ class Cursor {
     Fail(path_, fmt::format("at offset {}: {}", position_, why));
   }
   std::span<const std::byte> Take(std::uint64_t count, const char* what) {
-    if (count > remaining()) FailHere(fmt::format("{} takes {} bytes, the file has {} left", what, count, remaining()));
+    if (count > remaining())
+      FailHere(fmt::format("{} takes {} bytes, the file has {} left", what, count, remaining()));
     const auto part = bytes_.subspan(position_, count);
     position_ += count;
     return part;
@@ -77,9 +78,12 @@ GgufArray ReadArrayOf(Cursor& cursor, std::uint32_t type, std::uint64_t count) {
       cursor.FailHere("an array of arrays, which forge does not know");
     } else {
       using T = typename Vector::value_type;
-      constexpr std::uint64_t kLeast = std::is_same_v<T, std::string> ? 8 : std::is_same_v<T, bool> ? 1 : sizeof(T);
+      constexpr std::uint64_t kLeast = std::is_same_v<T, std::string> ? 8
+                                       : std::is_same_v<T, bool>      ? 1
+                                                                      : sizeof(T);
       if (count > cursor.remaining() / kLeast)
-        cursor.FailHere(fmt::format("an array of {} elements in the {} bytes left", count, cursor.remaining()));
+        cursor.FailHere(
+            fmt::format("an array of {} elements in the {} bytes left", count, cursor.remaining()));
       Vector values;
       values.reserve(count);
       for (std::uint64_t i = 0; i < count; ++i) values.push_back(cursor.ReadValue<T>());
@@ -113,11 +117,13 @@ GgufFile::Entry ReadInfo(Cursor& cursor, std::uint64_t& offset) {
   GgufFile::Entry entry;
   entry.name = cursor.ReadText("a tensor name");
   const auto dimensions = cursor.Read<std::uint32_t>("a number of dimensions");
-  if (dimensions > kMaxDimensions) cursor.FailHere(fmt::format("tensor {} has {} dimensions", entry.name, dimensions));
+  if (dimensions > kMaxDimensions)
+    cursor.FailHere(fmt::format("tensor {} has {} dimensions", entry.name, dimensions));
   std::uint64_t size = 1;
   for (std::uint32_t i = 0; i < dimensions; ++i) {
     const auto length = cursor.Read<std::uint64_t>("a dimension");
-    constexpr std::uint64_t kLimit = std::numeric_limits<std::int64_t>::max() / 16;  // bytes stay inside int64 too
+    constexpr std::uint64_t kLimit =
+        std::numeric_limits<std::int64_t>::max() / 16;  // bytes stay inside int64 too
     if (length > kLimit || (length != 0 && size > kLimit / length))
       cursor.FailHere(fmt::format("the shape of tensor {} is too large", entry.name));
     size *= length;
@@ -127,8 +133,8 @@ GgufFile::Entry ReadInfo(Cursor& cursor, std::uint64_t& offset) {
   entry.type = FindBlockType(entry.type_id);
   const std::uint64_t columns = entry.shape.empty() ? 1 : static_cast<std::uint64_t>(entry.shape.back());
   if (entry.type && columns % Info(*entry.type).elements != 0)
-    cursor.FailHere(fmt::format("tensor {} has rows of {} elements, which blocks of {} ({}) do not fill", entry.name,
-                                columns, Info(*entry.type).elements, Info(*entry.type).name));
+    cursor.FailHere(fmt::format("tensor {} has rows of {} elements, which blocks of {} ({}) do not fill",
+                                entry.name, columns, Info(*entry.type).elements, Info(*entry.type).name));
   offset = cursor.Read<std::uint64_t>("a tensor offset");
   return entry;
 }
@@ -146,14 +152,16 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
   const auto magic = cursor.Take(4, "the word GGUF");
   if (std::memcmp(magic.data(), "GGUF", 4) != 0) Fail(path, "it does not begin with GGUF");
   const auto version = cursor.Read<std::uint32_t>("the version");
-  if (version != 2 && version != 3) Fail(path, fmt::format("it has version {}; forge reads 2 and 3", version));
+  if (version != 2 && version != 3)
+    Fail(path, fmt::format("it has version {}; forge reads 2 and 3", version));
   const auto num_tensors = cursor.Read<std::uint64_t>("the number of tensors");
   const auto num_keys = cursor.Read<std::uint64_t>("the number of keys");
   for (std::uint64_t i = 0; i < num_keys; ++i) {
     std::string key = cursor.ReadText("a key");
     const auto type = cursor.Read<std::uint32_t>("a value type");
     GgufValue value = ReadValueOf(cursor, type);
-    if (!metadata_.emplace(key, std::move(value)).second) cursor.FailHere(fmt::format("key {} occurs twice", key));
+    if (!metadata_.emplace(key, std::move(value)).second)
+      cursor.FailHere(fmt::format("key {} occurs twice", key));
   }
   std::vector<std::uint64_t> offsets;
   for (std::uint64_t i = 0; i < num_tensors; ++i) {
@@ -171,10 +179,11 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
     if (!entry.type || entry.size() == 0) continue;
     const std::uint64_t bytes = entry.size() / Info(*entry.type).elements * Info(*entry.type).bytes;
     if (offsets[i] % alignment != 0)
-      Fail(path, fmt::format("tensor {}: its offset {} is not a multiple of {}", entry.name, offsets[i], alignment));
+      Fail(path, fmt::format("tensor {}: its offset {} is not a multiple of {}", entry.name, offsets[i],
+                             alignment));
     if (offsets[i] > data_bytes || bytes > data_bytes - offsets[i])
-      Fail(path, fmt::format("tensor {}: {} bytes at data offset {} are beyond the {} bytes of data", entry.name, bytes,
-                             offsets[i], data_bytes));
+      Fail(path, fmt::format("tensor {}: {} bytes at data offset {} are beyond the {} bytes of data",
+                             entry.name, bytes, offsets[i], data_bytes));
     entry.bytes = file_.bytes().subspan(start + offsets[i], bytes);
   }
 }
@@ -186,8 +195,11 @@ const GgufFile::Entry* GgufFile::Find(std::string_view name) const {
 
 void GgufFile::ReadFloats(const Entry& entry, std::span<float> out) const {
   if (!entry.type)
-    Fail(path(), fmt::format("tensor {} has block type {}; forge reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K, TQ1_0, "
-                             "TQ2_0 and Q2_0", entry.name, entry.type_id));
+    Fail(
+        path(),
+        fmt::format("tensor {} has block type {}; forge reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K, TQ1_0, "
+                    "TQ2_0 and Q2_0",
+                    entry.name, entry.type_id));
   if (out.size() != entry.size())
     Fail(path(), fmt::format("tensor {} has {} elements, not {}", entry.name, entry.size(), out.size()));
   if (out.empty()) return;

@@ -23,7 +23,8 @@ class Gguf : public ::testing::Test {
 
   /// Keys of every kind and two tensors, the first of 6 bytes, so that padding is needed.
   std::string WriteSample() {
-    GgufWriter writer(path_, metadata_, {{"half", {3}, BlockType::kF16}, {"blocks", {2, 64}, BlockType::kQ2_0}});
+    GgufWriter writer(path_, metadata_,
+                      {{"half", {3}, BlockType::kF16}, {"blocks", {2, 64}, BlockType::kQ2_0}});
     std::vector<std::byte> half(6), blocks(36);
     EncodeBlocks(BlockType::kF16, std::vector<float>{1, 2, 3}, half);
     std::vector<float> values(128, 0.5f);
@@ -37,7 +38,8 @@ class Gguf : public ::testing::Test {
   }
   void WriteQuickly(std::string_view text) { std::ofstream(path_, std::ios::binary) << text; }
 
-  std::filesystem::path path_ = std::filesystem::temp_directory_path() / ("forge_gguf_" + std::to_string(getpid()));
+  std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("forge_gguf_" + std::to_string(getpid()));
   GgufMetadata metadata_ = {
       {"a.bool", true},
       {"a.double", 0.1},
@@ -75,12 +77,13 @@ TEST_F(Gguf, MatchesTheFormatByteForByte) {
   writer.Write(std::as_bytes(std::span(values)));
   writer.Finish();
   using namespace std::string_literals;
-  const std::string expected = "GGUF\3\0\0\0"s + "\1\0\0\0\0\0\0\0"s + "\1\0\0\0\0\0\0\0"s +  // version, tensors, keys
-                               "\1\0\0\0\0\0\0\0k"s + "\4\0\0\0"s + "\7\0\0\0"s +              // k: uint32 7
-                               "\1\0\0\0\0\0\0\0t"s + "\2\0\0\0"s +                            // name, dimensions
-                               "\1\0\0\0\0\0\0\0"s + "\2\0\0\0\0\0\0\0"s +                     // ne: in 1, out 2
-                               "\0\0\0\0"s + "\0\0\0\0\0\0\0\0"s +                             // F32, offset 0
-                               std::string(14, '\0') +                                         // 82 to 96
+  const std::string expected = "GGUF\3\0\0\0"s + "\1\0\0\0\0\0\0\0"s +
+                               "\1\0\0\0\0\0\0\0"s +                               // version, tensors, keys
+                               "\1\0\0\0\0\0\0\0k"s + "\4\0\0\0"s + "\7\0\0\0"s +  // k: uint32 7
+                               "\1\0\0\0\0\0\0\0t"s + "\2\0\0\0"s +                // name, dimensions
+                               "\1\0\0\0\0\0\0\0"s + "\2\0\0\0\0\0\0\0"s +         // ne: in 1, out 2
+                               "\0\0\0\0"s + "\0\0\0\0\0\0\0\0"s +                 // F32, offset 0
+                               std::string(14, '\0') +                             // 82 to 96
                                "\0\0\x80\x3f\0\0\0\x40"s + std::string(24, '\0');
   EXPECT_EQ(ReadFile(path_), expected);
 }
@@ -131,7 +134,8 @@ TEST_F(Gguf, SurvivesRandomDamage) {
     std::string damaged = whole;
     for (int flips = 0; flips <= trial % 4; ++flips) {
       const std::size_t at = random.Below(static_cast<std::uint32_t>(damaged.size()));
-      damaged[at] = static_cast<char>(trial % 2 == 0 ? damaged[at] ^ (1 << random.Below(8)) : random.Below(256));
+      damaged[at] =
+          static_cast<char>(trial % 2 == 0 ? damaged[at] ^ (1 << random.Below(8)) : random.Below(256));
     }
     WriteQuickly(damaged);
     try {

@@ -67,7 +67,8 @@ void AppendValue(std::string& out, const GgufValue& value) {
 
 std::uint64_t GgufWriter::TensorBytes(const Declaration& tensor) {
   std::uint64_t rows = 1;
-  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= static_cast<std::uint64_t>(tensor.shape[i]);
+  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i)
+    rows *= static_cast<std::uint64_t>(tensor.shape[i]);
   const std::size_t columns = tensor.shape.empty() ? 1 : static_cast<std::size_t>(tensor.shape.back());
   return rows * RowBytes(tensor.type, columns);
 }

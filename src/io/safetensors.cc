@@ -20,9 +20,9 @@
 namespace forge::io {
 namespace {
 
-constexpr std::size_t kPrefixBytes = 8;                // the header length, u64
+constexpr std::size_t kPrefixBytes = 8;                 // the header length, u64
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format
-constexpr std::size_t kGrain = 1 << 16;                // elements per piece of work
+constexpr std::size_t kGrain = 1 << 16;                 // elements per piece of work
 
 [[noreturn]] void Fail(const std::filesystem::path& path, std::string why) {
   throw Error({.kind = ErrorKind::kInput,
@@ -39,7 +39,8 @@ std::optional<std::uint64_t> BytesPerElement(std::string_view dtype) {
   return found == sizes.end() ? std::nullopt : std::optional(found->second);
 }
 
-/// Like ParseJson, but a name that occurs twice in the outer object is an error: a plain parser keeps the last.
+/// Like ParseJson, but a name that occurs twice in the outer object is an error: a plain parser keeps the
+/// last.
 Json ParseHeaderJson(std::string_view text, const std::filesystem::path& path) {
   std::set<std::string> names;
   const auto callback = [&](int depth, Json::parse_event_t event, Json& value) {
@@ -50,18 +51,19 @@ Json ParseHeaderJson(std::string_view text, const std::filesystem::path& path) {
   try {
     return Json::parse(text, callback);
   } catch (const Json::exception& error) {
-    Fail(path, fmt::format("the header, bytes {} to {}, is not JSON: {}", kPrefixBytes, kPrefixBytes + text.size(),
-                           error.what()));
+    Fail(path, fmt::format("the header, bytes {} to {}, is not JSON: {}", kPrefixBytes,
+                           kPrefixBytes + text.size(), error.what()));
   }
 }
 
 /// The offsets [begin, end) that an entry claims; also fills name, dtype and shape.
 std::pair<std::uint64_t, std::uint64_t> ParseEntry(const std::string& name, const Json& value,
-                                                   const std::filesystem::path& path, SafetensorsFile::Entry& entry) {
+                                                   const std::filesystem::path& path,
+                                                   SafetensorsFile::Entry& entry) {
   const auto fail = [&](const std::string& why) { Fail(path, fmt::format("tensor {}: {}", name, why)); };
-  if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() || !value.contains("shape") ||
-      !value["shape"].is_array() || !value.contains("data_offsets") || !value["data_offsets"].is_array() ||
-      value["data_offsets"].size() != 2)
+  if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() ||
+      !value.contains("shape") || !value["shape"].is_array() || !value.contains("data_offsets") ||
+      !value["data_offsets"].is_array() || value["data_offsets"].size() != 2)
     fail("its header entry must have dtype, shape and two data_offsets");
   entry.name = name;
   entry.dtype = value["dtype"].get<std::string>();
@@ -72,12 +74,14 @@ std::pair<std::uint64_t, std::uint64_t> ParseEntry(const std::string& name, cons
     constexpr std::uint64_t kLimit = std::numeric_limits<std::int64_t>::max();
     if (!dimension.is_number_unsigned()) fail("its shape holds something else than numbers from 0");
     const auto length = dimension.get<std::uint64_t>();
-    if (length > kLimit || (length != 0 && size > kLimit / length)) fail("the product of its shape is too large");
+    if (length > kLimit || (length != 0 && size > kLimit / length))
+      fail("the product of its shape is too large");
     size *= length;
     entry.shape.push_back(static_cast<std::int64_t>(length));
   }
   const Json& offsets = value["data_offsets"];
-  if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) fail("data_offsets must be numbers from 0");
+  if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+    fail("data_offsets must be numbers from 0");
   const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
   if (begin > end) fail(fmt::format("data_offsets {} to {} run backwards", begin, end));
   if (end - begin != size)
@@ -143,18 +147,20 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
 void SafetensorsFile::ParseHeader() {
   const std::span<const std::byte> bytes = file_.bytes();
   if (bytes.size() < kPrefixBytes)
-    Fail(path(), fmt::format("it has {} bytes; the header length alone takes {}", bytes.size(), kPrefixBytes));
+    Fail(path(),
+         fmt::format("it has {} bytes; the header length alone takes {}", bytes.size(), kPrefixBytes));
   std::uint64_t header_bytes;
   std::memcpy(&header_bytes, bytes.data(), kPrefixBytes);
   if (header_bytes > kMaxHeaderBytes || header_bytes > bytes.size() - kPrefixBytes)
-    Fail(path(), fmt::format("at offset 0 it claims a header of {} bytes, the file has {} after it", header_bytes,
-                             bytes.size() - kPrefixBytes));
+    Fail(path(), fmt::format("at offset 0 it claims a header of {} bytes, the file has {} after it",
+                             header_bytes, bytes.size() - kPrefixBytes));
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kPrefixBytes, header_bytes);
   const Json header = ParseHeaderJson(text, path());
   if (!header.is_object()) Fail(path(), "the header must be a JSON object");
 
   const std::span<const std::byte> data = bytes.subspan(kPrefixBytes + header_bytes);
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;  // of entries_, which are sorted by name like the JSON
+  std::vector<std::pair<std::uint64_t, std::uint64_t>>
+      ranges;  // of entries_, which are sorted by name like the JSON
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
       if (!value.is_object()) Fail(path(), "__metadata__ must be an object");
@@ -166,8 +172,8 @@ void SafetensorsFile::ParseHeader() {
     }
     const auto [begin, end] = ParseEntry(name, value, path(), entries_.emplace_back());
     if (end > data.size())
-      Fail(path(), fmt::format("tensor {}: its bytes {} to {} are beyond the {} bytes of data", name, begin, end,
-                               data.size()));
+      Fail(path(), fmt::format("tensor {}: its bytes {} to {} are beyond the {} bytes of data", name, begin,
+                               end, data.size()));
     entries_.back().bytes = data.subspan(begin, end - begin);
     ranges.emplace_back(begin, end);
   }
@@ -175,7 +181,8 @@ void SafetensorsFile::ParseHeader() {
   std::uint64_t position = 0;
   for (const auto& [begin, end] : ranges) {
     if (begin < position) Fail(path(), fmt::format("two tensors overlap at data offset {}", begin));
-    if (begin > position) Fail(path(), fmt::format("data offsets {} to {} belong to no tensor", position, begin));
+    if (begin > position)
+      Fail(path(), fmt::format("data offsets {} to {} belong to no tensor", position, begin));
     position = end;
   }
   if (position != data.size())
@@ -183,8 +190,9 @@ void SafetensorsFile::ParseHeader() {
 }
 
 const SafetensorsFile::Entry* SafetensorsFile::Find(std::string_view name) const {
-  const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                      [](const Entry& entry, std::string_view key) { return entry.name < key; });
+  const auto found =
+      std::lower_bound(entries_.begin(), entries_.end(), name,
+                       [](const Entry& entry, std::string_view key) { return entry.name < key; });
   return found != entries_.end() && found->name == name ? &*found : nullptr;
 }
 
@@ -211,10 +219,11 @@ SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   const fs::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
   if (!fs::exists(single) && !fs::exists(index))
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot read the model " + folder.string(),
-                 .why = "it has neither model.safetensors nor model.safetensors.index.json",
-                 .fix = "give a folder in the Hugging Face layout; convert .bin checkpoints to safetensors first"});
+    throw Error(
+        {.kind = ErrorKind::kInput,
+         .what = "cannot read the model " + folder.string(),
+         .why = "it has neither model.safetensors nor model.safetensors.index.json",
+         .fix = "give a folder in the Hugging Face layout; convert .bin checkpoints to safetensors first"});
   if (fs::exists(single)) {
     files_.emplace(single.filename(), SafetensorsFile(single));
   } else {
@@ -227,7 +236,8 @@ SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
       if (name.empty() || fs::path(name).filename() != name || name == "." || name == "..")
         Fail(index, fmt::format("\"{}\" is not a file name in this folder", name));
       if (!files_.contains(name)) files_.emplace(name, SafetensorsFile(folder / name));
-      if (files_.at(name).Find(tensor) == nullptr) Fail(index, fmt::format("{} has no tensor {}", name, tensor));
+      if (files_.at(name).Find(tensor) == nullptr)
+        Fail(index, fmt::format("{} has no tensor {}", name, tensor));
     }
   }
   for (const auto& [name, file] : files_)

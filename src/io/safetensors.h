@@ -23,10 +23,11 @@ std::string_view LongName(FloatType type);
 /// Either spelling, any case. Throws Error(kUsage) for another word.
 FloatType ParseFloatType(std::string_view name);
 
-/// One safetensors file, mapped: u64 header length | JSON header | data (https://github.com/huggingface/safetensors).
+/// One safetensors file, mapped: u64 header length | JSON header | data
+/// (https://github.com/huggingface/safetensors).
 ///
-/// The header must describe the data exactly: every byte of it in one tensor, no tensor twice, each as long as
-/// its shape says. Anything else is Error(kInput) with the file, the tensor and the offset.
+/// The header must describe the data exactly: every byte of it in one tensor, no tensor twice, each as long
+/// as its shape says. Anything else is Error(kInput) with the file, the tensor and the offset.
 class SafetensorsFile {
  public:
   struct Entry {
@@ -48,7 +49,8 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::filesystem::path& path() const { return file_.path(); }
 
-  /// Widens F32, F16 or BF16 to float, exactly. `out` must have the tensor's size. Other types: Error(kInput).
+  /// Widens F32, F16 or BF16 to float, exactly. `out` must have the tensor's size. Other types:
+  /// Error(kInput).
   void ReadFloats(const Entry& entry, std::span<float> out) const;
   void ReadFloats(std::string_view name, std::span<float> out) const { ReadFloats(Get(name), out); }
 

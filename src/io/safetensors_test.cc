@@ -44,9 +44,9 @@ class Safetensors : public ::testing::Test {
     return "no error";
   }
 
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() /
-      ("forge_safetensors_" + std::to_string(getpid()) + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() /
+                                  ("forge_safetensors_" + std::to_string(getpid()) +
+                                   ::testing::UnitTest::GetInstance()->current_test_info()->name());
   std::filesystem::path path_ = folder_ / "model.safetensors";
 };
 
@@ -84,7 +84,8 @@ TEST_F(Safetensors, RefusesEveryLieInTheHeader) {
   EXPECT_THAT(ErrorOf(good, 7), HasSubstr("beyond the 7 bytes"));
   EXPECT_THAT(ErrorOf(good, 9), HasSubstr("offsets 8 to 9 belong to no tensor"));
   const auto entry = [](const char* shape, const char* offsets, const char* dtype = "F32") {
-    return std::string(R"({"a":{"dtype":")") + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
+    return std::string(R"({"a":{"dtype":")") + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
+           offsets + "}}";
   };
   EXPECT_THAT(ErrorOf(entry("[3]", "[0,8]"), 8), HasSubstr("takes 12 bytes"));
   EXPECT_THAT(ErrorOf(entry("[2]", "[8,0]"), 8), HasSubstr("run backwards"));
@@ -97,7 +98,8 @@ TEST_F(Safetensors, RefusesEveryLieInTheHeader) {
   EXPECT_THAT(ErrorOf("{", 0), HasSubstr("not JSON"));
   const std::string one = R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
   EXPECT_THAT(ErrorOf("{" + one + "," + one + "}", 2), HasSubstr("\"a\" twice"));
-  EXPECT_THAT(ErrorOf("{" + one + R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3), HasSubstr("overlap"));
+  EXPECT_THAT(ErrorOf("{" + one + R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3),
+              HasSubstr("overlap"));
   EXPECT_THAT(ErrorOf("{" + one + R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})", 4),
               HasSubstr("offsets 2 to 3 belong to no tensor"));
 }
@@ -120,7 +122,8 @@ TEST_F(Safetensors, SurvivesRandomDamage) {
   for (int trial = 0; trial < 1000; ++trial) {
     std::string damaged = whole;
     for (int flips = 0; flips <= trial % 3; ++flips)
-      damaged[random.Below(static_cast<std::uint32_t>(damaged.size()))] ^= static_cast<char>(1u << random.Below(8));
+      damaged[random.Below(static_cast<std::uint32_t>(damaged.size()))] ^=
+          static_cast<char>(1u << random.Below(8));
     WriteQuickly(damaged);
     try {
       const SafetensorsFile file(path_);

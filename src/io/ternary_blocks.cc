@@ -43,8 +43,10 @@ void PackTQ1_0(const std::int8_t* codes, std::uint16_t scale, std::uint8_t* byte
   for (const TritRun& run : kTritRuns) {
     for (int m = 0; m < run.count; ++m) {
       int number = 0;  // of five trits; a missing fifth is 0, the least significant
-      for (int n = 0; n < 5; ++n) number = number * 3 + (n < run.trits ? codes[run.first + m + run.count * n] + 1 : 0);
-      bytes[run.byte + m] = static_cast<std::uint8_t>((number * 256 + 242) / 243);  // ceil(number * 256 / 3^5)
+      for (int n = 0; n < 5; ++n)
+        number = number * 3 + (n < run.trits ? codes[run.first + m + run.count * n] + 1 : 0);
+      bytes[run.byte + m] =
+          static_cast<std::uint8_t>((number * 256 + 242) / 243);  // ceil(number * 256 / 3^5)
     }
   }
   std::memcpy(bytes + 52, &scale, 2);
@@ -54,7 +56,8 @@ void DecodeTQ1_0(const std::uint8_t* bytes, float* values) {
   const float d = LoadScale(bytes + 52);
   for (const TritRun& run : kTritRuns) {
     for (int m = 0; m < run.count; ++m) {
-      auto fraction = bytes[run.byte + m];  // of 1, in units of 1/256; each trit is the integer part of 3 times it
+      auto fraction =
+          bytes[run.byte + m];  // of 1, in units of 1/256; each trit is the integer part of 3 times it
       for (int n = 0; n < run.trits; ++n) {
         values[run.first + m + run.count * n] = d * static_cast<float>((fraction * 3 >> 8) - 1);
         fraction = static_cast<std::uint8_t>(fraction * 3);
@@ -84,7 +87,8 @@ void PackQ2_0(const std::int8_t* codes, std::uint16_t scale, std::uint8_t* bytes
   std::memcpy(bytes, &scale, 2);
   for (int i = 0; i < kSmall; i += 4) {
     const std::int8_t* c = codes + i;
-    bytes[2 + i / 4] = static_cast<std::uint8_t>((c[0] + 1) | (c[1] + 1) << 2 | (c[2] + 1) << 4 | (c[3] + 1) << 6);
+    bytes[2 + i / 4] =
+        static_cast<std::uint8_t>((c[0] + 1) | (c[1] + 1) << 2 | (c[2] + 1) << 4 | (c[3] + 1) << 6);
   }
 }
 

@@ -68,7 +68,8 @@ std::vector<int> ReadEos(ConfigReader& reader) {
   const Json* eos = reader.Find("eos_token_id");
   if (eos == nullptr) return ids;
   for (const Json& id : eos->is_array() ? *eos : Json::array({*eos}))
-    if (const std::optional<int> number = reader.Int(id, "eos_token_id"); number && *number >= 0) ids.push_back(*number);
+    if (const std::optional<int> number = reader.Int(id, "eos_token_id"); number && *number >= 0)
+      ids.push_back(*number);
   return ids;
 }
 
@@ -87,12 +88,14 @@ double ReadRopeTheta(ConfigReader& reader) {
         theta = value.get<double>();
       } else if (key == "rope_type" || key == "type") {
         if (value != "default" && value != "none")
-          reader.Problem(fmt::format("{} has the type {}; forge computes only unscaled positions (\"default\")", name,
-                                     value.dump()));
+          reader.Problem(
+              fmt::format("{} has the type {}; forge computes only unscaled positions (\"default\")", name,
+                          value.dump()));
       } else if (key == "partial_rotary_factor" && value == 1.0) {
         continue;
       } else if (!value.is_null()) {
-        reader.Problem(fmt::format("{}.{} is {}; forge computes only unscaled positions", name, key, value.dump()));
+        reader.Problem(
+            fmt::format("{}.{} is {}; forge computes only unscaled positions", name, key, value.dump()));
       }
     }
   }
@@ -111,7 +114,8 @@ void RefuseOtherArchitectures(const Json& json, ConfigReader& reader) {
     reader.Problem("it has a quantization_config; forge starts from float weights");
   const Json* architectures = reader.Find("architectures");
   if (architectures == nullptr || !architectures->is_array() || architectures->empty()) return;
-  const std::string expected = json.value("model_type", Json()) == "llama" ? "LlamaForCausalLM" : "Qwen2ForCausalLM";
+  const std::string expected =
+      json.value("model_type", Json()) == "llama" ? "LlamaForCausalLM" : "Qwen2ForCausalLM";
   if ((*architectures)[0] != expected)
     reader.Problem(fmt::format("architectures is {}; expected [\"{}\"]", architectures->dump(), expected));
 }
@@ -125,8 +129,9 @@ ModelConfig ParseModelConfig(const Json& json, const std::string& source) {
   if (model_type == nullptr || (*model_type != "llama" && *model_type != "qwen2"))
     throw Error({.kind = ErrorKind::kInput,
                  .what = "cannot use the model of " + source,
-                 .why = model_type == nullptr ? std::string("it has no model_type")
-                                              : "model_type is " + model_type->dump() + "; forge knows qwen2 and llama",
+                 .why = model_type == nullptr
+                            ? std::string("it has no model_type")
+                            : "model_type is " + model_type->dump() + "; forge knows qwen2 and llama",
                  .fix = "choose a model of the Llama or Qwen2 family"});
   config.model_type = model_type->get<std::string>();
   const bool is_llama = config.model_type == "llama";
@@ -139,8 +144,8 @@ ModelConfig ParseModelConfig(const Json& json, const std::string& source) {
   config.head_dim = config.num_attention_heads > 0 ? config.hidden_size / config.num_attention_heads : 0;
   if (reader.Find("head_dim") == nullptr && config.num_attention_heads > 0 &&
       config.hidden_size % config.num_attention_heads != 0)
-    reader.Problem(fmt::format("hidden_size {} is not a multiple of num_attention_heads {}", config.hidden_size,
-                               config.num_attention_heads));
+    reader.Problem(fmt::format("hidden_size {} is not a multiple of num_attention_heads {}",
+                               config.hidden_size, config.num_attention_heads));
   config.head_dim = reader.Optional("head_dim", config.head_dim);
   config.max_position_embeddings = reader.Optional("max_position_embeddings", is_llama ? 2048 : 32768);
   config.rms_norm_eps = reader.Number("rms_norm_eps", 1e-6);

@@ -41,7 +41,8 @@ class Reader {
   std::vector<std::string> problems_;
 };
 
-/// The shortest decimal that gives this float: 1e-6 is stored as float 9.9999999748e-07 and should be read as 1e-6.
+/// The shortest decimal that gives this float: 1e-6 is stored as float 9.9999999748e-07 and should be read as
+/// 1e-6.
 double ShortestDecimal(double value) { return std::stod(fmt::format("{}", static_cast<float>(value))); }
 
 [[noreturn]] void Fail(const io::GgufFile& file, std::string why) {
@@ -54,8 +55,8 @@ double ShortestDecimal(double value) { return std::stod(fmt::format("{}", static
 void RefuseScaledPositions(const io::GgufFile& file, Reader& reader) {
   const std::string* scaling = io::FindText(file.metadata(), reader.Key("rope.scaling.type"));
   if (scaling != nullptr && *scaling != "none")
-    reader.Problem(fmt::format("{} is \"{}\"; forge computes only unscaled positions", reader.Key("rope.scaling.type"),
-                               *scaling));
+    reader.Problem(fmt::format("{} is \"{}\"; forge computes only unscaled positions",
+                               reader.Key("rope.scaling.type"), *scaling));
   if (io::FindNumber(file.metadata(), reader.Key("rope.scale_linear")).value_or(1) != 1)
     reader.Problem(reader.Key("rope.scale_linear") + " is not 1; forge computes only unscaled positions");
   if (file.Find("rope_freqs.weight") != nullptr)
@@ -85,7 +86,8 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
   if (reader.Optional(reader.Key("attention.value_length")).value_or(config.head_dim) != config.head_dim)
     reader.Problem("attention.key_length and attention.value_length differ");
   if (reader.Optional(reader.Key("rope.dimension_count")).value_or(config.head_dim) != config.head_dim)
-    reader.Problem(fmt::format("{} is not the head dimension {}", reader.Key("rope.dimension_count"), config.head_dim));
+    reader.Problem(
+        fmt::format("{} is not the head dimension {}", reader.Key("rope.dimension_count"), config.head_dim));
   const auto epsilon = io::FindNumber(metadata, reader.Key("attention.layer_norm_rms_epsilon"));
   if (!epsilon) reader.Problem("key " + reader.Key("attention.layer_norm_rms_epsilon") + " is missing");
   config.rms_norm_eps = ShortestDecimal(epsilon.value_or(1e-6));
@@ -103,7 +105,8 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
   config.bos_token_id = reader.Optional("tokenizer.ggml.bos_token_id").value_or(-1);
   config.pad_token_id = reader.Optional("tokenizer.ggml.padding_token_id").value_or(-1);
   for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
-    if (const auto id = reader.Optional(key); id && (config.eos_token_ids.empty() || config.eos_token_ids[0] != *id))
+    if (const auto id = reader.Optional(key);
+        id && (config.eos_token_ids.empty() || config.eos_token_ids[0] != *id))
       config.eos_token_ids.push_back(*id);
   if (!reader.problems().empty()) Fail(file, fmt::format("{}", fmt::join(reader.problems(), "; ")));
   CheckConfig(config, file.path().string());
@@ -112,8 +115,11 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
 
 io::GgufMetadata ShapeMetadata(const ModelConfig& config) {
   const std::string arch = config.model_type;
-  io::GgufMetadata metadata = {{"general.architecture", arch}, {"general.quantization_version", std::uint32_t{2}}};
-  const auto set = [&](const char* name, int value) { metadata[arch + "." + name] = static_cast<std::uint32_t>(value); };
+  io::GgufMetadata metadata = {{"general.architecture", arch},
+                               {"general.quantization_version", std::uint32_t{2}}};
+  const auto set = [&](const char* name, int value) {
+    metadata[arch + "." + name] = static_cast<std::uint32_t>(value);
+  };
   set("context_length", config.max_position_embeddings);
   set("embedding_length", config.hidden_size);
   set("block_count", config.num_hidden_layers);
@@ -130,7 +136,8 @@ io::GgufMetadata ShapeMetadata(const ModelConfig& config) {
     metadata["tokenizer.ggml.bos_token_id"] = static_cast<std::uint32_t>(config.bos_token_id);
   if (config.pad_token_id >= 0)
     metadata["tokenizer.ggml.padding_token_id"] = static_cast<std::uint32_t>(config.pad_token_id);
-  const char* const end_keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"};  // GGUF has room for 2
+  const char* const end_keys[] = {"tokenizer.ggml.eos_token_id",
+                                  "tokenizer.ggml.eot_token_id"};  // GGUF has room for 2
   for (std::size_t i = 0; i < std::min<std::size_t>(2, config.eos_token_ids.size()); ++i)
     metadata[end_keys[i]] = static_cast<std::uint32_t>(config.eos_token_ids[i]);
   return metadata;
@@ -139,16 +146,26 @@ io::GgufMetadata ShapeMetadata(const ModelConfig& config) {
 std::optional<std::uint32_t> GgufFileType(io::BlockType linear_type) {
   using enum io::BlockType;
   switch (linear_type) {
-    case kF32: return 0;
-    case kF16: return 1;
-    case kQ4_0: return 2;
-    case kQ4_1: return 3;
-    case kQ8_0: return 7;
-    case kQ6_K: return 18;
-    case kBF16: return 32;
-    case kTQ1_0: return 36;
-    case kTQ2_0: return 37;
-    case kQ2_0: return std::nullopt;
+    case kF32:
+      return 0;
+    case kF16:
+      return 1;
+    case kQ4_0:
+      return 2;
+    case kQ4_1:
+      return 3;
+    case kQ8_0:
+      return 7;
+    case kQ6_K:
+      return 18;
+    case kBF16:
+      return 32;
+    case kTQ1_0:
+      return 36;
+    case kTQ2_0:
+      return 37;
+    case kQ2_0:
+      return std::nullopt;
   }
   return std::nullopt;
 }

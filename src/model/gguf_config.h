@@ -9,8 +9,8 @@ namespace forge::model {
 /// The keys of GGUF that describe the shape: general.architecture and {arch}.*.
 io::GgufMetadata ShapeMetadata(const ModelConfig& config);
 
-/// The number of general.file_type (llama.cpp, enum llama_ftype) for a file whose linears have this type; nothing
-/// where there is none that all versions agree on. Only shown to users; no reader depends on it.
+/// The number of general.file_type (llama.cpp, enum llama_ftype) for a file whose linears have this type;
+/// nothing where there is none that all versions agree on. Only shown to users; no reader depends on it.
 std::optional<std::uint32_t> GgufFileType(io::BlockType linear_type);
 
 }  // namespace forge::model

@@ -31,14 +31,17 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kLayerNames = {{
 }};
 
 bool IsPermuted(const ModelConfig& config, const std::string& name) {
-  return config.model_type == "llama" &&
-         (name.find("self_attn.q_proj.") != std::string::npos || name.find("self_attn.k_proj.") != std::string::npos);
+  return config.model_type == "llama" && (name.find("self_attn.q_proj.") != std::string::npos ||
+                                          name.find("self_attn.k_proj.") != std::string::npos);
 }
 
-bool IsLinear(TensorRole role) { return role == TensorRole::kAttentionLinear || role == TensorRole::kMlpLinear; }
+bool IsLinear(TensorRole role) {
+  return role == TensorRole::kAttentionLinear || role == TensorRole::kMlpLinear;
+}
 bool IsVector(TensorRole role) { return role == TensorRole::kNorm || role == TensorRole::kAttentionBias; }
 
-[[noreturn]] void Fail(const std::filesystem::path& path, const std::vector<std::string>& problems, std::string fix) {
+[[noreturn]] void Fail(const std::filesystem::path& path, const std::vector<std::string>& problems,
+                       std::string fix) {
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot write " + path.string(),
                .why = fmt::format("{}", fmt::join(problems, "; ")),
@@ -57,7 +60,8 @@ std::vector<Plan> MakePlan(const std::filesystem::path& path, const ModelConfig&
   std::vector<Plan> plans;
   std::vector<std::string> problems;
   for (const TensorSpec& spec : ListTensors(config)) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == spec.name; });
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == spec.name; });
     FORGE_CHECK(found != tensors.end());
     Plan plan{spec, *found, spec.shape.size() == 2 ? static_cast<std::size_t>(spec.shape[0]) : 1,
               static_cast<std::size_t>(spec.shape.back())};
@@ -65,7 +69,8 @@ std::vector<Plan> MakePlan(const std::filesystem::path& path, const ModelConfig&
     if (IsVector(spec.role)) plan.tensor.type = io::BlockType::kF32;
     const io::BlockInfo& info = io::Info(plan.tensor.type);
     const bool is_ternary = plan.tensor.values.empty();
-    FORGE_CHECK(info.can_encode && (is_ternary ? plan.tensor.codes.size() : plan.tensor.values.size()) == size);
+    FORGE_CHECK(info.can_encode &&
+                (is_ternary ? plan.tensor.codes.size() : plan.tensor.values.size()) == size);
     FORGE_CHECK(!is_ternary || plan.columns % plan.tensor.group_size == 0);
     if (plan.columns % info.elements != 0)
       problems.push_back(fmt::format("tensor {} has rows of {} weights; {} stores blocks of {}", spec.name,
@@ -76,7 +81,8 @@ std::vector<Plan> MakePlan(const std::filesystem::path& path, const ModelConfig&
   const std::size_t more = problems.size() > kShown ? problems.size() - kShown : 0;
   problems.resize(problems.size() - more);
   if (more > 0) problems.push_back(fmt::format("and {} more", more));
-  if (!problems.empty()) Fail(path, problems, "use Q2_0 for ternary weights of this model (rows of 64), else Q8_0 or F16");
+  if (!problems.empty())
+    Fail(path, problems, "use Q2_0 for ternary weights of this model (rows of 64), else Q8_0 or F16");
   return plans;
 }
 
@@ -99,7 +105,8 @@ void WriteTensor(io::GgufWriter& writer, const ModelConfig& config, const Plan& 
     ParallelFor(count, 16, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         std::size_t row = first + i;
-        if (is_permuted) row = static_cast<std::size_t>(HuggingFaceRow(static_cast<std::int64_t>(row), config.head_dim));
+        if (is_permuted)
+          row = static_cast<std::size_t>(HuggingFaceRow(static_cast<std::int64_t>(row), config.head_dim));
         const auto out = std::span(piece).subspan(i * row_bytes, row_bytes);
         if (!tensor.values.empty()) {
           io::EncodeBlocks(tensor.type, tensor.values.subspan(row * plan.columns, plan.columns), out);
@@ -129,7 +136,8 @@ std::string GgufName(const std::string& name) {
   FORGE_CHECK(name.starts_with(prefix));
   const std::size_t dot = name.find('.', prefix.size());
   for (const auto& [ours, theirs] : kLayerNames)
-    if (name.substr(dot + 1) == ours) return "blk." + name.substr(prefix.size(), dot + 1 - prefix.size()) + theirs;
+    if (name.substr(dot + 1) == ours)
+      return "blk." + name.substr(prefix.size(), dot + 1 - prefix.size()) + theirs;
   FORGE_CHECK(!"a tensor name of ListTensors");
   return "";
 }
@@ -146,13 +154,16 @@ std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeig
   return tensors;
 }
 
-void SaveGguf(const std::filesystem::path& path, const ModelConfig& config, std::span<const GgufTensor> tensors,
-              const io::GgufMetadata& tokenizer, const std::string& model_name) {
+void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
+              std::span<const GgufTensor> tensors, const io::GgufMetadata& tokenizer,
+              const std::string& model_name) {
   CheckConfig(config, path.string());
   const std::vector<Plan> plans = MakePlan(path, config, tensors);
   const std::vector<std::string>* tokens = io::FindTexts(tokenizer, "tokenizer.ggml.tokens");
   if (tokens != nullptr && tokens->size() != static_cast<std::size_t>(config.vocab_size))
-    Fail(path, {fmt::format("the tokenizer has {} tokens, the embedding {} rows", tokens->size(), config.vocab_size)},
+    Fail(path,
+         {fmt::format("the tokenizer has {} tokens, the embedding {} rows", tokens->size(),
+                      config.vocab_size)},
          "use the tokenizer of this model");
   io::GgufMetadata metadata = ShapeMetadata(config);
   metadata["general.name"] = model_name;
@@ -188,14 +199,15 @@ ModelFolder LoadGguf(const std::filesystem::path& path) {
     std::vector<float> ordered(tensor.values.size());
     for (std::int64_t row = 0; row < tensor.shape[0]; ++row)
       std::copy_n(tensor.values.begin() + row * static_cast<std::ptrdiff_t>(columns), columns,
-                  ordered.begin() + HuggingFaceRow(row, model.config.head_dim) * static_cast<std::ptrdiff_t>(columns));
+                  ordered.begin() +
+                      HuggingFaceRow(row, model.config.head_dim) * static_cast<std::ptrdiff_t>(columns));
     tensor.values = std::move(ordered);
   }
   if (known != file.entries().size() && known == ListTensors(model.config).size())
     throw Error({.kind = ErrorKind::kInput,
                  .what = "cannot use the model of " + path.string(),
-                 .why = fmt::format("it has {} tensors, of which this architecture knows {}", file.entries().size(),
-                                    known),
+                 .why = fmt::format("it has {} tensors, of which this architecture knows {}",
+                                    file.entries().size(), known),
                  .fix = "choose a plain Llama or Qwen2 model"});
   CheckWeights(model.config, model.weights, path.string());
   return model;

@@ -13,45 +13,49 @@
 
 namespace forge::model {
 
-/// One tensor to be stored in a GGUF file, by its Hugging Face name; the shape follows from the config. Either float
-/// values, or ternary codes with their scales; the memory is the caller's.
+/// One tensor to be stored in a GGUF file, by its Hugging Face name; the shape follows from the config.
+/// Either float values, or ternary codes with their scales; the memory is the caller's.
 struct GgufTensor {
   std::string name;
-  io::BlockType type = io::BlockType::kF16;    // norms and biases are stored as F32 whatever this says
-  std::span<const float> values;               // [out, in]
-  std::span<const std::int8_t> codes;          // [out, in] in {-1, 0, +1}; used when values is empty
-  std::span<const float> scales;               // [out, in / group_size], each a binary16 number
-  std::size_t group_size = 0;                  // along `in`; a multiple of the type's block
+  io::BlockType type = io::BlockType::kF16;  // norms and biases are stored as F32 whatever this says
+  std::span<const float> values;             // [out, in]
+  std::span<const std::int8_t> codes;        // [out, in] in {-1, 0, +1}; used when values is empty
+  std::span<const float> scales;             // [out, in / group_size], each a binary16 number
+  std::size_t group_size = 0;                // along `in`; a multiple of the type's block
 };
 
-/// All tensors of a model as float values: the seven linears as `linear_type`, embedding and head as `table_type`.
+/// All tensors of a model as float values: the seven linears as `linear_type`, embedding and head as
+/// `table_type`.
 std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeights& weights,
                                       io::BlockType linear_type, io::BlockType table_type);
 
-/// Writes a GGUF file that llama.cpp loads (arch qwen2 or llama), in one pass, atomically. Rows of q and k are
-/// permuted for llama, as that arch wants them.
+/// Writes a GGUF file that llama.cpp loads (arch qwen2 or llama), in one pass, atomically. Rows of q and k
+/// are permuted for llama, as that arch wants them.
 ///
 ///   tensors    every tensor of ListTensors(config), in any order
-///   tokenizer  tokenizer.* keys (text/gguf_tokenizer.h); may be empty. The config's bos, eos and pad ids win.
+///   tokenizer  tokenizer.* keys (text/gguf_tokenizer.h); may be empty. The config's bos, eos and pad ids
+///   win.
 ///
 /// Throws Error(kInput) with every tensor whose rows do not fill the blocks of its type (Qwen2.5-0.5B and
-/// SmolLM2-135M: TQ1_0 and TQ2_0 need rows of 256; use Q2_0), and for a tokenizer that has not vocab_size tokens.
-void SaveGguf(const std::filesystem::path& path, const ModelConfig& config, std::span<const GgufTensor> tensors,
-              const io::GgufMetadata& tokenizer, const std::string& model_name);
+/// SmolLM2-135M: TQ1_0 and TQ2_0 need rows of 256; use Q2_0), and for a tokenizer that has not vocab_size
+/// tokens.
+void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
+              std::span<const GgufTensor> tensors, const io::GgufMetadata& tokenizer,
+              const std::string& model_name);
 
-/// The config in the metadata of an arch llama or qwen2 file. Throws Error(kInput) with all that is missing or that
-/// forge does not compute (scaled positions).
+/// The config in the metadata of an arch llama or qwen2 file. Throws Error(kInput) with all that is missing
+/// or that forge does not compute (scaled positions).
 ModelConfig GgufConfig(const io::GgufFile& file);
 
-/// Config and weights of a GGUF file as float32, in Hugging Face's names and row order; config_json is made from the
-/// config, path is the file.
+/// Config and weights of a GGUF file as float32, in Hugging Face's names and row order; config_json is made
+/// from the config, path is the file.
 ModelFolder LoadGguf(const std::filesystem::path& path);
 
 /// "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
 std::string GgufName(const std::string& hugging_face_name);
 
-/// For arch llama, the row of a q or k projection (of num_heads heads) in Hugging Face's order that GGUF's row `row`
-/// holds: heads of [2, head_dim / 2] rows become [head_dim / 2, 2].
+/// For arch llama, the row of a q or k projection (of num_heads heads) in Hugging Face's order that GGUF's
+/// row `row` holds: heads of [2, head_dim / 2] rows become [head_dim / 2, 2].
 std::int64_t HuggingFaceRow(std::int64_t row, int head_dim);
 
 }  // namespace forge::model

@@ -17,9 +17,9 @@ namespace forge::model {
 namespace {
 
 namespace fs = std::filesystem;
+using io::BlockType;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using io::BlockType;
 using testing::RandomWeights;
 using testing::SharedFolder;
 using testing::TinyConfig;
@@ -106,8 +106,10 @@ TEST_F(GgufModel, RefusesRowsThatDoNotFillTheBlocks) {
 TEST_F(GgufModel, RefusesATokenizerOfAnotherSize) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = RandomWeights(config);
-  const io::GgufMetadata tokenizer = {{"tokenizer.ggml.tokens", io::GgufArray(std::vector<std::string>{"a"})}};
-  EXPECT_THROW(SaveGguf(path_, config, GgufTensorsOf(config, weights, BlockType::kF32, BlockType::kF32), tokenizer, ""),
+  const io::GgufMetadata tokenizer = {
+      {"tokenizer.ggml.tokens", io::GgufArray(std::vector<std::string>{"a"})}};
+  EXPECT_THROW(SaveGguf(path_, config, GgufTensorsOf(config, weights, BlockType::kF32, BlockType::kF32),
+                        tokenizer, ""),
                Error);
 }
 
@@ -122,10 +124,12 @@ TEST_F(GgufModel, RefusesScaledPositionsAndOtherArchitectures) {
     return "no error";
   };
   EXPECT_THAT(error_of({}), HasSubstr("general.architecture is missing"));
-  EXPECT_THAT(error_of({{"general.architecture", std::string("mamba")}}), HasSubstr("forge knows llama and qwen2"));
-  const std::string text =
-      error_of({{"general.architecture", std::string("llama")}, {"llama.rope.scaling.type", std::string("yarn")}});
-  for (const char* part : {"llama.block_count is missing", "layer_norm_rms_epsilon is missing", "\"yarn\"", "token_embd"})
+  EXPECT_THAT(error_of({{"general.architecture", std::string("mamba")}}),
+              HasSubstr("forge knows llama and qwen2"));
+  const std::string text = error_of(
+      {{"general.architecture", std::string("llama")}, {"llama.rope.scaling.type", std::string("yarn")}});
+  for (const char* part :
+       {"llama.block_count is missing", "layer_norm_rms_epsilon is missing", "\"yarn\"", "token_embd"})
     EXPECT_THAT(text, HasSubstr(part));
 }
 
@@ -148,7 +152,8 @@ TEST_F(GgufModel, SurvivesRandomDamage) {
   }
 }
 
-// The same weights as safetensors and as GGUF, made by another program: equal to the last bit, q and k included.
+// The same weights as safetensors and as GGUF, made by another program: equal to the last bit, q and k
+// included.
 TEST(GgufModelGolden, ReadsTheSameModelAsSafetensors) {
   FORGE_SKIP_WITHOUT_SHARED("data/golden/stories260K_llama");
   for (const char* name : {"stories260K_llama", "qwen2_tiny_random"}) {

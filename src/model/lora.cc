@@ -24,15 +24,19 @@ constexpr int kMaxRank = 1 << 16;
                .fix = "give a plain LoRA adapter of this base model, or merge it with PEFT first"});
 }
 
-bool IsUnset(const Json& value) { return value.is_null() || value == false || (value.is_structured() && value.empty()); }
+bool IsUnset(const Json& value) {
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
+}
 
 void ReadConfig(const std::filesystem::path& path, LoraAdapter& adapter) {
   const Json json = io::ReadJsonFile(path);
   if (!json.is_object()) Fail(path.string(), {"it is not a JSON object"});
   std::vector<std::string> problems;
   if (json.value("peft_type", Json()) != "LORA") problems.push_back("peft_type is not \"LORA\"");
-  if (const Json bias = json.value("bias", Json("none")); bias != "none") problems.push_back("bias is " + bias.dump());
-  for (const char* name : {"use_dora", "fan_in_fan_out", "modules_to_save", "alpha_pattern", "rank_pattern", "lora_bias"})
+  if (const Json bias = json.value("bias", Json("none")); bias != "none")
+    problems.push_back("bias is " + bias.dump());
+  for (const char* name :
+       {"use_dora", "fan_in_fan_out", "modules_to_save", "alpha_pattern", "rank_pattern", "lora_bias"})
     if (const Json value = json.value(name, Json()); !IsUnset(value))
       problems.push_back(fmt::format("{} is {}; forge adds only scale * B A", name, value.dump()));
   const Json rank = json.value("r", Json()), alpha = json.value("lora_alpha", Json());
@@ -40,12 +44,13 @@ void ReadConfig(const std::filesystem::path& path, LoraAdapter& adapter) {
   if (!alpha.is_number()) problems.push_back("lora_alpha is " + alpha.dump());
   if (!problems.empty()) Fail(path.string(), problems);
   adapter.rank = rank.get<int>();
-  const bool is_rank_stabilized = json.value("use_rslora", Json()) == true;  // Kalajdzievski 2023, arXiv:2312.03732
+  const bool is_rank_stabilized =
+      json.value("use_rslora", Json()) == true;  // Kalajdzievski 2023, arXiv:2312.03732
   adapter.scale = alpha.get<double>() / (is_rank_stabilized ? std::sqrt(adapter.rank) : adapter.rank);
 }
 
-/// "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight" -> "model.layers.0.mlp.up_proj.weight", and whether it
-/// is A or B; an empty name for anything else.
+/// "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight" -> "model.layers.0.mlp.up_proj.weight", and
+/// whether it is A or B; an empty name for anything else.
 std::pair<std::string, char> WeightName(const std::string& name) {
   constexpr std::string_view kPrefix = "base_model.model.";
   for (const char factor : {'A', 'B'}) {
@@ -82,9 +87,9 @@ LoraAdapter ReadLoraAdapter(const std::filesystem::path& folder) {
   for (const auto& [name, factors] : adapter.factors)
     if (factors.a.shape.size() != 2 || factors.b.shape.size() != 2 || factors.a.shape[0] != adapter.rank ||
         factors.b.shape[1] != adapter.rank)
-      problems.push_back(fmt::format("the factors of {} are A [{}] and B [{}]; they must be [{}, in] and [out, {}]", name,
-                                     fmt::join(factors.a.shape, ", "), fmt::join(factors.b.shape, ", "), adapter.rank,
-                                     adapter.rank));
+      problems.push_back(fmt::format(
+          "the factors of {} are A [{}] and B [{}]; they must be [{}, in] and [out, {}]", name,
+          fmt::join(factors.a.shape, ", "), fmt::join(factors.b.shape, ", "), adapter.rank, adapter.rank));
   if (adapter.factors.empty()) problems.push_back("it has no factors");
   if (!problems.empty()) Fail(folder.string(), problems);
   return adapter;
@@ -106,7 +111,8 @@ void AddLora(const LoraAdapter& adapter, double strength, ModelWeights& weights,
   const double scale = strength * adapter.scale;
   for (const auto& [name, factors] : adapter.factors) {
     std::vector<float>& values = weights.at(name).values;
-    const std::size_t columns = static_cast<std::size_t>(factors.a.shape[1]), rank = static_cast<std::size_t>(adapter.rank);
+    const std::size_t columns = static_cast<std::size_t>(factors.a.shape[1]),
+                      rank = static_cast<std::size_t>(adapter.rank);
     ParallelFor(static_cast<std::size_t>(factors.b.shape[0]), 16, [&](std::size_t begin, std::size_t end) {
       std::vector<double> change(columns);
       for (std::size_t row = begin; row < end; ++row) {

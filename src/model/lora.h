@@ -20,9 +20,9 @@ struct LoraAdapter {
   std::map<std::string, Factors> factors;  // by the name of the weight, "model.layers.0.mlp.up_proj.weight"
 };
 
-/// Reads a folder of PEFT: adapter_config.json and adapter_model.safetensors. Throws Error(kInput) for variants that
-/// are more than scale * B A (DoRA, trained biases, whole modules, ranks that differ), for shapes that do not fit
-/// together and for values that are not finite.
+/// Reads a folder of PEFT: adapter_config.json and adapter_model.safetensors. Throws Error(kInput) for
+/// variants that are more than scale * B A (DoRA, trained biases, whole modules, ranks that differ), for
+/// shapes that do not fit together and for values that are not finite.
 LoraAdapter ReadLoraAdapter(const std::filesystem::path& folder);
 
 /// Adds `strength` * scale * B A to the weights, rounded once per weight. 1 is the adapter as it was trained.

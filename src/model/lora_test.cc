@@ -70,7 +70,8 @@ TEST_F(Lora, DividesAlphaByTheRootOfTheRankWhenRankStabilized) {
   const std::vector<float> a(8, 1), b(12, 1);
   const std::string prefix = "base_model.model.model.layers.0.mlp.up_proj.lora_";
   io::WriteSafetensors(folder_ / "adapter_model.safetensors",
-                       {{prefix + "A.weight", {4, 2}, a}, {prefix + "B.weight", {3, 4}, b}}, io::FloatType::kF32);
+                       {{prefix + "A.weight", {4, 2}, a}, {prefix + "B.weight", {3, 4}, b}},
+                       io::FloatType::kF32);
   config["r"] = 4;
   EXPECT_EQ(Read(config).scale, 1);
   config["use_rslora"] = false;
@@ -114,14 +115,16 @@ TEST(LoraGolden, FoldsAsMergekitDoes) {
   EXPECT_NE(model.weights, base);
   for (const auto& [name, tensor] : expected.weights)
     for (std::size_t i = 0; i < tensor.values.size(); ++i)
-      ASSERT_NEAR(model.weights.at(name).values[i], tensor.values[i], 1.2e-7 * std::max(1.0f, std::fabs(tensor.values[i])))
+      ASSERT_NEAR(model.weights.at(name).values[i], tensor.values[i],
+                  1.2e-7 * std::max(1.0f, std::fabs(tensor.values[i])))
           << name << " at " << i;
 }
 
 TEST(LoraGolden, ReadsTheSpecialists) {
   FORGE_SKIP_WITHOUT_SHARED("data/models/smollm2-135m-specialists");
   for (const char* task : {"math", "code", "stories"}) {
-    const LoraAdapter adapter = ReadLoraAdapter(SharedFolder() / "data/models/smollm2-135m-specialists" / task);
+    const LoraAdapter adapter =
+        ReadLoraAdapter(SharedFolder() / "data/models/smollm2-135m-specialists" / task);
     EXPECT_EQ(adapter.factors.size(), 210u);
     EXPECT_EQ(adapter.scale, 2);
   }

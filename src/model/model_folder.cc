@@ -12,8 +12,9 @@ namespace {
 namespace fs = std::filesystem;
 using io::Json;
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",       "tokenizer_config.json", "special_tokens_map.json",
-                                           "chat_template.jinja", "vocab.json",            "merges.txt"};
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
+    "merges.txt"};
 
 bool IsIgnored(const std::string& name, const ModelConfig& config) {
   return (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq");
@@ -33,7 +34,8 @@ ModelConfig ReadModelConfig(const fs::path& config_json) {
     if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= config.vocab_size)
       throw Error({.kind = ErrorKind::kInput,
                    .what = "cannot use " + generation.string(),
-                   .why = fmt::format("eos_token_id {} is not a token from 0 to {}", id.dump(), config.vocab_size - 1),
+                   .why = fmt::format("eos_token_id {} is not a token from 0 to {}", id.dump(),
+                                      config.vocab_size - 1),
                    .fix = "correct eos_token_id, or remove the file"});
     ids.push_back(id.get<int>());
   }
@@ -63,8 +65,8 @@ void CopyTokenizerFiles(const fs::path& from, const fs::path& to) {
     if (fs::exists(from / name)) io::WriteFileAtomically(to / name, io::ReadFile(from / name));
 }
 
-void SaveModelFolder(const fs::path& path, const ModelConfig& config, const ModelWeights& weights, io::FloatType type,
-                     const fs::path& tokenizer_source, bool replace) {
+void SaveModelFolder(const fs::path& path, const ModelConfig& config, const ModelWeights& weights,
+                     io::FloatType type, const fs::path& tokenizer_source, bool replace) {
   CheckConfig(config, path.string());
   CheckWeights(config, weights, path.string());
   io::AtomicFolder folder(path, replace);

@@ -10,8 +10,8 @@
 
 namespace forge::model {
 
-/// A model in the Hugging Face layout: config.json, generation_config.json, model.safetensors (or shards) and the
-/// tokenizer's files.
+/// A model in the Hugging Face layout: config.json, generation_config.json, model.safetensors (or shards) and
+/// the tokenizer's files.
 struct ModelFolder {
   ModelConfig config;
   ModelWeights weights;
@@ -19,11 +19,12 @@ struct ModelFolder {
   std::filesystem::path path;
 };
 
-/// Reads a config of LlamaForCausalLM or Qwen2ForCausalLM; the eos ids of a generation_config.json beside it win.
+/// Reads a config of LlamaForCausalLM or Qwen2ForCausalLM; the eos ids of a generation_config.json beside it
+/// win.
 ///
 /// The frequency base is read from rope_theta or from rope_parameters (transformers 5). What forge does not
-/// compute is refused, not ignored: scaled positions, sliding windows, other activations, MLP biases, quantized
-/// weights. Throws Error(kInput) with everything that is missing or refused.
+/// compute is refused, not ignored: scaled positions, sliding windows, other activations, MLP biases,
+/// quantized weights. Throws Error(kInput) with everything that is missing or refused.
 ModelConfig ReadModelConfig(const std::filesystem::path& config_json);
 /// The same from a parsed file; `source` names it in messages.
 ModelConfig ParseModelConfig(const io::Json& json, const std::string& source);
@@ -31,14 +32,16 @@ ModelConfig ParseModelConfig(const io::Json& json, const std::string& source);
 /// The config.json that transformers reads back as the same model.
 io::Json ToConfigJson(const ModelConfig& config, io::FloatType type);
 
-/// Config and weights, as float32, checked with CheckWeights. Ignores a stored head when the config ties it, and
-/// the rotary tables that old checkpoints carry.
+/// Config and weights, as float32, checked with CheckWeights. Ignores a stored head when the config ties it,
+/// and the rotary tables that old checkpoints carry.
 ModelFolder LoadModelFolder(const std::filesystem::path& path);
 
-/// Writes a complete folder or none: config, weights as `type`, and the tokenizer's files of `tokenizer_source`
-/// (those that exist there; an empty path: none). An existing non-empty `path` is replaced only if `replace`.
-void SaveModelFolder(const std::filesystem::path& path, const ModelConfig& config, const ModelWeights& weights,
-                     io::FloatType type, const std::filesystem::path& tokenizer_source, bool replace = false);
+/// Writes a complete folder or none: config, weights as `type`, and the tokenizer's files of
+/// `tokenizer_source` (those that exist there; an empty path: none). An existing non-empty `path` is replaced
+/// only if `replace`.
+void SaveModelFolder(const std::filesystem::path& path, const ModelConfig& config,
+                     const ModelWeights& weights, io::FloatType type,
+                     const std::filesystem::path& tokenizer_source, bool replace = false);
 
 /// Copies tokenizer.json, tokenizer_config.json, special_tokens_map.json, chat_template.jinja, vocab.json and
 /// merges.txt, those that exist.

@@ -57,7 +57,8 @@ TEST_F(ModelFolderTest, CopiesTheTokenizerAndLeavesNoPartialFolder) {
   EXPECT_EQ(io::ReadFile(folder_ / "out/tokenizer.json"), "{}");
   EXPECT_FALSE(fs::exists(folder_ / "out/vocab.json"));
   EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
-  EXPECT_THROW(SaveModelFolder(folder_ / "out", config, RandomWeights(config), io::FloatType::kBF16, ""), Error);
+  EXPECT_THROW(SaveModelFolder(folder_ / "out", config, RandomWeights(config), io::FloatType::kBF16, ""),
+               Error);
 }
 
 TEST_F(ModelFolderTest, RefusesWeightsThatAreNotFiniteOrDoNotFit) {
@@ -110,7 +111,8 @@ TEST(ModelConfigJson, ReadsTheRopeBaseOfTransformers5) {
 
 TEST(ModelConfigJson, DefaultsWhatTransformersDefaults) {
   io::Json json = ToConfigJson(TinyConfig("llama"), io::FloatType::kF32);
-  for (const char* name : {"num_key_value_heads", "head_dim", "attention_bias", "tie_word_embeddings", "eos_token_id"})
+  for (const char* name :
+       {"num_key_value_heads", "head_dim", "attention_bias", "tie_word_embeddings", "eos_token_id"})
     json.erase(name);
   const ModelConfig config = ParseModelConfig(json, "x");
   EXPECT_EQ(config.num_key_value_heads, 4);
@@ -130,7 +132,8 @@ TEST(ModelConfigJson, NamesEverythingThatIsWrongAtOnce) {
   json["hidden_act"] = "gelu";
   json["use_sliding_window"] = true;
   const std::string text = ErrorOf(json);
-  for (const char* part : {"hidden_size is missing", "vocab_size is \"many\"", "hidden_act", "use_sliding_window"})
+  for (const char* part :
+       {"hidden_size is missing", "vocab_size is \"many\"", "hidden_act", "use_sliding_window"})
     EXPECT_THAT(text, HasSubstr(part));
   EXPECT_THAT(ErrorOf({{"model_type", "mamba"}}), HasSubstr("forge knows qwen2 and llama"));
   EXPECT_THAT(ErrorOf(io::Json::array()), HasSubstr("no model_type"));

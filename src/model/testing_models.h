@@ -44,7 +44,8 @@ inline ModelWeights RandomWeights(const ModelConfig& config, std::uint64_t seed 
 /// FORGE_SHARED, or ../shared beside the source tree.
 inline std::filesystem::path SharedFolder() {
   const char* folder = std::getenv("FORGE_SHARED");
-  return folder != nullptr ? std::filesystem::path(folder) : std::filesystem::path(FORGE_SOURCE_DIR) / "../shared";
+  return folder != nullptr ? std::filesystem::path(folder)
+                           : std::filesystem::path(FORGE_SOURCE_DIR) / "../shared";
 }
 
 }  // namespace forge::model::testing

@@ -7,8 +7,9 @@
 
 namespace forge::text {
 
-/// GPT-2's spelling of bytes as visible characters: printable Latin-1 bytes stand for themselves, the other 68 are
-/// U+0100, U+0101, ... in order (openai/gpt-2, encoder.py, bytes_to_unicode). So a space is written "Ġ".
+/// GPT-2's spelling of bytes as visible characters: printable Latin-1 bytes stand for themselves, the other
+/// 68 are U+0100, U+0101, ... in order (openai/gpt-2, encoder.py, bytes_to_unicode). So a space is written
+/// "Ġ".
 const std::string& SpellByte(unsigned char byte);
 std::string SpellBytes(std::string_view bytes);
 /// The bytes of a spelling; nothing if it holds a character outside the alphabet.

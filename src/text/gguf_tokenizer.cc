@@ -9,7 +9,8 @@
 namespace forge::text {
 namespace {
 
-/// Names of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp); the first name of equal ones is the one written.
+/// Names of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp); the first name of equal ones is the one
+/// written.
 struct PreName {
   const char* name;
   std::vector<std::string> patterns;
@@ -48,7 +49,8 @@ TokenizerData ReadGgufTokenizer(const io::GgufMetadata& metadata, const std::str
   const std::string* model = io::FindText(metadata, "tokenizer.ggml.model");
   if (model == nullptr) Fail(source, "the file has no tokenizer");
   if (*model != "gpt2")
-    Fail(source, fmt::format("tokenizer.ggml.model is \"{}\"; forge knows \"gpt2\" (byte-level BPE)", *model));
+    Fail(source,
+         fmt::format("tokenizer.ggml.model is \"{}\"; forge knows \"gpt2\" (byte-level BPE)", *model));
   const std::string* pre = io::FindText(metadata, "tokenizer.ggml.pre");
   const PreName* kind = nullptr;
   for (const PreName& name : PreNames())
@@ -59,7 +61,8 @@ TokenizerData ReadGgufTokenizer(const io::GgufMetadata& metadata, const std::str
   TokenizerData data;
   const std::vector<std::string>* tokens = io::FindTexts(metadata, "tokenizer.ggml.tokens");
   const std::vector<std::string>* merges = io::FindTexts(metadata, "tokenizer.ggml.merges");
-  if (tokens == nullptr || merges == nullptr) Fail(source, "tokenizer.ggml.tokens or tokenizer.ggml.merges is missing");
+  if (tokens == nullptr || merges == nullptr)
+    Fail(source, "tokenizer.ggml.tokens or tokenizer.ggml.merges is missing");
   data.tokens = *tokens;
   data.types.assign(data.tokens.size(), TokenType::kNormal);
   if (const auto types = io::FindIntegers(metadata, "tokenizer.ggml.token_type")) {
@@ -87,11 +90,13 @@ TokenizerData ReadGgufTokenizer(const io::GgufMetadata& metadata, const std::str
 
 io::GgufMetadata ToGgufMetadata(const TokenizerData& data, int vocab_size) {
   if (data.tokens.size() > static_cast<std::size_t>(vocab_size))
-    Fail("the GGUF file", fmt::format("it has {} tokens, the model's embedding {} rows", data.tokens.size(), vocab_size));
+    Fail("the GGUF file",
+         fmt::format("it has {} tokens, the model's embedding {} rows", data.tokens.size(), vocab_size));
   std::string pre;
   for (const PreName& name : PreNames())
     if (pre.empty() && name.patterns == data.split_patterns) pre = name.name;
-  if (pre.empty() && data.merges.empty()) pre = PreNames()[0].name;  // without merges, where to cut does not matter
+  if (pre.empty() && data.merges.empty())
+    pre = PreNames()[0].name;  // without merges, where to cut does not matter
   if (pre.empty()) Fail("the GGUF file", "its way to split text has no name in GGUF");
   std::vector<std::string> tokens = data.tokens, merges;
   std::vector<std::int32_t> types;

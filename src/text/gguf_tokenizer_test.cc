@@ -101,7 +101,8 @@ TEST(GgufTokenizerGolden, GivesTheIdsOfLlamaCppForGpt2) {
   testing::CheckLlamaCppVectors(*tokenizer, file.string() + ".inp", 47);
   std::size_t count = 0;
   for (const io::Json& one : io::ReadJsonFile(SharedData() / "tokenizers/vectors_made/gpt2.json")) {
-    EXPECT_EQ(tokenizer->Encode(one["text"].get<std::string>()), one["ids"].get<std::vector<int>>()) << one["text"];
+    EXPECT_EQ(tokenizer->Encode(one["text"].get<std::string>()), one["ids"].get<std::vector<int>>())
+        << one["text"];
     ++count;
   }
   EXPECT_EQ(count, 140u);
@@ -130,7 +131,8 @@ TEST(GgufTokenizer, SurvivesDamagedMetadata) {
     std::string& token = tokens[random.Below(260)];
     token = trial % 2 == 0 ? "" : std::string(1, static_cast<char>(random.Below(256)));
     metadata["tokenizer.ggml.tokens"] = io::GgufArray(tokens);
-    if (trial % 3 == 0) metadata["tokenizer.ggml.merges"] = io::GgufArray(std::vector<std::string>{token + " ", ""});
+    if (trial % 3 == 0)
+      metadata["tokenizer.ggml.merges"] = io::GgufArray(std::vector<std::string>{token + " ", ""});
     if (trial % 5 == 0) metadata["tokenizer.ggml.eos_token_id"] = std::int32_t{-5};
     try {
       const Tokenizer tokenizer(ReadGgufTokenizer(metadata, "x"), "x");

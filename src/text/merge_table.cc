@@ -8,7 +8,8 @@ namespace forge::text {
 namespace {
 
 std::uint64_t Pair(int left, int right) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+         static_cast<std::uint32_t>(right);
 }
 
 constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;  // 2^64 / phi, Knuth's multiplicative hash
@@ -43,7 +44,8 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
 
 const MergeTable::Slot* MergeTable::Find(int left, int right) const {
   const std::uint64_t pair = Pair(left, right);
-  for (std::size_t i = (pair * kGoldenRatio) >> shift_; slots_[i].rank >= 0; i = (i + 1) & (slots_.size() - 1))
+  for (std::size_t i = (pair * kGoldenRatio) >> shift_; slots_[i].rank >= 0;
+       i = (i + 1) & (slots_.size() - 1))
     if (slots_[i].pair == pair) return &slots_[i];
   return nullptr;
 }

@@ -9,8 +9,8 @@
 namespace forge::text {
 namespace {
 
-/// The tokenizers' regular expressions are Oniguruma's, where \s is Unicode's White_Space. PCRE2's \s has U+180E
-/// besides, so spell the class out: \p{Z}, tab to carriage return, U+0085.
+/// The tokenizers' regular expressions are Oniguruma's, where \s is Unicode's White_Space. PCRE2's \s has
+/// U+180E besides, so spell the class out: \p{Z}, tab to carriage return, U+0085.
 std::string TranslatePattern(const std::string& pattern) {
   constexpr const char* kSpace = R"(\p{Z}\x09-\x0d\x{85})";
   std::string result;
@@ -50,7 +50,8 @@ class PreTokenizer::Pattern {
       pcre2_get_error_message(error, message, sizeof message);
       throw Error({.kind = ErrorKind::kInput,
                    .what = "cannot use the split pattern " + pattern + " of " + source,
-                   .why = std::string(reinterpret_cast<const char*>(message)) + " at character " + std::to_string(offset),
+                   .why = std::string(reinterpret_cast<const char*>(message)) + " at character " +
+                          std::to_string(offset),
                    .fix = "choose a tokenizer of the GPT-2, SmolLM, Qwen2 or Llama 3 kind"});
     }
     pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);  // without it, matching is only slower
@@ -67,7 +68,8 @@ class PreTokenizer::Pattern {
     while (position < text.size()) {
       int count = pcre2_match(code_, subject, text.size(), position, PCRE2_NOTEMPTY, data.get(), nullptr);
       if (count == PCRE2_ERROR_JIT_STACKLIMIT)
-        count = pcre2_match(code_, subject, text.size(), position, PCRE2_NOTEMPTY | PCRE2_NO_JIT, data.get(), nullptr);
+        count = pcre2_match(code_, subject, text.size(), position, PCRE2_NOTEMPTY | PCRE2_NO_JIT, data.get(),
+                            nullptr);
       if (count < 0) break;  // no match, or a limit was hit: the rest is one piece
       const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
       if (range[1] <= position) break;  // \K in a lookahead; not in any tokenizer we know

@@ -17,8 +17,8 @@ class PreTokenizer {
   PreTokenizer(const PreTokenizer&) = delete;
   PreTokenizer& operator=(const PreTokenizer&) = delete;
 
-  /// The pieces in order; together they are the text. Bytes that are not UTF-8 match nothing. May be called from
-  /// several threads.
+  /// The pieces in order; together they are the text. Bytes that are not UTF-8 match nothing. May be called
+  /// from several threads.
   std::vector<std::string_view> Split(std::string_view text) const;
 
  private:

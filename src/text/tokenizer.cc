@@ -64,7 +64,8 @@ MergeTable Tokenizer::BuildMerges(const std::string& source) const {
   merges.reserve(data_.merges.size());
   const auto id_of = [&](const std::string& token, std::size_t rank) {
     const auto found = ids_.find(token);
-    if (found == ids_.end()) Fail(source, fmt::format("merge {} needs \"{}\", which is not a token", rank, token));
+    if (found == ids_.end())
+      Fail(source, fmt::format("merge {} needs \"{}\", which is not a token", rank, token));
     return found->second;
   };
   for (const auto& [left, right] : data_.merges) {
@@ -74,9 +75,11 @@ MergeTable Tokenizer::BuildMerges(const std::string& source) const {
   return MergeTable(merges);
 }
 
-const Tokenizer::Special* Tokenizer::SpecialAt(std::string_view text, std::size_t position, bool parse_special) const {
+const Tokenizer::Special* Tokenizer::SpecialAt(std::string_view text, std::size_t position,
+                                               bool parse_special) const {
   for (const Special& special : specials_[static_cast<unsigned char>(text[position])])
-    if ((parse_special || !special.is_control) && text.substr(position).starts_with(special.text)) return &special;
+    if ((parse_special || !special.is_control) && text.substr(position).starts_with(special.text))
+      return &special;
   return nullptr;
 }
 
@@ -110,7 +113,8 @@ void Tokenizer::EncodePlain(std::string_view text, std::vector<int>& ids) const 
       const int id = byte_ids_[static_cast<unsigned char>(c)];
       if (id >= 0) {
         word.push_back(id);
-      } else if (data_.unknown) {  // without an unknown token, such a byte is left out, as in Hugging Face's BPE
+      } else if (data_.unknown) {  // without an unknown token, such a byte is left out, as in Hugging Face's
+                                   // BPE
         word.push_back(*data_.unknown);
       }
     }

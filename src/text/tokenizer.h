@@ -17,18 +17,20 @@
 
 namespace forge::text {
 
-/// Byte-level BPE, as GPT-2, SmolLM2, Qwen2 and Llama 3 use it: text in, token ids out, and back without loss.
-/// Everything is const after construction and may be used from several threads.
+/// Byte-level BPE, as GPT-2, SmolLM2, Qwen2 and Llama 3 use it: text in, token ids out, and back without
+/// loss. Everything is const after construction and may be used from several threads.
 class Tokenizer {
  public:
   /// Reads a tokenizer.json of Hugging Face tokenizers, and bos, eos, pad and the chat template from a
-  /// tokenizer_config.json (or chat_template.jinja) beside it. Throws Error(kInput) for a kind forge does not know.
+  /// tokenizer_config.json (or chat_template.jinja) beside it. Throws Error(kInput) for a kind forge does not
+  /// know.
   static std::unique_ptr<Tokenizer> FromFile(const std::filesystem::path& tokenizer_json);
   /// Throws Error(kInput), naming `source`, if the data do not fit together (a merge of unknown tokens, ...).
   explicit Tokenizer(TokenizerData data, const std::string& source = "the tokenizer");
 
-  /// The ids of `text`, any bytes. User-defined tokens in the text ("<tool_call>") always become their id; control
-  /// tokens ("<|im_end|>") only if `parse_special`, so that foreign text cannot smuggle them in. Adds no bos.
+  /// The ids of `text`, any bytes. User-defined tokens in the text ("<tool_call>") always become their id;
+  /// control tokens ("<|im_end|>") only if `parse_special`, so that foreign text cannot smuggle them in. Adds
+  /// no bos.
   std::vector<int> Encode(std::string_view text, bool parse_special = false) const;
   /// The bytes of the tokens. Ids beyond the vocabulary (rows that only pad the embedding) give nothing.
   std::string Decode(std::span<const int> ids, bool skip_special = false) const;
@@ -54,10 +56,10 @@ class Tokenizer {
   const Special* SpecialAt(std::string_view text, std::size_t position, bool parse_special) const;
 
   TokenizerData data_;
-  std::unordered_map<std::string_view, int> ids_;       // views into data_.tokens
-  std::vector<std::string> bytes_;                      // by id
-  std::array<int, 256> byte_ids_;                       // -1: the vocabulary lacks this byte
-  std::array<std::vector<Special>, 256> specials_;      // by first byte, the longest first
+  std::unordered_map<std::string_view, int> ids_;        // views into data_.tokens
+  std::vector<std::string> bytes_;                       // by id
+  std::array<int, 256> byte_ids_;                        // -1: the vocabulary lacks this byte
+  std::array<std::vector<Special>, 256> specials_;       // by first byte, the longest first
   std::unordered_map<std::string_view, int> whole_ids_;  // bytes to id; only with ignore_merges
   PreTokenizer pre_tokenizer_;
   MergeTable merges_;

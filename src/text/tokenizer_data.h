@@ -13,16 +13,18 @@ enum class TokenType { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4
 
 /// A byte-level BPE tokenizer as data, whatever file it came from.
 struct TokenizerData {
-  std::vector<std::string> tokens;  // by id; normal ones in the byte alphabet ("Ġthe"), the others as plain text
-  std::vector<TokenType> types;     // by id
+  std::vector<std::string>
+      tokens;  // by id; normal ones in the byte alphabet ("Ġthe"), the others as plain text
+  std::vector<TokenType> types;                             // by id
   std::vector<std::pair<std::string, std::string>> merges;  // the best first
-  /// Text is cut at the matches of each pattern in turn; matches and what lies between them stay apart. None: no cut.
+  /// Text is cut at the matches of each pattern in turn; matches and what lies between them stay apart. None:
+  /// no cut.
   std::vector<std::string> split_patterns;
   bool nfc = false;            // normalize the text to Unicode NFC first
   bool ignore_merges = false;  // a piece that is a token as a whole is not built from merges (Llama 3)
   std::optional<int> bos, eos, pad, unknown;
-  bool add_bos = false;        // the model was trained with bos in front; Encode does not add it
-  std::string chat_template;   // Jinja; empty: none
+  bool add_bos = false;       // the model was trained with bos in front; Encode does not add it
+  std::string chat_template;  // Jinja; empty: none
 };
 
 /// The regular expression of GPT-2 (openai/gpt-2, encoder.py), as Hugging Face's ByteLevel applies it.

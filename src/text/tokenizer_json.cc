@@ -74,7 +74,8 @@ class JsonReader {
     const std::string type = Text(At(model, "type"));
     if (type != "BPE" && !(type.empty() && At(model, "merges").is_array()))
       Fail(fmt::format("its model is of type \"{}\"; forge knows BPE", type));
-    if (Flag(model, "byte_fallback", false)) Fail("it is a SentencePiece tokenizer (byte_fallback); forge knows byte-level BPE");
+    if (Flag(model, "byte_fallback", false))
+      Fail("it is a SentencePiece tokenizer (byte_fallback); forge knows byte-level BPE");
     for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!Text(At(model, name)).empty()) Fail(fmt::format("it has a {}", name));
     if (!At(model, "vocab").is_object()) Fail("it has no vocabulary");
@@ -92,7 +93,8 @@ class JsonReader {
     for (const Json& token : added) {
       for (const char* name : {"single_word", "lstrip", "rstrip"})
         if (Flag(token, name, false))
-          Fail(fmt::format("added token {} has {}, which forge does not apply", At(token, "content").dump(), name));
+          Fail(fmt::format("added token {} has {}, which forge does not apply", At(token, "content").dump(),
+                           name));
       SetToken(At(token, "id"), Text(At(token, "content")),
                Flag(token, "special", false) ? TokenType::kControl : TokenType::kUserDefined);
     }
@@ -131,7 +133,8 @@ class JsonReader {
     if (type == "Sequence") {
       for (const Json& part : At(pre, "pretokenizers")) ReadPreTokenizer(part);
     } else if (type == "ByteLevel") {
-      if (Flag(pre, "add_prefix_space", true)) Fail("its pre-tokenizer puts a space before the text (add_prefix_space)");
+      if (Flag(pre, "add_prefix_space", true))
+        Fail("its pre-tokenizer puts a space before the text (add_prefix_space)");
       if (Flag(pre, "use_regex", true)) data_.split_patterns.push_back(kGpt2Pattern);
     } else if (type == "Digits") {
       data_.split_patterns.push_back(Flag(pre, "individual_digits", false) ? kDigitPattern : R"(\p{N}+)");
@@ -189,7 +192,8 @@ void ReadTokenizerConfig(const std::filesystem::path& folder, TokenizerData& dat
 }
 
 Json ByteLevel(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
 Json PreTokenizerJson(const std::vector<std::string>& patterns) {
@@ -202,8 +206,10 @@ Json PreTokenizerJson(const std::vector<std::string>& patterns) {
       parts.push_back(ByteLevel(true));
       needs_byte_level = false;
     } else {
-      parts.push_back(
-          {{"type", "Split"}, {"pattern", {{"Regex", patterns[i]}}}, {"behavior", "Isolated"}, {"invert", false}});
+      parts.push_back({{"type", "Split"},
+                       {"pattern", {{"Regex", patterns[i]}}},
+                       {"behavior", "Isolated"},
+                       {"invert", false}});
     }
   }
   if (needs_byte_level) parts.push_back(ByteLevel(false));
@@ -212,7 +218,9 @@ Json PreTokenizerJson(const std::vector<std::string>& patterns) {
 
 }  // namespace
 
-TokenizerData ParseTokenizerJson(const Json& json, const std::string& source) { return JsonReader(json, source).Read(); }
+TokenizerData ParseTokenizerJson(const Json& json, const std::string& source) {
+  return JsonReader(json, source).Read();
+}
 
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   TokenizerData data = ParseTokenizerJson(io::ReadJsonFile(path), path.string());

@@ -8,9 +8,9 @@
 
 namespace forge::text {
 
-/// tokenizer.json of Hugging Face tokenizers (and tokenizer_config.json, chat_template.jinja beside it) as data.
-/// Reads BPE with the pre-tokenizers ByteLevel, Digits and Split (Isolated) and no normalizer or NFC; anything else
-/// that would change the ids is Error(kInput).
+/// tokenizer.json of Hugging Face tokenizers (and tokenizer_config.json, chat_template.jinja beside it) as
+/// data. Reads BPE with the pre-tokenizers ByteLevel, Digits and Split (Isolated) and no normalizer or NFC;
+/// anything else that would change the ids is Error(kInput).
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path);
 TokenizerData ParseTokenizerJson(const io::Json& json, const std::string& source);
 

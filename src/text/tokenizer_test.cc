@@ -18,9 +18,9 @@ namespace forge::text {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::CheckLlamaCppVectors;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::CheckLlamaCppVectors;
 using testing::SharedData;
 
 /// h e l o and the space, with merges to "hello" and " hello"; "<s>" is control, "<tool>" user-defined.
@@ -133,7 +133,8 @@ TEST(TokenizerGolden, GivesTheIdsOfLlamaCppForQwen2) {
   const fs::path file = SharedData() / "tokenizers/qwen2.5/tokenizer.json";
   FORGE_SKIP_WITHOUT(file);
   const auto tokenizer = Tokenizer::FromFile(file);
-  CheckLlamaCppVectors(*tokenizer, SharedData() / "tokenizers/vectors_llamacpp/ggml-vocab-qwen2.gguf.inp", 47);
+  CheckLlamaCppVectors(*tokenizer, SharedData() / "tokenizers/vectors_llamacpp/ggml-vocab-qwen2.gguf.inp",
+                       47);
   EXPECT_EQ(tokenizer->IdOf("<|im_end|>"), 151645);
   EXPECT_EQ(tokenizer->data().eos, 151645);
   EXPECT_THAT(tokenizer->data().chat_template, HasSubstr("<|im_start|>"));
@@ -141,7 +142,8 @@ TEST(TokenizerGolden, GivesTheIdsOfLlamaCppForQwen2) {
 }
 
 TEST(TokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
-  const fs::path file = SharedData() / "tokenizers/smollm2/tokenizer.json", golden = SharedData() / "golden/smollm2-135m";
+  const fs::path file = SharedData() / "tokenizers/smollm2/tokenizer.json",
+                 golden = SharedData() / "golden/smollm2-135m";
   FORGE_SKIP_WITHOUT(file);
   FORGE_SKIP_WITHOUT(golden);
   const auto tokenizer = Tokenizer::FromFile(file);
@@ -152,7 +154,8 @@ TEST(TokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
               one["ids_with_generation_prompt"].get<std::vector<int>>());
 }
 
-// SmolLM2's vocabulary has no token for some control bytes and for bytes that UTF-8 never uses; they are left out.
+// SmolLM2's vocabulary has no token for some control bytes and for bytes that UTF-8 never uses; they are left
+// out.
 TEST(TokenizerGolden, GivesBackAllBytesThatTheVocabularyHas) {
   const fs::path file = SharedData() / "tokenizers/smollm2/tokenizer.json";
   FORGE_SKIP_WITHOUT(file);
@@ -160,8 +163,7 @@ TEST(TokenizerGolden, GivesBackAllBytesThatTheVocabularyHas) {
   Random random(1, "tokenizer_test");
   for (int trial = 0; trial < 300; ++trial) {
     std::string bytes;
-    for (int i = 0; i < trial; ++i)
-      bytes += static_cast<char>(random.Below(trial % 2 == 0 ? 256 : 128));
+    for (int i = 0; i < trial; ++i) bytes += static_cast<char>(random.Below(trial % 2 == 0 ? 256 : 128));
     std::string kept;
     for (const char byte : bytes)
       if (tokenizer->IdOf(SpellByte(static_cast<unsigned char>(byte)))) kept += byte;
