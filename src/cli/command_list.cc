@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_list.h"
+
+namespace forge::cli {
+
+const std::vector<CommandEntry>& Commands() {
+  static const std::vector<CommandEntry> commands{
+      {"merge", MakeMergeCommand},
+      {"serve", MakeServeCommand},
+      {"pull", MakePullCommand},
+      {"lineage", MakeLineageCommand},
+      {"worker", MakeWorkerCommand},
+      {"bench", MakeBenchCommand},
+      {"doctor", MakeDoctorCommand},
+      {"completion", MakeCompletionCommand},
+      {"flags", MakeFlagsPageCommand},
+  };
+  return commands;
+}
+
+}  // namespace forge::cli

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/command.h"
+
+namespace forge::cli {
+
+std::unique_ptr<Command> MakeDoctorCommand();
+std::unique_ptr<Command> MakeCompletionCommand();
+std::unique_ptr<Command> MakeFlagsPageCommand();
+
+/// A command of a later release: it is listed, and answers with an Error that says so.
+std::unique_ptr<Command> MakeMergeCommand();
+std::unique_ptr<Command> MakeServeCommand();
+std::unique_ptr<Command> MakePullCommand();
+std::unique_ptr<Command> MakeLineageCommand();
+std::unique_ptr<Command> MakeWorkerCommand();
+std::unique_ptr<Command> MakeBenchCommand();
+
+}  // namespace forge::cli
