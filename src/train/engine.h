@@ -67,6 +67,11 @@ struct TrainJob {
   OptimizerConfig optimizer;
   std::function<bool(const model::TensorSpec&)> trainable;  // empty: everything
   StraightThrough straight_through;                         // empty: plain training
+  /// Called before the first step and after each review_interval steps with the weights of that moment, also right
+  /// after a resume; may change what `batch` gives, as a function of these weights only. false ends the training.
+  /// A job with a review keeps checkpoints at reviews only, so that a resumed run sees the same ones.
+  std::function<bool(int finished_steps, const model::ModelWeights& weights)> review;
+  int review_interval = 25;
   JobEnvironment environment;
 };
 

@@ -90,8 +90,10 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
   };
   const std::string fingerprint = job.environment.name + " " + std::to_string(job.steps) + " " + std::to_string(job.micro_batches) + " " +
                                   std::to_string(job.optimizer.learning_rate);
+  Review review;
+  if (job.review) review = {[&](int finished) { return job.review(finished, ToWeights(parameters)); }, job.review_interval};
   TrainResult result;
-  result.losses = RunTraining(optimizer, job.optimizer, job.steps, fingerprint, job.environment, compute);
+  result.losses = RunTraining(optimizer, job.optimizer, job.steps, fingerprint, job.environment, compute, review);
   result.weights = ToWeights(parameters);
   return result;
 }

@@ -23,7 +23,8 @@ at::Device ParseDevice(const std::string& device) {
 }
 
 std::vector<double> RunTraining(AdamW& optimizer, const OptimizerConfig& config, int steps, std::string_view fingerprint,
-                                const JobEnvironment& environment, const std::function<StepOutcome(int step)>& compute) {
+                                const JobEnvironment& environment, const std::function<StepOutcome(int step)>& compute,
+                                const Review& review) {
   static NullMetricSink null_sink;
   MetricSink& sink = environment.sink != nullptr ? *environment.sink : null_sink;
   const bool keeps = !environment.checkpoint.empty();
@@ -34,9 +35,10 @@ std::vector<double> RunTraining(AdamW& optimizer, const OptimizerConfig& config,
   int saved = step;
   for (; step < steps; ++step) {
     if (environment.stop != nullptr && environment.stop->stop_requested()) {
-      if (keeps && saved != step) SaveCheckpoint(environment.checkpoint, fingerprint, step, optimizer.groups());
+      if (keeps && saved != step && !review.call) SaveCheckpoint(environment.checkpoint, fingerprint, step, optimizer.groups());
       environment.stop->ThrowIfRequested(("training step " + std::to_string(step)).c_str());
     }
+    if (review.call && step % review.interval == 0 && !review.call(step)) break;
     const double learning_rate = LearningRate(config, step, steps);
     const StepOutcome outcome = compute(step);
     if (!std::isfinite(outcome.loss))
@@ -52,7 +54,8 @@ std::vector<double> RunTraining(AdamW& optimizer, const OptimizerConfig& config,
       sink.Metric(environment.name + "/gradient_norm", step, gradient_norm);
       for (const auto& [name, value] : outcome.metrics) sink.Metric(environment.name + "/" + name, step, value);
     }
-    if (keeps && (step + 1) % environment.checkpoint_interval == 0 && step + 1 < steps) {
+    const int interval = review.call ? review.interval : environment.checkpoint_interval;
+    if (keeps && (step + 1) % interval == 0 && step + 1 < steps) {
       SaveCheckpoint(environment.checkpoint, fingerprint, step + 1, optimizer.groups());
       saved = step + 1;
     }
