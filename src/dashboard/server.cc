@@ -52,7 +52,6 @@ struct Server::Core {
   httplib::Server http;
   int port = 0;
   std::atomic<int> streams{0};
-  std::atomic<bool> stopping{false};
 };
 
 httplib::Server::HandlerResponse Server::Core::Guard(const httplib::Request& request,
@@ -104,8 +103,8 @@ void Server::Core::ServeEvents(const httplib::Request& request, httplib::Respons
   response.set_header("Cache-Control", "no-store");
   response.set_chunked_content_provider(
       "text/event-stream",
-      [this, stream](std::size_t, httplib::DataSink& sink) {
-        if (stopping) return false;
+      // The library calls it until it returns false or the server stops.
+      [stream](std::size_t, httplib::DataSink& sink) {
         std::string text;
         try {
           text = stream->Poll();
@@ -114,9 +113,7 @@ void Server::Core::ServeEvents(const httplib::Request& request, httplib::Respons
           return false;
         }
         if (!text.empty() && !sink.write(text.data(), text.size())) return false;
-        for (int waited = 0; waited < EventStream::kPollMs && !stopping;
-             waited += static_cast<int>(kStopPoll.count()))
-          std::this_thread::sleep_for(kStopPoll);
+        std::this_thread::sleep_for(std::chrono::milliseconds(EventStream::kPollMs));
         return sink.is_writable();
       },
       [this](bool) { --streams; });
@@ -192,7 +189,6 @@ void Server::Run(const StopToken& stop) {
     ended = true;
   });
   while (!stop.stop_requested() && !ended) std::this_thread::sleep_for(kStopPoll);
-  core_->stopping = true;
   // The library ignores a stop before it listens: a request that came at once would be lost.
   while (!core_->http.is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   core_->http.stop();

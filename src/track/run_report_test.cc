@@ -186,6 +186,7 @@ TEST(ShortNumbers, AreAsPeopleWriteThem) {
   EXPECT_EQ(ShortNumber(0.00001), "1.0e-05");
   EXPECT_EQ(ShortBytes(1'400'000), "1.40 MB");
   EXPECT_EQ(ShortBytes(999), "999 B");
+  EXPECT_EQ(ShortBytes(1010), "1.01 kB");
   EXPECT_EQ(ShortDuration(48), "48 s");
   EXPECT_EQ(ShortDuration(3 * 3600 + 300), "3 h 5 min");
 }

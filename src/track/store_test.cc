@@ -196,6 +196,19 @@ TEST(Store, KeepsMetricsOfANewSeriesWhenTheTransactionAroundThemIsUndone) {
   EXPECT_THAT(store.MetricsAfter("r1", 0, 10), SizeIs(1));
 }
 
+TEST(Store, WritesASeriesAgainWhoseFirstPointsWereUndone) {
+  const TestFolder folder;
+  Store store = OpenWithRun(folder.path());
+  {
+    Store::Transaction unit(store);
+    store.Metric("r1", "reason", "loss", 1, 2.0);
+    store.EndStage("r1", "reason", State::kDone);  // writes the point, which is undone with the rest
+  }
+  store.Metric("r1", "reason", "loss", 1, 2.0);
+  store.Flush();
+  EXPECT_THAT(store.MetricsAfter("r1", 0, 10), SizeIs(1));
+}
+
 TEST(Store, MeasuresRateAndTimeLeftFromRecentProgress) {
   const TestFolder folder;
   FakeClock clock;
