@@ -5,6 +5,7 @@ namespace forge::cli {
 
 const std::vector<CommandEntry>& Commands() {
   static const std::vector<CommandEntry> commands{
+      {"starter", MakeStarterCommand},
       {"merge", MakeMergeCommand},
       {"serve", MakeServeCommand},
       {"pull", MakePullCommand},
