@@ -118,6 +118,8 @@ TEST(GgufTokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
     EXPECT_EQ(tokenizer->Encode(text, true), one["ids"].get<std::vector<int>>()) << text;
     EXPECT_EQ(written.Encode(text, true), one["ids"].get<std::vector<int>>()) << text;
   }
+  EXPECT_THAT(tokenizer->Encode("a  12"),
+              ::testing::ElementsAre(81, 256, 33, 34));  // digits are cut off first
   EXPECT_EQ(tokenizer->data().eos, 2);
   EXPECT_THAT(tokenizer->data().chat_template, HasSubstr("You are a helpful AI assistant"));
 }

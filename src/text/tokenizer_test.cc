@@ -149,7 +149,12 @@ TEST(TokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {
   const auto tokenizer = Tokenizer::FromFile(file);
   for (const io::Json& one : io::ReadJsonFile(golden / "cases.json"))
     EXPECT_EQ(tokenizer->Encode(one["text"].get<std::string>(), true), one["ids"].get<std::vector<int>>());
-  for (const io::Json& one : io::ReadJsonFile(golden / "chat.json")["cases"])
+  // Hugging Face tokenizers 0.22: the spaces stay together because the digit is cut off first.
+  EXPECT_THAT(tokenizer->Encode("a  12"), ElementsAre(81, 256, 33, 34));
+  EXPECT_THAT(tokenizer->Encode("x\n 3"), ElementsAre(104, 3805, 35));
+  const io::Json chat = io::ReadJsonFile(golden / "chat.json");
+  ASSERT_FALSE(chat["cases"].empty());
+  for (const io::Json& one : chat["cases"])
     EXPECT_EQ(tokenizer->Encode(one["with_generation_prompt"].get<std::string>(), true),
               one["ids_with_generation_prompt"].get<std::vector<int>>());
 }
