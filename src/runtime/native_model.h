@@ -27,6 +27,10 @@ class NativeModel : public model::LanguageModel {
   /// logits [rows, vocab_size] of hidden states [rows, hidden_size].
   std::vector<float> HeadLogits(std::span<const float> hidden_states);
 
+  /// Transformer::ObserveLinearInputs. Small models run several requests on several threads: give one sequence a
+  /// call (LastHidden) to see them in order.
+  void ObserveLinearInputs(LinearObserver observer) { transformer_.ObserveLinearInputs(std::move(observer)); }
+
   std::size_t weight_bytes() const { return transformer_.weight_bytes(); }
 
  private:

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 
 #include "base/error.h"
 #include "io/json_file.h"
@@ -39,6 +40,8 @@ class SlowModel {
     return logits;
   }
 
+  mutable std::map<std::string, std::vector<std::vector<double>>> inputs;  // of each linear, in the order of the tokens
+
  private:
   std::vector<double> Norm(const std::string& name, const std::vector<double>& x) const {
     double mean = 0;
@@ -48,6 +51,7 @@ class SlowModel {
     return out;
   }
   std::vector<double> Linear(const std::string& name, const std::vector<double>& x) const {
+    inputs[name].push_back(x);
     const auto& weight = weights_.at(name + ".weight");
     std::vector<double> out(static_cast<std::size_t>(weight.shape[0]));
     for (std::size_t o = 0; o < out.size(); ++o) {
@@ -220,6 +224,29 @@ TEST(NativeModel, TernaryWeightsGiveTheBitsOfTheirDequantizedValues) {
     weights[spec.name] = model::Dequantize(tensor);
   }
   EXPECT_EQ(NativeModel(config, weights, {}, ternary).Logits(kTokens), NativeModel(config, weights).Logits(kTokens));
+}
+
+TEST(NativeModel, ShowsAnObserverTheInputsOfTheLinears) {
+  ModelConfig config = TinyConfig();
+  config.head_dim = 8;  // query_size is not hidden_size
+  const ModelWeights weights = RandomWeights(config);
+  NativeModel model(config, weights);
+  const SlowModel slow(config, weights);
+  slow.Logits(kTokens);
+  int calls = 0;
+  model.ObserveLinearInputs([&](int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width) {
+    const char* names[] = {"self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"};
+    const auto& expected = slow.inputs.at("model.layers." + std::to_string(layer) + "." + names[static_cast<int>(input)]);
+    ASSERT_EQ(count, expected.size());
+    ASSERT_EQ(width, expected[0].size());
+    for (std::size_t i = 0; i < count * width; ++i) ASSERT_NEAR(rows[i], expected[i / width][i % width], 2e-5);
+    ++calls;
+  });
+  model.Logits(kTokens);
+  EXPECT_EQ(calls, 4 * config.num_hidden_layers);
+  model.ObserveLinearInputs({});
+  model.Logits(kTokens);
+  EXPECT_EQ(calls, 4 * config.num_hidden_layers);
 }
 
 // Goldens computed in double by another implementation; ../shared/data/README.md.

@@ -77,12 +77,18 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
   const auto add = [&] { kernels.axpy(1.0f, s.added.data(), count * hidden, s.state.data()); };
   for (int i = 0; i < config().num_hidden_layers; ++i) {
     const PackedLayer& layer = weights_.layers[static_cast<std::size_t>(i)];
+    const auto observe = [&](LinearInput input, const std::vector<float>& rows) {
+      if (observer_) observer_(i, input, rows.data(), count, rows.size() / count);
+    };
     norm(layer.input_norm);
+    observe(LinearInput::kAttention, s.normed);
     layer.query_key_value.Multiply(s.normed.data(), count, layer.query_key_value_bias, s.projected.data());
     Attention(i, tokens, caches, s);
+    observe(LinearInput::kAttentionOutput, s.attended);
     layer.attention_output.Multiply(s.attended.data(), count, {}, s.added.data());
     add();
     norm(layer.post_attention_norm);
+    observe(LinearInput::kMlp, s.normed);
     layer.gate_up.Multiply(s.normed.data(), count, {}, s.gate_up.data());
     ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate), [&](std::size_t begin, std::size_t end) {
       for (std::size_t t = begin; t < end; ++t) {
@@ -91,6 +97,7 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
         std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
       }
     });
+    observe(LinearInput::kDown, s.gated);
     layer.down.Multiply(s.gated.data(), count, {}, s.added.data());
     add();
   }

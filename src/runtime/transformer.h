@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,11 @@ struct TokenInput {
   int position;  // in that sequence; tokens of one sequence come in order and without gaps
 };
 
+/// What goes into a linear: that of q, k, v; of o; of gate, up; of down.
+enum class LinearInput { kAttention, kAttentionOutput, kMlp, kDown };
+/// Sees rows [count, width] of one layer's linear input, on the thread that runs the forward pass.
+using LinearObserver = std::function<void(int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width)>;
+
 /// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face, grouped
 /// queries, SwiGLU). Tokens of many sequences run together; the result of a token does not depend on the others.
 class Transformer {
@@ -23,6 +29,9 @@ class Transformer {
 
   const model::ModelConfig& config() const { return weights_.config; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
+
+  /// From now on shows `observer` every input of the linears; an empty one ends that. Not during a forward pass.
+  void ObserveLinearInputs(LinearObserver observer) { observer_ = std::move(observer); }
 
   /// Appends the tokens to their caches. hidden_states [wanted.size(), hidden_size]: the final-normed state of the
   /// tokens whose indices are in `wanted` (ascending). Works through long inputs in pieces.
@@ -38,6 +47,7 @@ class Transformer {
   void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& scratch) const;
 
   PackedWeights weights_;
+  LinearObserver observer_;
   std::vector<float> rope_frequencies_;  // [head_dim / 2]
 };
 
