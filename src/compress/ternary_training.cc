@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/ternary_training.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/float16.h"
+#include "compress/group_ternary.h"
+#include "io/gguf_blocks.h"
+
+namespace forge::compress {
+namespace {
+
+std::span<const float> MomentsOf(const SecondMoments& moments, const std::string& name) {
+  const auto found = moments.find(name);
+  return found == moments.end() ? std::span<const float>() : std::span<const float>(found->second);
+}
+
+}  // namespace
+
+bool IsLinear(const model::TensorSpec& spec) {
+  return spec.role == model::TensorRole::kAttentionLinear || spec.role == model::TensorRole::kMlpLinear;
+}
+bool IsTable(const model::TensorSpec& spec) {
+  return spec.role == model::TensorRole::kEmbedding || spec.role == model::TensorRole::kHead;
+}
+
+void CheckGroups(const model::ModelConfig& config, int group) {
+  std::vector<std::string> problems;
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (IsLinear(spec) && spec.shape[1] % group != 0) problems.push_back(fmt::format("{} has rows of {}", spec.name, spec.shape[1]));
+  if (problems.empty()) return;
+  throw Error({.what = fmt::format("cannot compress this model with groups of {} weights", group),
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = group > 64 ? "use --export-type q2_0 and --group-size 64" : "choose a model whose sizes are multiples of 64"});
+}
+
+void RoundTable(std::vector<float>& values, std::int64_t columns) {
+  const io::BlockType type = columns % 32 == 0 ? io::BlockType::kQ8_0 : io::BlockType::kF16;
+  std::vector<std::byte> bytes(io::RowBytes(type, values.size()));
+  io::EncodeBlocks(type, values, bytes);
+  io::DecodeBlocks(type, bytes, values);
+}
+
+CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWeights& weights, int group,
+                          const SecondMoments& moments) {
+  CheckGroups(config, group);
+  CompressedModel result{.config = config, .weights = {}, .ternary = {}};
+  for (const model::TensorSpec& spec : model::ListTensors(config)) {
+    const model::Tensor& tensor = weights.at(spec.name);
+    if (IsLinear(spec)) {
+      result.ternary[spec.name] = TernarizeTensor(tensor.values, spec.shape[0], spec.shape[1], group, MomentsOf(moments, spec.name));
+      continue;
+    }
+    model::Tensor& kept = result.weights[spec.name] = tensor;
+    if (IsTable(spec)) RoundTable(kept.values, config.hidden_size);
+  }
+  return result;
+}
+
+double Lambda(int step, int steps, double fraction) {
+  const double ramp = fraction * steps;
+  return ramp > 0 ? std::min(step / ramp, 1.0) : 1.0;
+}
+
+CompressedModel TrainTernary(const model::ModelConfig& config, const model::ModelWeights& weights,
+                             const SecondMoments& moments, const TernaryTraining& training) {
+  CheckGroups(config, training.group);
+  FORGE_CHECK(training.steps > 0 && training.batch);
+  model::ModelWeights initial = weights;
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (IsTable(spec)) RoundTable(initial.at(spec.name).values, config.hidden_size);
+  train::TrainJob job{.config = config, .initial = &initial, .teacher = &weights, .steps = training.steps};
+  job.micro_batches = training.micro_batches;
+  job.batch = training.batch;
+  job.optimizer = {.learning_rate = training.learning_rate, .warmup_steps = std::clamp(training.steps / 20, 1, 20)};
+  job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
+  job.straight_through = {
+      .quantize = [&](const std::string& name, const float* values, std::int64_t out, std::int64_t in, float* quantized) {
+        TernarizeValues(values, out, in, training.group, MomentsOf(moments, name), quantized);
+      },
+      .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda_fraction); }};
+  job.environment = training.environment;
+  const train::TrainResult trained = train::OpenEngine().Train(job);
+  return Ternarize(config, trained.weights, training.group, moments);  // rounding a rounded table changes nothing
+}
+
+}  // namespace forge::compress
