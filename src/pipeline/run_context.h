@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/metric_sink.h"
+#include "base/stop_token.h"
+#include "track/store.h"
+
+namespace forge::pipeline {
+
+/// What every stage of a run works in.
+struct RunContext {
+  track::Store* store = nullptr;
+  std::string run;                // id
+  std::filesystem::path folder;   // <output-dir>/<run-id>
+  std::string device = "cpu";
+  std::uint64_t seed = 1;
+  MetricSink* terminal = nullptr;
+  const StopToken* stop = nullptr;
+};
+
+}  // namespace forge::pipeline
