@@ -6,6 +6,7 @@
 namespace forge::cli {
 
 std::unique_ptr<Command> MakeStarterCommand();
+std::unique_ptr<Command> MakeEvoCommand();
 std::unique_ptr<Command> MakeDoctorCommand();
 std::unique_ptr<Command> MakeCompletionCommand();
 std::unique_ptr<Command> MakeFlagsPageCommand();

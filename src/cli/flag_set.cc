@@ -64,6 +64,19 @@ void FlagSet::AddInteger(const std::string& flag, int& value, const std::string&
                         if (!ParseValue(texts.back(), value)) ThrowWrongValue(flag, texts.back(), "int");
                       }});
 }
+void FlagSet::AddWord(const std::string& flag, std::string& value, const std::vector<std::string>& words, const std::string& help) {
+  records_.push_back({.flag = flag, .type = "text", .shown_default = value, .rule = Describe(OneOf{words}), .help = help, .words = words, .assign = [&value](const auto& texts) { value = texts.back(); }});
+  checks_.push_back([&value, words, flag] {
+    std::vector<std::string> problems;
+    if (!Fits(value, OneOf{words})) problems.push_back(fmt::format("{} is {}; it must be {}", flag, value, Describe(OneOf{words})));
+    return problems;
+  });
+}
+void FlagSet::AddSeed(const std::string& flag, std::uint64_t& value, const std::string& help) {
+  records_.push_back({.flag = flag, .type = "int", .shown_default = ShowValue(value), .help = help, .assign = [&value, flag](const auto& texts) {
+                        if (!ParseValue(texts.back(), value)) ThrowWrongValue(flag, texts.back(), "int");
+                      }});
+}
 void FlagSet::AddList(const std::string& flag, std::vector<std::string>& value, const std::string& help) {
   records_.push_back({.flag = flag, .type = "a,b,..", .shown_default = ShowValue(value), .help = help, .assign = [&value](const auto& texts) { ParseValue(texts.back(), value); }});
 }
@@ -120,6 +133,10 @@ void FlagSet::Parse(const std::vector<std::string>& arguments, const std::string
   for (const auto& check : checks_)
     for (std::string& problem : check()) problems.push_back(std::move(problem));
   if (!problems.empty()) ThrowUsage(command, "cannot use these settings", fmt::format("{}", fmt::join(problems, "; ")));
+}
+
+bool FlagSet::Has(const std::string& flag) const {
+  return std::any_of(records_.begin(), records_.end(), [&](const Record& record) { return record.flag == flag; });
 }
 
 bool FlagSet::Given(const std::string& flag) const {

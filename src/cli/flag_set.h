@@ -34,6 +34,8 @@ class FlagSet {
   void AddText(const std::string& flag, std::string& value, const std::string& help, const std::string& type = "text");
   void AddNumber(const std::string& flag, double& value, const std::string& help);
   void AddInteger(const std::string& flag, int& value, const std::string& help);
+  void AddWord(const std::string& flag, std::string& value, const std::vector<std::string>& words, const std::string& help);
+  void AddSeed(const std::string& flag, std::uint64_t& value, const std::string& help);
   void AddList(const std::string& flag, std::vector<std::string>& value, const std::string& help);
   void AddPositional(const std::string& name, std::string& value, const std::string& help, bool required = true);
   void AddPositionals(const std::string& name, std::vector<std::string>& values, const std::string& help, bool required = true);
@@ -44,6 +46,7 @@ class FlagSet {
   /// range, or a missing positional.
   void Parse(const std::vector<std::string>& arguments, const std::string& command);
   bool Given(const std::string& flag) const;
+  bool Has(const std::string& flag) const;
   const std::vector<Record>& records() const { return records_; }
   std::string Help(const std::string& command, const std::string& summary, const std::string& example) const;
 
