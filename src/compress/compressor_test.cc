@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/compressor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "compress/testing_folder.h"
+#include "compress/testing_model.h"
+#include "io/atomic_file.h"
+#include "model/ternary_gguf.h"
+
+namespace forge::compress {
+namespace {
+
+namespace fs = std::filesystem;
+using model::ModelConfig;
+using model::testing::TinyConfig;
+using testing::OpinionatedWeights;
+using testing::RandomText;
+using testing::TeacherBatch;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Compressor : public ::testing::Test {
+ protected:
+  Compressor() {
+    for (std::uint64_t i = 0; i < 20; ++i) input_.calibration.push_back(RandomText(config_, i));
+    input_.config = &config_;
+    input_.weights = &weights_;
+    input_.output = folder_.path() / "out" / "model.gguf";
+    input_.batch = [this](int step, int micro) { return TeacherBatch(config_, step, micro); };
+    input_.domains = {"copy", "nats"};
+    // Domain 1: share of positions where the model still prefers what it preferred. Domain 2: minus nats of random texts.
+    input_.evaluate = [this](model::LanguageModel& model) {
+      ++evaluations_;
+      Scores scores(2);
+      for (std::uint64_t text = 50; text < 90; ++text) {
+        const std::vector<int> tokens = RandomText(config_, text);
+        const auto logits = model.Logits(tokens);
+        std::vector<int> best;
+        for (auto row = logits.begin(); row != logits.end(); row += config_.vocab_size)
+          best.push_back(static_cast<int>(std::max_element(row, row + config_.vocab_size) - row));
+        if (choices_.size() < 40) choices_.push_back(best);
+        double agreement = 0;
+        for (std::size_t t = 0; t < best.size(); ++t) agreement += best[t] == choices_[text - 50][t] ? 1.0 / 12 : 0;
+        scores[0].push_back(agreement);
+        const std::vector<int> rest(tokens.begin() + 1, tokens.end());
+        const model::ScoreRequest request{.prefix = {tokens[0]}, .continuations = {rest}};
+        double nats = 0;
+        const auto scored = model.Score(std::span(&request, 1));
+        for (const float log_prob : scored[0][0]) nats += log_prob / 11;
+        scores[1].push_back(nats);
+      }
+      return scores;
+    };
+  }
+  std::string MessageOf(const CompressConfig& config) {
+    try {
+      Compress(input_, config, sink_, stop_);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  testing::TestFolder folder_;
+  ModelConfig config_ = TinyConfig();
+  model::ModelWeights weights_ = OpinionatedWeights(config_);
+  CompressInput input_;
+  std::vector<std::vector<int>> choices_;  // of the model as it was, by text and position
+  int evaluations_ = 0;
+  NullMetricSink sink_;
+  StopToken stop_;
+};
+
+TEST_F(Compressor, MeasuresTheFileThatItWrote) {
+  const CompressResult result = Compress(input_, {.training_steps = 0}, sink_, stop_);
+  // Two layers of q, o (64 x 64), k, v (32 x 64), gate, up, down (64 x 128): 73,728 weights in blocks of 18 bytes.
+  EXPECT_EQ(result.size.linears, 73728u / 64 * 18);
+  EXPECT_EQ(result.size.tables, 40u * 64 / 32 * 34);
+  EXPECT_EQ(result.size.vectors, 4u * (5 * 64 + 2 * (64 + 32 + 32)));
+  EXPECT_EQ(result.size.total, fs::file_size(input_.output));
+  EXPECT_EQ(result.size.linears + result.size.tables + result.size.vectors + result.size.metadata, result.size.total);
+  EXPECT_EQ(result.size.linear_bits_per_weight, 2.25);
+  EXPECT_GT(result.float16_bytes, 2u * static_cast<unsigned>(model::CountParameters(config_)));
+  EXPECT_LT(result.float16_bytes, 2u * static_cast<unsigned>(model::CountParameters(config_)) + 8000);
+  EXPECT_DOUBLE_EQ(result.ratio, static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total));
+  ASSERT_EQ(result.baselines.size(), 2u);
+  EXPECT_EQ(result.baselines[0].baseline.name, "Q8_0");
+  EXPECT_EQ(result.baselines[0].baseline.size.linear_bits_per_weight, 8.5);
+  EXPECT_EQ(result.baselines[1].baseline.name, "Q4_0");
+  EXPECT_EQ(result.baselines[1].baseline.size.linear_bits_per_weight, 4.5);
+  int files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) files += entry.is_regular_file();
+  EXPECT_EQ(files, 1);  // nothing is left of what was only measured
+}
+
+TEST_F(Compressor, ComparesTheScoresOfTheFileAndOfTheBaselines) {
+  const CompressResult result = Compress(input_, {.training_steps = 0}, sink_, stop_);
+  EXPECT_EQ(evaluations_, 4);
+  ASSERT_TRUE(result.retention);
+  EXPECT_EQ(result.retention->domains[0].domain, "copy");
+  EXPECT_NEAR(result.retention->domains[0].before, 1, 1e-9);
+  EXPECT_LT(result.retention->domains[0].after, 1);
+  EXPECT_GT(result.baselines[0].retention->domains[0].after, result.retention->domains[0].after);
+  EXPECT_GE(result.baselines[0].retention->domains[0].after, result.baselines[1].retention->domains[0].after);
+  // The result holds what the file holds.
+  const model::TernaryModel loaded = model::LoadTernaryGguf(input_.output);
+  EXPECT_EQ(loaded.weights, result.model.weights);
+  EXPECT_EQ(loaded.ternary.at("model.layers.1.mlp.up_proj.weight").codes, result.model.ternary.at("model.layers.1.mlp.up_proj.weight").codes);
+}
+
+TEST_F(Compressor, TrainingKeepsMoreAndTheSameSeedGivesTheSameBytes) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const CompressConfig config{.training_steps = 100, .calibration_samples = 10};
+  const double rounded = Compress(input_, {.training_steps = 0}, sink_, stop_).retention->domains[0].after;
+  const CompressResult result = Compress(input_, config, sink_, stop_);
+  EXPECT_GT(result.retention->domains[0].after, rounded);
+  const std::string bytes = io::ReadFile(input_.output);
+  Compress(input_, config, sink_, stop_);
+  EXPECT_EQ(io::ReadFile(input_.output), bytes);
+}
+
+TEST_F(Compressor, FailsTheGateWhenADomainKeepsLess) {
+  EXPECT_FALSE(Compress(input_, {.training_steps = 0, .min_retention = 0.999}, sink_, stop_).passed);
+  EXPECT_TRUE(fs::exists(input_.output));
+  EXPECT_TRUE(Compress(input_, {.training_steps = 0, .min_retention = 0.01}, sink_, stop_).passed);
+}
+
+TEST_F(Compressor, RefusesSettingsThatDoNotFitBeforeItWorks) {
+  EXPECT_THAT(MessageOf({.group_size = 64, .export_type = "tq2_0"}), HasSubstr("groups of 64 weights cannot be stored as TQ2_0"));
+  EXPECT_THAT(MessageOf({.group_size = 100}), HasSubstr("groups of 100"));
+  EXPECT_THAT(MessageOf({.export_type = "tq2_0"}), HasSubstr("model.layers.0.self_attn.q_proj.weight has rows of 64"));
+  input_.batch = {};
+  EXPECT_THAT(MessageOf({}), HasSubstr("no training data"));
+  input_.calibration = {};
+  EXPECT_THAT(MessageOf({.training_steps = 0}), HasSubstr("no calibration text"));
+  EXPECT_EQ(evaluations_, 0);
+  EXPECT_FALSE(fs::exists(input_.output));
+}
+
+TEST_F(Compressor, StopsBeforeItWritesAnything) {
+  stop_.RequestStop();
+  EXPECT_THAT(MessageOf({.training_steps = 0}), HasSubstr("stop"));
+  EXPECT_FALSE(fs::exists(input_.output));
+}
+
+TEST(PlanStorage, ChoosesTypeAndGroupTogether) {
+  ModelConfig wide = TinyConfig();
+  wide.hidden_size = wide.intermediate_size = 256;
+  wide.head_dim = 64;
+  const auto plan = [&](const CompressConfig& config) {
+    const StoragePlan storage = PlanStorage(config, wide);
+    return std::pair(storage.group, storage.type);
+  };
+  EXPECT_EQ(plan({}), std::pair(64, io::BlockType::kQ2_0));
+  EXPECT_EQ(plan({.group_size = 256}), std::pair(256, io::BlockType::kTQ2_0));
+  EXPECT_EQ(plan({.export_type = "tq2_0"}), std::pair(256, io::BlockType::kTQ2_0));
+  EXPECT_EQ(plan({.group_size = 128}), std::pair(128, io::BlockType::kQ2_0));
+  EXPECT_EQ(plan({.group_size = 256, .export_type = "q2_0"}), std::pair(256, io::BlockType::kQ2_0));
+}
+
+TEST(CompressConfig, ReportsEveryFieldThatIsOutOfRange) {
+  EXPECT_THAT(Problems(CompressConfig{.export_type = "q3", .min_retention = 7}),
+              ElementsAre("export_type is q3; it must be auto, q2_0, tq2_0", "min_retention is 7; it must be 0 to 2"));
+}
+
+}  // namespace
+}  // namespace forge::compress

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/size_report.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include "base/check.h"
+#include "compress/ternary_training.h"
+#include "io/safetensors.h"
+#include "model/gguf_model.h"
+#include "runtime/native_model.h"
+
+namespace forge::compress {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A file that is only there to be measured.
+class ProbeFile {
+ public:
+  ProbeFile(const fs::path& near, const char* ending) : path_(near.string() + fmt::format(".probe-{}.{}", getpid(), ending)) {}
+  ~ProbeFile() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  ProbeFile(const ProbeFile&) = delete;
+  ProbeFile& operator=(const ProbeFile&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
+  const io::GgufFile file(path);
+  FileSize size{.total = fs::file_size(path)};
+  std::int64_t linear_weights = 0;
+  for (const model::TensorSpec& spec : model::ListTensors(config)) {
+    const io::GgufFile::Entry* entry = file.Find(model::GgufName(spec.name));
+    FORGE_CHECK(entry != nullptr);
+    (IsLinear(spec) ? size.linears : IsTable(spec) ? size.tables : size.vectors) += entry->bytes.size();
+    if (IsLinear(spec)) linear_weights += spec.shape[0] * spec.shape[1];
+  }
+  size.metadata = size.total - size.linears - size.tables - size.vectors;
+  size.linear_bits_per_weight = 8.0 * static_cast<double>(size.linears) / static_cast<double>(linear_weights);
+  size.bits_per_weight = 8.0 * static_cast<double>(size.total) / static_cast<double>(model::CountParameters(config));
+  return size;
+}
+
+std::uint64_t MeasureFloat16(const fs::path& near, const model::ModelConfig& config, const model::ModelWeights& weights) {
+  const ProbeFile file(near, "safetensors");
+  std::vector<io::NamedFloats> tensors;
+  for (const model::TensorSpec& spec : model::ListTensors(config)) tensors.push_back({spec.name, spec.shape, weights.at(spec.name).values});
+  io::WriteSafetensors(file.path(), std::move(tensors), io::FloatType::kF16);
+  return fs::file_size(file.path());
+}
+
+std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const fs::path& near, const model::ModelConfig& config,
+                                        const model::ModelWeights& weights, const io::GgufMetadata& tokenizer,
+                                        const Evaluation& evaluate) {
+  const std::int64_t block = static_cast<std::int64_t>(io::Info(linear_type).elements);
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if ((IsLinear(spec) && spec.shape[1] % block != 0) || (IsTable(spec) && spec.shape[1] % 32 != 0)) return std::nullopt;
+  Baseline baseline{.name = std::string(io::Info(linear_type).name), .size = {}, .scores = {}};
+  const ProbeFile file(near, "gguf");
+  model::SaveGguf(file.path(), config, model::GgufTensorsOf(config, weights, linear_type, io::BlockType::kQ8_0), tokenizer, baseline.name);
+  baseline.size = MeasureGguf(file.path(), config);
+  if (!evaluate) return baseline;
+  runtime::NativeModel rounded(config, model::LoadGguf(file.path()).weights);
+  baseline.scores = evaluate(rounded);
+  return baseline;
+}
+
+}  // namespace forge::compress

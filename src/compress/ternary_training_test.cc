@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/ternary_training.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "compress/testing_folder.h"
+#include "compress/testing_model.h"
+
+namespace forge::compress {
+namespace {
+
+using model::ModelConfig;
+using model::ModelWeights;
+using model::testing::TinyConfig;
+using testing::OpinionatedWeights;
+using testing::RandomText;
+using testing::TeacherBatch;
+
+/// Mean KL(original || compressed) in nats over texts that no batch holds.
+double Divergence(const ModelWeights& original, const CompressedModel& compressed) {
+  const ModelConfig& config = compressed.config;
+  runtime::NativeModel first(config, original), second(config, compressed.weights, {}, compressed.ternary);
+  const auto size = static_cast<std::size_t>(config.vocab_size);
+  double total = 0;
+  for (std::uint64_t text = 0; text < 10; ++text) {
+    const std::vector<float> p = first.Logits(RandomText(config, text)), q = second.Logits(RandomText(config, text));
+    for (std::size_t row = 0; row < 12; ++row) {
+      double p_sum = 0, q_sum = 0;
+      for (std::size_t v = 0; v < size; ++v) {
+        p_sum += std::exp(p[row * size + v]);
+        q_sum += std::exp(q[row * size + v]);
+      }
+      for (std::size_t v = 0; v < size; ++v) {
+        const double log_p = p[row * size + v] - std::log(p_sum), log_q = q[row * size + v] - std::log(q_sum);
+        total += std::exp(log_p) * (log_p - log_q) / 120;
+      }
+    }
+  }
+  return total;
+}
+
+TernaryTraining Training(const ModelConfig& config, int steps) {
+  return {.steps = steps, .batch = [&config](int step, int micro) { return TeacherBatch(config, step, micro); }, .environment = {}};
+}
+
+TEST(Lambda, RisesToOneOverAShareOfTheSteps) {
+  EXPECT_EQ(Lambda(0, 100, 0.4), 0);
+  EXPECT_EQ(Lambda(10, 100, 0.4), 0.25);
+  EXPECT_EQ(Lambda(40, 100, 0.4), 1);
+  EXPECT_EQ(Lambda(99, 100, 0.4), 1);
+  EXPECT_EQ(Lambda(0, 100, 0), 1);
+}
+
+TEST(RoundTable, ChangesNothingTheSecondTime) {
+  for (const std::int64_t columns : {64, 40}) {
+    std::vector<float> once;
+    Random random(1, "table");
+    for (std::int64_t i = 0; i < 40 * columns; ++i) once.push_back(static_cast<float>(random.Normal()));
+    const std::vector<float> original = once;
+    RoundTable(once, columns);
+    EXPECT_NE(once, original);
+    std::vector<float> twice = once;
+    RoundTable(twice, columns);
+    EXPECT_EQ(twice, once);
+  }
+}
+
+TEST(Ternarize, UsesTheMomentsOfEachLinear) {
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  SecondMoments moments;
+  for (int i = 0; i < 128; ++i) moments["model.layers.1.mlp.down_proj.weight"].push_back(1.0f + static_cast<float>(i % 5));
+  const CompressedModel plain = Ternarize(config, weights, 64, {}), weighted = Ternarize(config, weights, 64, moments);
+  for (const auto& [name, tensor] : plain.ternary)
+    EXPECT_EQ(weighted.ternary.at(name).scales == tensor.scales, name != "model.layers.1.mlp.down_proj.weight") << name;
+  EXPECT_EQ(plain.weights.size() + plain.ternary.size(), weights.size());
+}
+
+TEST(TrainTernary, BringsTheModelCloserToItsTeacherThanRoundingDoes) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  const CompressedModel rounded = Ternarize(config, weights, 64, {});
+  const CompressedModel trained = TrainTernary(config, weights, {}, Training(config, 150));
+  EXPECT_LT(Divergence(weights, trained), 0.6 * Divergence(weights, rounded));
+  // The tables are frozen as exported, norms and biases are not.
+  EXPECT_EQ(trained.weights.at("model.embed_tokens.weight"), rounded.weights.at("model.embed_tokens.weight"));
+  EXPECT_NE(trained.weights.at("model.norm.weight"), weights.at("model.norm.weight"));
+  EXPECT_NE(trained.weights.at("model.layers.0.self_attn.q_proj.bias"), weights.at("model.layers.0.self_attn.q_proj.bias"));
+}
+
+// The loss of the last step, at lambda 1, is that of the exported model before the last update.
+TEST(TrainTernary, TrainsTheModelThatItExports) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  TernaryTraining training = Training(config, 2);
+  training.lambda_fraction = 0;      // lambda is 1 at once
+  training.learning_rate = 0;        // nothing moves
+  struct Losses : NullMetricSink {
+    void Metric(std::string_view name, std::int64_t, double value) override {
+      if (name.ends_with("/loss")) last = value;
+    }
+    double last = -1;
+  } losses;
+  training.environment.sink = &losses;
+  training.batch = [&](int, int micro) {  // the ten texts of Divergence, all predictions after the first token
+    train::TokenBatch batch{.rows = 5, .length = 12};
+    for (int row = 0; row < 5; ++row) {
+      const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(micro * 5 + row));
+      batch.tokens.insert(batch.tokens.end(), text.begin(), text.end());
+      for (int t = 0; t < 12; ++t) batch.teacher_weights.push_back(t == 0 ? 0.0f : 1.0f);
+    }
+    return batch;
+  };
+  const CompressedModel exported = TrainTernary(config, weights, {}, training);
+  // Divergence counts the state after the last token too; 11 of 12 positions are the batch's. Compare by logits there.
+  const auto size = static_cast<std::size_t>(config.vocab_size);
+  runtime::NativeModel first(config, weights), second(config, exported.weights, {}, exported.ternary);
+  double expected = 0;
+  for (std::uint64_t text = 0; text < 10; ++text) {
+    const std::vector<float> p = first.Logits(RandomText(config, text)), q = second.Logits(RandomText(config, text));
+    for (std::size_t row = 0; row < 11; ++row) {
+      double p_sum = 0, q_sum = 0;
+      for (std::size_t v = 0; v < size; ++v) {
+        p_sum += std::exp(p[row * size + v]);
+        q_sum += std::exp(q[row * size + v]);
+      }
+      for (std::size_t v = 0; v < size; ++v) {
+        const double log_p = p[row * size + v] - std::log(p_sum);
+        expected += std::exp(log_p) * (log_p - q[row * size + v] + std::log(q_sum)) / 110;
+      }
+    }
+  }
+  EXPECT_NEAR(losses.last, expected, 1e-5);  // float32 sums of O(1) logits in two engines
+}
+
+TEST(TrainTernary, GoesOnAfterAStopToTheSameBits) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const testing::TestFolder folder;
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  const CompressedModel unbroken = TrainTernary(config, weights, {}, Training(config, 12));
+  TernaryTraining training = Training(config, 12);
+  StopToken stop;
+  training.environment.checkpoint = folder.path() / "compress.checkpoint";
+  training.environment.stop = &stop;
+  training.batch = [&](int step, int micro) {
+    if (step == 7) stop.RequestStop();
+    return TeacherBatch(config, step, micro);
+  };
+  EXPECT_THROW(TrainTernary(config, weights, {}, training), Error);
+  training.environment.stop = nullptr;
+  const CompressedModel resumed = TrainTernary(config, weights, {}, training);
+  EXPECT_EQ(resumed.weights, unbroken.weights);
+  for (const auto& [name, tensor] : unbroken.ternary) {
+    EXPECT_EQ(resumed.ternary.at(name).codes, tensor.codes);
+    EXPECT_EQ(resumed.ternary.at(name).scales, tensor.scales);
+  }
+}
+
+}  // namespace
+}  // namespace forge::compress
