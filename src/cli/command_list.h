@@ -7,6 +7,18 @@ namespace forge::cli {
 
 std::unique_ptr<Command> MakeStarterCommand();
 std::unique_ptr<Command> MakeEvoCommand();
+std::unique_ptr<Command> MakeGenerateCommand();
+std::unique_ptr<Command> MakeChatCommand();
+std::unique_ptr<Command> MakeEvalCommand();
+std::unique_ptr<Command> MakePerplexityCommand();
+std::unique_ptr<Command> MakeTokenizeCommand();
+std::unique_ptr<Command> MakeInspectCommand();
+std::unique_ptr<Command> MakeCheckCommand();
+std::unique_ptr<Command> MakeConvertCommand();
+std::unique_ptr<Command> MakeStatusCommand();
+std::unique_ptr<Command> MakeRunsCommand();
+std::unique_ptr<Command> MakeReportCommand();
+std::unique_ptr<Command> MakeDashboardCommand();
 std::unique_ptr<Command> MakeDoctorCommand();
 std::unique_ptr<Command> MakeCompletionCommand();
 std::unique_ptr<Command> MakeFlagsPageCommand();

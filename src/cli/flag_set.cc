@@ -104,7 +104,7 @@ void FlagSet::Parse(const std::vector<std::string>& arguments, const std::string
       option = app.add_flag(names, [&texts, i](std::int64_t) { texts[i].push_back("true"); });
     } else {
       option = app.add_option(names, texts[i]);
-      if (!record.repeatable) option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      if (!record.repeatable) option->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     options.push_back(option);
   }

@@ -59,7 +59,7 @@ void Terminal::Print(std::string_view text) {
 void Terminal::PrintJson(const io::Json& value) {
   if (!json_) return;
   ClearProgress();
-  const std::string text = value.dump(2) + "\n";
+  const std::string text = value.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";  // a model may write what is no UTF-8
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }

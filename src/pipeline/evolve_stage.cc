@@ -67,6 +67,8 @@ class EvolveStage {
     if (base.empty() && fs::exists(paths.front().parent_path() / "base" / "config.json")) base = paths.front().parent_path() / "base";
     if (!base.empty()) base_ = LoadModel(base);
     for (const fs::path& path : paths) parents_.push_back(LoadModel(path, base.empty() ? nullptr : &base_));
+    WidenTernary(base_);
+    for (LoadedModel& parent : parents_) WidenTernary(parent);
     std::vector<merge::NamedConfig> configs;
     if (!base.empty()) configs.push_back({base.string(), base_.config});
     for (const LoadedModel& parent : parents_) configs.push_back({parent.path.string(), parent.config});

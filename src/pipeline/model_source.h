@@ -7,6 +7,7 @@
 #include <string>
 
 #include "model/model_weights.h"
+#include "runtime/packed_weights.h"
 #include "text/tokenizer.h"
 
 namespace forge::pipeline {
@@ -26,8 +27,16 @@ struct LoadedModel {
 /// Error(kInput) that says how to get a model that is not there.
 std::filesystem::path ResolveModel(const std::string& name, const std::filesystem::path& models_dir);
 
-/// Loads a Hugging Face folder, a GGUF file, or a PEFT LoRA folder, which is added to `lora_base`.
+/// Loads a Hugging Face folder, a GGUF file, or a PEFT LoRA folder, which is added to `lora_base`. Linears that a GGUF
+/// file stores as ternary codes come in `ternary`.
 LoadedModel LoadModel(const std::filesystem::path& path, const LoadedModel* lora_base = nullptr);
+
+/// Moves what is in `ternary` into `weights`, as float32 of the same values: for work that needs every weight.
+void WidenTernary(LoadedModel& model);
+
+/// The narrowest packing that keeps every weight of this folder or file as it is stored; float32 for storage that the
+/// runtime has no kernel for. (Tensors that are ternary are packed as such whatever this says.)
+runtime::PackOptions StoredPacking(const std::filesystem::path& path);
 
 /// Whether the folder is a LoRA adapter.
 bool IsLoraFolder(const std::filesystem::path& path);

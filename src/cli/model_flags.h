@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/flag_set.h"
+#include "pipeline/model_source.h"
+#include "runtime/native_model.h"
+
+namespace forge::cli {
+
+/// A model that is ready to run: packed weights and the tokenizer.
+struct RunnableModel {
+  std::string name;
+  std::unique_ptr<runtime::NativeModel> model;
+  std::shared_ptr<text::Tokenizer> tokenizer;
+  std::vector<int> stop_token_ids;  // those of the config; chat adds its end of turn
+
+  /// Ids of a text that the model goes on from: with bos in front where the model was trained so.
+  std::vector<int> Encode(std::string_view text) const;
+};
+
+/// The flags that say where a model is and how its weights are held.
+struct ModelFlags {
+  std::string models_dir = "models";
+  std::string base;            // of a LoRA adapter
+  std::string weights = "auto";
+
+  void AddTo(FlagSet& flags);
+  /// --models-dir alone, for commands that look at files only.
+  void AddFolderTo(FlagSet& flags);
+
+  std::filesystem::path Resolve(const std::string& name) const;
+  pipeline::LoadedModel Load(const std::string& name) const;
+  /// Loads and packs; the float weights are freed.
+  RunnableModel LoadToRun(const std::string& name) const;
+};
+
+}  // namespace forge::cli

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/text_stream.h"
+
+#include <gtest/gtest.h>
+
+namespace forge::cli {
+namespace {
+
+TEST(TextStream, HoldsBackACharacterUntilItsLastByte) {
+  TextStream stream;
+  EXPECT_EQ(stream.Add("a\xF0\x9F"), "a");
+  EXPECT_EQ(stream.Add("\x98"), "");
+  EXPECT_EQ(stream.Add("\x80z"), "\xF0\x9F\x98\x80z");
+  EXPECT_EQ(stream.Finish(), "");
+}
+
+TEST(TextStream, ShowsWhatIsNoUtf8AsReplacementCharacters) {
+  TextStream stream;
+  EXPECT_EQ(stream.Add("\xFFx\xC3"), "\xEF\xBF\xBDx");
+  EXPECT_EQ(stream.Add("y"), "\xEF\xBF\xBDy");  // C3 was no start of a character after all
+  EXPECT_EQ(stream.Add("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // a surrogate half
+  EXPECT_EQ(stream.Add("\xE2\x82"), "");
+  EXPECT_EQ(stream.Finish(), "\xEF\xBF\xBD");
+}
+
+TEST(TextStream, EndsBeforeTheStopTextHoweverItIsCutIntoTokens) {
+  const std::string text = "one\nUsUser: two";
+  for (std::size_t first = 0; first <= text.size(); ++first)
+    for (std::size_t second = first; second <= text.size(); ++second) {
+      TextStream stream("\nUser:");
+      std::string shown = stream.Add(text.substr(0, first)) + stream.Add(text.substr(first, second - first)) + stream.Add(text.substr(second));
+      EXPECT_FALSE(stream.stopped());
+      EXPECT_EQ(shown + stream.Finish(), text);
+      TextStream stops("sUser:");
+      shown = stops.Add(text.substr(0, first)) + stops.Add(text.substr(first, second - first)) + stops.Add(text.substr(second));
+      EXPECT_TRUE(stops.stopped());
+      EXPECT_EQ(shown + stops.Finish(), "one\nU") << first << " " << second;
+    }
+}
+
+}  // namespace
+}  // namespace forge::cli
