@@ -34,7 +34,8 @@ TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
   const auto tokenizer = text::LoadTokenizer(model);
   const ChatMl chat(*tokenizer, "SmolLM2");
   int compared = 0;
-  for (const io::Json& test : io::ReadJsonFile(golden)["cases"]) {
+  const io::Json file = io::ReadJsonFile(golden);
+  for (const io::Json& test : file["cases"]) {
     std::vector<ChatMessage> messages;
     bool smuggles = false;  // transformers reads control tokens in a user's text as such; forge does not
     for (const io::Json& message : test["messages"]) {

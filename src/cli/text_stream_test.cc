@@ -6,6 +6,14 @@
 namespace forge::cli {
 namespace {
 
+/// The text that a stream shows of [0, first), [first, second) and the rest.
+std::string Show(TextStream& stream, const std::string& text, std::size_t first, std::size_t second) {
+  std::string shown = stream.Add(text.substr(0, first));
+  shown += stream.Add(text.substr(first, second - first));
+  shown += stream.Add(text.substr(second));
+  return shown + stream.Finish();
+}
+
 TEST(TextStream, HoldsBackACharacterUntilItsLastByte) {
   TextStream stream;
   EXPECT_EQ(stream.Add("a\xF0\x9F"), "a");
@@ -28,13 +36,11 @@ TEST(TextStream, EndsBeforeTheStopTextHoweverItIsCutIntoTokens) {
   for (std::size_t first = 0; first <= text.size(); ++first)
     for (std::size_t second = first; second <= text.size(); ++second) {
       TextStream stream("\nUser:");
-      std::string shown = stream.Add(text.substr(0, first)) + stream.Add(text.substr(first, second - first)) + stream.Add(text.substr(second));
+      EXPECT_EQ(Show(stream, text, first, second), text);
       EXPECT_FALSE(stream.stopped());
-      EXPECT_EQ(shown + stream.Finish(), text);
       TextStream stops("sUser:");
-      shown = stops.Add(text.substr(0, first)) + stops.Add(text.substr(first, second - first)) + stops.Add(text.substr(second));
+      EXPECT_EQ(Show(stops, text, first, second), "one\nU") << first << " " << second;
       EXPECT_TRUE(stops.stopped());
-      EXPECT_EQ(shown + stops.Finish(), "one\nU") << first << " " << second;
     }
 }
 

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// The built program, run as a user runs it.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/philox.h"
+#include "io/atomic_file.h"
+#include "io/json_file.h"
+#include "model/model_folder.h"
+#include "text/byte_tokenizer.h"
+
+namespace forge {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kTimeoutSeconds = 60;
+
+class Program {
+ public:
+  Program(std::vector<std::string> arguments, const std::string& input, const fs::path& folder) : out_(folder / "stdout"), err_(folder / "stderr") {
+    const fs::path in = folder / "stdin";
+    std::ofstream(in) << input;
+    std::ofstream(out_).close();
+    arguments.insert(arguments.begin(), FORGE_PROGRAM);
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    pid_ = fork();
+    if (pid_ != 0) return;
+    Redirect(in, O_RDONLY, STDIN_FILENO);
+    Redirect(out_, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+    Redirect(err_, O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+    alarm(kTimeoutSeconds);  // kept over exec: a program that hangs is killed
+    execv(FORGE_PROGRAM, pointers.data());
+    _exit(127);
+  }
+  int Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  pid_t pid() const { return pid_; }
+  std::string out() const { return io::ReadFile(out_); }
+  std::string err() const { return io::ReadFile(err_); }
+
+ private:
+  static void Redirect(const fs::path& path, int flags, int descriptor) {
+    const int file = open(path.c_str(), flags, 0600);
+    if (file < 0 || dup2(file, descriptor) < 0) _exit(126);
+  }
+  fs::path out_, err_;
+  pid_t pid_ = -1;
+};
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("forge-cli-test-" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Outcome Run(const std::vector<std::string>& arguments, const std::string& input = "") const {
+    Program program(arguments, input, folder_);
+    const int code = program.Wait();
+    return {code, program.out(), program.err()};
+  }
+  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+
+  /// A qwen2 model of random weights over bytes; end tokens are never likely.
+  std::string MakeModel(const std::string& name, int hidden_size = 32, int positions = 100'000) const {
+    const model::ModelConfig config{.model_type = "qwen2", .vocab_size = text::kByteVocabSize, .hidden_size = hidden_size, .intermediate_size = 64, .num_hidden_layers = 2, .num_attention_heads = 2, .num_key_value_heads = 1, .head_dim = 16, .max_position_embeddings = positions, .attention_bias = true, .tie_word_embeddings = true, .eos_token_ids = {text::kByteEndOfText}};
+    model::ModelWeights weights;
+    for (const model::TensorSpec& spec : model::ListTensors(config)) {
+      Random random(1, spec.name);
+      model::Tensor& tensor = weights[spec.name];
+      tensor.shape = spec.shape;
+      std::size_t size = 1;
+      for (const auto length : spec.shape) size *= static_cast<std::size_t>(length);
+      for (std::size_t i = 0; i < size; ++i) tensor.values.push_back(static_cast<float>(random.Normal() * 0.1));
+    }
+    const fs::path tokenizer = folder_ / "tokenizer";
+    fs::create_directories(tokenizer);
+    io::WriteJsonFile(tokenizer / "tokenizer.json", text::MakeByteTokenizerJson());
+    io::WriteJsonFile(tokenizer / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
+    model::SaveModelFolder(folder_ / name, config, weights, io::FloatType::kF32, tokenizer, true);
+    return Path(name);
+  }
+
+  fs::path folder_;
+};
+
+/// The command names of `forge --help`.
+std::vector<std::string> CommandNames(const std::string& help) {
+  std::vector<std::string> names;
+  std::istringstream lines(help.substr(help.find("Commands:")));
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line) && line.starts_with("  ")) names.push_back(line.substr(2, line.find(' ', 2) - 2));
+  return names;
+}
+
+TEST_F(Cli, ShowsHelpWithAnExampleForEveryCommand) {
+  const Outcome help = Run({"--help"});
+  EXPECT_EQ(help.code, 0);
+  const std::vector<std::string> names = CommandNames(help.out);
+  for (const char* name : {"starter", "evo", "generate", "chat", "eval", "perplexity", "tokenize", "inspect", "check", "convert", "status", "runs", "report", "dashboard", "doctor"})
+    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+  for (const std::string& name : names) {
+    const Outcome one = Run({name, "--help"});
+    EXPECT_EQ(one.code, 0) << name;
+    EXPECT_NE(one.out.find("Usage: forge " + name), std::string::npos) << name;
+    EXPECT_NE(one.out.find("Example:\n  "), std::string::npos) << name;
+    EXPECT_EQ(one.err, "") << name;
+  }
+}
+
+TEST_F(Cli, NamesTheNearestFlagAndCommand) {
+  const Outcome flag = Run({"generate", "model", "--promt", "x"});
+  EXPECT_EQ(flag.code, 2);
+  EXPECT_NE(flag.err.find("did you mean --prompt?"), std::string::npos) << flag.err;
+  const Outcome command = Run({"generat"});
+  EXPECT_EQ(command.code, 2);
+  EXPECT_NE(command.err.find("did you mean forge generate?"), std::string::npos) << command.err;
+}
+
+TEST_F(Cli, EndsWith2ForWrongUsage) {
+  EXPECT_EQ(Run({}).code, 2);
+  EXPECT_EQ(Run({"generate"}).code, 2);                                               // no model
+  EXPECT_EQ(Run({"generate", "m"}).code, 2);                                          // no prompt
+  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--max-new-tokens", "0"}).code, 2);  // out of range
+  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--seed", "one"}).code, 2);        // not a number
+  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--weights", "f8"}).code, 2);      // not one of the words
+  EXPECT_EQ(Run({"check", "m"}).code, 2);
+  EXPECT_EQ(Run({"tokenize", "m"}).code, 2);
+  EXPECT_EQ(Run({"convert", "m"}).code, 2);
+}
+
+TEST_F(Cli, EndsWith3ForInputThatCannotBeUsed) {
+  const Outcome missing = Run({"generate", Path("nothing"), "--prompt", "x"});
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_EQ(missing.out, "");
+  for (const char* part : {"error: ", "\n  why: ", "\n  fix: "}) EXPECT_NE(missing.err.find(part), std::string::npos) << missing.err;
+  const std::string model = MakeModel("cut");
+  fs::resize_file(fs::path(model) / "model.safetensors", 5000);
+  for (const char* command : {"inspect", "chat"}) {
+    const Outcome cut = Run({command, model});
+    EXPECT_EQ(cut.code, 3) << command;
+    EXPECT_NE(cut.err.find("model.safetensors"), std::string::npos) << cut.err;
+  }
+  io::WriteFileAtomically(folder_ / "broken.gguf", "GGUF\x03");
+  EXPECT_EQ(Run({"generate", Path("broken.gguf"), "--prompt", "x"}).code, 3);
+  EXPECT_EQ(Run({"report", "--output-dir", Path("none")}).code, 3);
+  EXPECT_EQ(Run({"eval", MakeModel("m"), "--tasks", Path("none.jsonl")}).code, 3);
+}
+
+TEST_F(Cli, EndsWith4ForACommandOfALaterRelease) {
+  const Outcome serve = Run({"serve"});
+  EXPECT_EQ(serve.code, 4);
+  EXPECT_EQ(serve.out, "");
+}
+
+TEST_F(Cli, PrintsOneJsonObject) {
+  const std::string model = MakeModel("model");
+  io::WriteFileAtomically(folder_ / "text.txt", "What a text is made of, in a few words.");
+  const std::vector<std::vector<std::string>> commands{
+      {"generate", model, "--prompt", "abc", "--max-new-tokens", "8", "--temperature", "2"},  // bytes that are no UTF-8, too
+      {"tokenize", model, "--text", "a\xC3\xB6"},
+      {"inspect", model},
+      {"check", model, model},
+      {"perplexity", model, "--file", Path("text.txt"), "--context", "16", "--stride", "8"},
+      {"eval", model, "--items", "4"},
+      {"convert", model, Path("out.gguf")},
+      {"status", "--output-dir", Path("none")},
+      {"runs", "--output-dir", Path("none")},
+      {"doctor"}};
+  for (std::vector<std::string> command : commands) {
+    command.push_back("--json");
+    const Outcome outcome = Run(command);
+    EXPECT_EQ(outcome.code, 0) << command[0] << outcome.err;
+    EXPECT_TRUE(io::Json::accept(outcome.out)) << command[0] << ": " << outcome.out;
+  }
+}
+
+TEST_F(Cli, WritesTheSameTextFromAFolderAndFromItsGguf) {
+  const std::string model = MakeModel("model");
+  ASSERT_EQ(Run({"convert", model, Path("model.gguf")}).code, 0);
+  ASSERT_EQ(Run({"convert", Path("model.gguf"), Path("back")}).code, 0);
+  EXPECT_EQ(io::ReadFile(fs::path(model) / "model.safetensors"), io::ReadFile(folder_ / "back" / "model.safetensors"));
+  const std::vector<std::string> flags{"--prompt", "Once [upon] a time", "--max-new-tokens", "40"};
+  std::vector<std::string> texts;
+  for (const std::string& path : {model, Path("model.gguf"), Path("back")}) {
+    std::vector<std::string> arguments{"generate", path, "--json"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const Outcome outcome = Run(arguments);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const io::Json json = io::Json::parse(outcome.out);
+    EXPECT_EQ(json["tokens"], 40);
+    EXPECT_EQ(json["prompt_tokens"], 18);
+    EXPECT_EQ(json["stopped"], false);
+    texts.push_back(json["token_ids"].dump() + json["text"].dump());
+  }
+  EXPECT_EQ(texts[0], texts[1]);
+  EXPECT_EQ(texts[0], texts[2]);
+}
+
+TEST_F(Cli, DoesNotWriteOverAFileUnlessTold) {
+  const std::string model = MakeModel("model");
+  ASSERT_EQ(Run({"convert", model, Path("model.gguf")}).code, 0);
+  EXPECT_EQ(Run({"convert", model, Path("model.gguf")}).code, 3);
+  EXPECT_EQ(Run({"convert", model, Path("model.gguf"), "--type", "q8_0", "--replace"}).code, 0);
+}
+
+TEST_F(Cli, ListsWhatKeepsModelsFromBeingMerged) {
+  const Outcome outcome = Run({"check", MakeModel("a"), MakeModel("b", 48)});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.out.find("hidden_size is 32"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Cli, ChatsOverAPipe) {
+  const std::string model = MakeModel("model");
+  EXPECT_EQ(Run({"chat", model}, "hello\n").code, 3);  // no chat template
+  const Outcome plain = Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"}, "hello\n/reset\n\nabc\n/exit\nnever\n");
+  ASSERT_EQ(plain.code, 0) << plain.err;
+  const io::Json turns = io::Json::parse(plain.out)["turns"];
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[1]["user"], "abc");
+}
+
+TEST_F(Cli, EndsWith130AfterCtrlC) {
+  const std::string model = MakeModel("model");
+  Program program({"generate", model, "--prompt", "abc", "--max-new-tokens", "90000", "--temperature", "2"}, "", folder_);
+  while (program.out().size() < 20 && waitpid(program.pid(), nullptr, WNOHANG) == 0) poll(nullptr, 0, 2);  // until it writes text
+  kill(program.pid(), SIGINT);
+  EXPECT_EQ(program.Wait(), 130);
+  EXPECT_GE(program.out().size(), 20u);
+  EXPECT_NE(program.err().find("stopped on request"), std::string::npos) << program.err();
+}
+
+}  // namespace
+}  // namespace forge
