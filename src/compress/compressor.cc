@@ -100,13 +100,13 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
 CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink, const StopToken& stop) {
   CompressResult result{.model = {}, .storage = PlanStorage(config, *input.config), .file = input.output};
   CheckInput(input, config);
+  stop.ThrowIfRequested("the previous stage");
   Scores before;
   if (input.evaluate) {
     sink.Log("compress: scoring the model as it is");
     runtime::NativeModel original(*input.config, *input.weights);
     before = input.evaluate(original);
   }
-  stop.ThrowIfRequested("nothing of the compression yet");
   const SecondMoments moments = Calibrate(input, config, sink, stop);
   if (input.output.has_parent_path()) std::filesystem::create_directories(input.output.parent_path());
   ExportGguf(input.output, MakeTernary(input, config, result.storage.group, moments, sink, stop), result.storage.type, input.tokenizer, input.model_name);
