@@ -7,6 +7,7 @@ const std::vector<CommandEntry>& Commands() {
   static const std::vector<CommandEntry> commands{
       {"starter", MakeStarterCommand},
       {"evo", MakeEvoCommand},
+      {"bake-quietstar", MakeBakeCommand},
       {"generate", MakeGenerateCommand},
       {"chat", MakeChatCommand},
       {"eval", MakeEvalCommand},

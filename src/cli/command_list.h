@@ -7,6 +7,7 @@ namespace forge::cli {
 
 std::unique_ptr<Command> MakeStarterCommand();
 std::unique_ptr<Command> MakeEvoCommand();
+std::unique_ptr<Command> MakeBakeCommand();
 std::unique_ptr<Command> MakeGenerateCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeEvalCommand();
