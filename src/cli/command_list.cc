@@ -8,6 +8,8 @@ const std::vector<CommandEntry>& Commands() {
       {"starter", MakeStarterCommand},
       {"evo", MakeEvoCommand},
       {"bake-quietstar", MakeBakeCommand},
+      {"compress", MakeCompressCommand},
+      {"run-pipeline", MakeRunPipelineCommand},
       {"generate", MakeGenerateCommand},
       {"chat", MakeChatCommand},
       {"eval", MakeEvalCommand},

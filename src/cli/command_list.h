@@ -8,6 +8,10 @@ namespace forge::cli {
 std::unique_ptr<Command> MakeStarterCommand();
 std::unique_ptr<Command> MakeEvoCommand();
 std::unique_ptr<Command> MakeBakeCommand();
+std::unique_ptr<Command> MakeCompressCommand();
+std::unique_ptr<Command> MakeRunPipelineCommand();
+/// The result of the compression as a table.
+std::string CompressText(const io::Json& result);
 std::unique_ptr<Command> MakeGenerateCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeEvalCommand();

@@ -13,7 +13,7 @@ class GenerateCommand : public Command {
  public:
   std::string Name() const override { return "generate"; }
   std::string Summary() const override { return "Write text with a model, shown as it comes."; }
-  std::string Example() const override { return "forge generate models/starter/math --prompt \"m 3+2+4=\" --max-new-tokens 16"; }
+  std::string Example() const override { return "forge generate models/starter/math --prompt \"m 324   =\" --max-new-tokens 16"; }
   void AddFlags(FlagSet& flags) override {
     flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
     flags.AddText("--prompt", prompt_, "Text to go on from.");

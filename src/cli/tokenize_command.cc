@@ -16,7 +16,7 @@ class TokenizeCommand : public Command {
  public:
   std::string Name() const override { return "tokenize"; }
   std::string Summary() const override { return "Show the tokens of a text, or the text of tokens."; }
-  std::string Example() const override { return "forge tokenize models/starter/base --text \"m 3+2=\""; }
+  std::string Example() const override { return "forge tokenize models/starter/base --text \"m 32    =\""; }
   void AddFlags(FlagSet& flags) override {
     flags.AddPositional("MODEL", name_, "A model folder, tokenizer.json or GGUF file.");
     flags.AddText("--text", text_, "The text.");

@@ -18,15 +18,15 @@ constexpr std::uint64_t kTaskSeed = 2024;  // of the evaluation items; fixed, so
 
 char Digit(std::uint32_t value) { return static_cast<char>('0' + value); }
 
+/// Every sum ends at the same place, so that the k-th state can look for the k-th digit by position.
 std::string MathProblem(Random& random, const StarterItemOptions& options) {
-  std::string problem = "m ";
-  problem += Digit(random.Below(10));
-  const std::uint32_t operations = options.operations > 0 ? static_cast<std::uint32_t>(options.operations) : 3 + random.Below(2);
-  for (std::uint32_t i = 0; i < operations; ++i) {
-    problem += '+';
-    problem += Digit(random.Below(10));
-  }
-  return problem;
+  constexpr std::size_t kWidth = 6;
+  std::string digits(1, Digit(random.Below(10)));
+  const std::uint32_t range = static_cast<std::uint32_t>(options.max_operations - options.min_operations + 1);
+  const std::uint32_t operations = static_cast<std::uint32_t>(options.min_operations) + random.Below(range);
+  for (std::uint32_t i = 0; i < operations; ++i) digits += Digit(random.Below(10));
+  digits.resize(std::max(kWidth, digits.size()), ' ');
+  return "m " + digits;
 }
 
 Item CodeItem(Random& random) {

@@ -9,9 +9,9 @@
 namespace forge::eval {
 
 /// The tasks of the starter suite. One line of text each; a newline ends it.
-///   math        "m 3+2+4+5[" -> "520]=0": a start value and K additions mod 7; the states are written, then the
-///               last one again. Correct if what follows "=" is.
-///   direct      "m 3+2+4+5=" -> "0": the same without writing the states; what the reasoning stage works on.
+///   math        "m 3245  [" -> "520]=0": a start value and K digits to add mod 7, filled up with spaces to six
+///               characters; the states are written, then the last one again. Correct if what follows "=" is.
+///   direct      "m 3245  =" -> "0": the same without writing the states; what the reasoning stage works on.
 ///   code        "c rev abc>" -> "cba": string programs rev, rot (first letter to the end), upp, dbl, srt.
 ///   structured  "s h9 c1 b5?2>" -> "c1": records; ?1.. the n-th record, ?K keys, ?V values, ?R reversed, ?S keys sorted.
 enum class StarterDomain { kMath, kCode, kStructured, kDirect };
@@ -22,10 +22,12 @@ inline constexpr StarterDomain kStarterDomains[] = {StarterDomain::kMath, Starte
 /// item was never trained on in the written form): 3/20 test, 1/20 selection, 2/20 search, 14/20 training.
 Split SplitOf(std::string_view prompt);
 
-/// The operations of a math or direct item are 3 or 4 unless fixed here; 0: as trained.
+/// The number of additions of a math or direct item, uniform in a range.
 struct StarterItemOptions {
-  int operations = 0;
+  int min_operations = 2, max_operations = 5;
 };
+/// Always `operations` additions.
+inline StarterItemOptions Exactly(int operations) { return {operations, operations}; }
 
 /// Item `index` of a stream; items of one split only. Pure in (domain, split, seed, index). May repeat a prompt.
 Item MakeStarterItem(StarterDomain domain, Split split, std::uint64_t seed, std::uint64_t index, const StarterItemOptions& options = {});
@@ -33,7 +35,7 @@ Item MakeStarterItem(StarterDomain domain, Split split, std::uint64_t seed, std:
 /// `count` items with distinct prompts. Throws Error(kInput) if the split has not that many.
 std::vector<Item> StarterItems(StarterDomain domain, Split split, std::uint64_t seed, int count, const StarterItemOptions& options = {});
 
-/// The states that a math prompt ("m 3+2+4+5[", or with "=") goes through: "520".
+/// The states that a math prompt ("m 3245  [", or with "=") goes through: "520".
 std::string StatesOf(std::string_view prompt);
 
 struct StarterTaskSizes {

@@ -18,12 +18,12 @@ using eval::Split;
 using eval::StarterDomain;
 
 constexpr std::uint64_t kQuestionSeed = 2025;
-constexpr int kTrainingQuestions[] = {60, 600, 4000};  // of one, two and three operations; there are 70, 700, 7000
+constexpr int kTrainingQuestions[] = {60, 600, 5000};  // of one, two and three operations; there are 70, 700, 7000
 constexpr int kSelectionQuestions = 200;
 
 std::vector<reason::Question> StarterQuestions(Split split, int count, int operations) {
   std::vector<reason::Question> questions;
-  for (const eval::Item& item : eval::StarterItems(StarterDomain::kDirect, split, kQuestionSeed, count, {.operations = operations}))
+  for (const eval::Item& item : eval::StarterItems(StarterDomain::kDirect, split, kQuestionSeed, count, eval::Exactly(operations)))
     questions.push_back({item.prompt.substr(0, item.prompt.size() - 1), item.completion.substr(0, 1)});
   return questions;
 }

@@ -32,6 +32,7 @@ constexpr int kBakeRows[] = {8, 24, 96};    // rows of a distillation step, of o
 constexpr int kAnchorRows = 16;             // ordinary lines of each domain in a distillation step
 constexpr float kAnswerWeight = 2.0f, kNewlineWeight = 0.25f;  // answers and ordinary text weigh about the same
 constexpr int kGuardItems = 500;
+constexpr double kTrustedShare = 0.8;  // questions of a length at which the thoughts fail more often are left out
 
 class ReasonStage {
  public:
@@ -162,6 +163,9 @@ class ReasonStage {
         reason::ThinkingModel thinker{&model, input_.tokenizer.get(), questions_.format, thoughts > 0 ? mixing_head_ : std::nullopt};
         thinker.format.thought_length = static_cast<int>(steps);
         targets.push_back(reason::MakeBakeTargets(thinker, questions_.training[steps - 1], thoughts, context_.seed + steps));
+        const double gold = GoldShare(targets.back(), questions_.training[steps - 1]);
+        sink_.Log(fmt::format("{}: {} targets of {} operation(s), {:.3f} of them favour the gold answer", name, targets.back().size(), steps, gold));
+        if (thoughts > 0) trusted_.push_back(gold >= kTrustedShare);
         context_.stop->ThrowIfRequested("the last training checkpoint");
       }
     }
@@ -171,27 +175,35 @@ class ReasonStage {
     return train::OpenEngine().Train(job).weights;
   }
 
+  /// Gold answers of training questions decide which lengths are trusted; they are not trained on.
+  double GoldShare(const std::vector<reason::BakeTarget>& targets, const std::vector<Question>& questions) const {
+    double count = 0;
+    for (std::size_t i = 0; i < targets.size(); ++i) count += input_.tokenizer->TokenBytes(targets[i].tokens[static_cast<std::size_t>(targets[i].answer_position)]) == questions[i].answer;
+    return count / static_cast<double>(targets.size());
+  }
+
   train::TokenBatch BakeBatch(const std::vector<std::vector<reason::BakeTarget>>& targets, int step, int micro, int micro_batches) const {
     const StarterMixture mixture{.math = kAnchorRows, .code = kAnchorRows, .structured = kAnchorRows};
     train::TokenBatch anchor = BatchOf(*input_.tokenizer, MixedStarterItems(mixture, context_.seed + 77, step, micro, micro_batches), Target::kTeacher);
     std::vector<const reason::BakeTarget*> rows;
     Random random(context_.seed, "reason/bake_batch", static_cast<std::uint64_t>(step * micro_batches + micro));
     for (std::size_t level = 0; level < targets.size(); ++level)
-      for (int i = 0; i < kBakeRows[level] / micro_batches; ++i) rows.push_back(&targets[level][random.Below(static_cast<std::uint32_t>(targets[level].size()))]);
+      for (int i = 0; trusted_[level] && i < kBakeRows[level] / micro_batches; ++i) rows.push_back(&targets[level][random.Below(static_cast<std::uint32_t>(targets[level].size()))]);
     const int old_length = anchor.length;
-    train::TokenBatch batch{.rows = anchor.rows + static_cast<int>(rows.size()), .length = old_length};
+    train::TokenBatch batch{.rows = anchor.rows + static_cast<int>(rows.size()), .length = old_length};  // answers end with a plain newline
     for (const reason::BakeTarget* row : rows) batch.length = std::max(batch.length, static_cast<int>(row->tokens.size()));
-    const auto add_row = [&](const int* tokens, const float* weights, int size) {
+    const auto add_row = [&](const int* tokens, const float* teacher_weights, const float* token_weights, int size) {
       for (int t = 0; t < batch.length; ++t) {
         batch.tokens.push_back(t < size ? tokens[t] : 0);
-        batch.teacher_weights.push_back(t < size ? weights[t] : 0);
+        batch.teacher_weights.push_back(t < size && teacher_weights != nullptr ? teacher_weights[t] : 0);
+        batch.token_weights.push_back(t < size && token_weights != nullptr ? token_weights[t] : 0);
       }
     };
-    for (int row = 0; row < anchor.rows; ++row) add_row(anchor.tokens.data() + row * old_length, anchor.teacher_weights.data() + row * old_length, old_length);
+    for (int row = 0; row < anchor.rows; ++row) add_row(anchor.tokens.data() + row * old_length, anchor.teacher_weights.data() + row * old_length, nullptr, old_length);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       std::vector<float> weights(rows[i]->tokens.size());
       for (std::size_t t = static_cast<std::size_t>(rows[i]->answer_position) + 1; t < weights.size(); ++t) weights[t] = kNewlineWeight;
-      add_row(rows[i]->tokens.data(), weights.data(), static_cast<int>(weights.size()));
+      add_row(rows[i]->tokens.data(), nullptr, weights.data(), static_cast<int>(weights.size()));
       batch.soft_targets.push_back({anchor.rows + static_cast<int>(i), rows[i]->answer_position, kAnswerWeight, rows[i]->probabilities});
     }
     return batch;
@@ -255,6 +267,7 @@ class ReasonStage {
   fs::path work_;
   QuestionSet questions_;
   std::vector<float> start_, end_;
+  std::vector<bool> trusted_;  // by number of operations - 1
   model::ModelWeights thinker_weights_;
   std::optional<train::MixingHead> mixing_head_;
 };

@@ -31,10 +31,13 @@ model::ModelConfig StarterModelConfig() {
 std::vector<eval::Item> MixedStarterItems(const StarterMixture& mixture, std::uint64_t seed, int step, int micro, int micro_batches) {
   std::vector<eval::Item> items;
   const auto add = [&](StarterDomain domain, int rows) {
+    eval::StarterItemOptions options;
+    if (domain == StarterDomain::kMath) options.max_operations = mixture.math_max_operations;
+    if (domain == StarterDomain::kDirect && mixture.direct_operations > 0) options = eval::Exactly(mixture.direct_operations);
     for (int row = 0; row < rows; ++row)
       if (row % micro_batches == micro)
         items.push_back(eval::MakeStarterItem(domain, eval::Split::kTrain, seed, static_cast<std::uint64_t>(step) * 1024 + static_cast<std::uint64_t>(row),
-                                              {.operations = domain == StarterDomain::kDirect ? mixture.direct_operations : 0}));
+                                              options));
   };
   add(StarterDomain::kMath, mixture.math);
   add(StarterDomain::kCode, mixture.code);

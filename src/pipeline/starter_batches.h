@@ -17,7 +17,8 @@ model::ModelConfig StarterModelConfig();
 /// Rows of each domain in one step.
 struct StarterMixture {
   int math = 0, code = 0, structured = 0, direct = 0;
-  int direct_operations = 0;  // 0: 3 or 4
+  int math_max_operations = 5;
+  int direct_operations = 0;  // 0: 2 to 5
 };
 
 /// Micro-batch `micro` of `micro_batches` of a step: one item a row, weight 1 on every token of the completion.

@@ -30,6 +30,9 @@ using model::TensorRole;
 constexpr int kSelectionItems = 100;  // of each domain, at a review
 constexpr int kReviewInterval = 25, kFirstReview = 75;
 constexpr int kBaseRows = 120, kSpecialistRows = 64, kDirectRows = 4;
+constexpr double kGoals[] = {0.65, 0.75, 0.65};  // accuracy of math, code and structured that the base is held to
+constexpr double kGoalSlack = 0.05;
+constexpr int kBaseOperations = 4;  // the base adds up to 4 digits; its math specialist learns 5
 constexpr double kLaggingWeight = 1.0, kDoneWeight = 0.15;  // share of rows of a domain before and after its goal
 const std::array<std::string, 4> kModels{"base", "math", "code", "structured"};
 
@@ -64,7 +67,7 @@ class Suite {
   model::ModelWeights Load(const std::string& name) const { return model::LoadModelFolder(Folder(name)).weights; }
 
   void CheckOutput() {
-    const io::Json identity{{"seed", config_.seed}, {"base_max_steps", config_.base_max_steps}, {"base_accuracy", config_.base_accuracy}, {"specialist_steps", config_.specialist_steps}, {"adaptation_steps", config_.adaptation_steps}, {"recipe", 1}};
+    const io::Json identity{{"seed", config_.seed}, {"base_max_steps", config_.base_max_steps}, {"specialist_steps", config_.specialist_steps}, {"adaptation_steps", config_.adaptation_steps}, {"recipe", 2}};
     const fs::path receipt = fs::path(config_.out) / "starter_config.json";
     if (fs::exists(config_.out) && !fs::is_empty(config_.out)) {
       if (fs::exists(receipt) && io::ReadJsonFile(receipt) == identity) return;
@@ -112,27 +115,30 @@ class Suite {
     const model::ModelWeights initial = InitialWeights();
     train::TrainJob job = Job("starter base", initial, config_.base_max_steps);
     job.optimizer = {.learning_rate = 2e-3, .final_learning_rate_ratio = 1, .warmup_steps = 30, .beta2 = 0.98, .weight_decay = 0.01};
-    StarterMixture mixture{.math = 39, .code = 39, .structured = 38, .direct = kDirectRows};
+    StarterMixture mixture{.math = 39, .code = 39, .structured = 38, .direct = kDirectRows, .math_max_operations = kBaseOperations};
     job.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, config_.seed, step, micro, 2); };
     job.review_interval = kReviewInterval;
     job.review = [&](int finished, const model::ModelWeights& weights) { return finished < kFirstReview || Review(weights, mixture); };
     return train::OpenEngine().Train(job).weights;
   }
 
-  /// Gives the domains below the goal more rows; false when every domain is close to it.
+  /// Gives the domains below their goal more rows; false when every domain is close to its own.
   bool Review(const model::ModelWeights& weights, StarterMixture& mixture) {
     runtime::NativeModel model(StarterModelConfig(), weights);
     std::vector<double> accuracies, shares;
+    bool finished = true;
     for (const StarterDomain domain : eval::kStarterDomains) {
       const auto items = eval::StarterItems(domain, eval::Split::kSelection, config_.seed, kSelectionItems);
       accuracies.push_back(eval::Mean(eval::ScoreItems(model, tokenizer_, items, eval::Metric::kExactMatch)));
-      shares.push_back(accuracies.back() < config_.base_accuracy + 0.05 ? kLaggingWeight : kDoneWeight);
+      const double goal = kGoals[shares.size()];
+      shares.push_back(accuracies.back() < goal ? kLaggingWeight : kDoneWeight);
+      finished = finished && accuracies.back() >= goal - kGoalSlack;
     }
     const double total = shares[0] + shares[1] + shares[2];
     const auto rows = [&](std::size_t i) { return std::max(6, static_cast<int>(std::lround((kBaseRows - kDirectRows) * shares[i] / total))); };
-    mixture = {.math = rows(0), .code = rows(1), .structured = rows(2), .direct = kDirectRows};
+    mixture = {.math = rows(0), .code = rows(1), .structured = rows(2), .direct = kDirectRows, .math_max_operations = kBaseOperations};
     sink_.Log(fmt::format("starter base: math {:.2f}, code {:.2f}, structured {:.2f}", accuracies[0], accuracies[1], accuracies[2]));
-    return *std::min_element(accuracies.begin(), accuracies.end()) < config_.base_accuracy;
+    return !finished;
   }
 
   model::ModelWeights TrainSpecialist(const model::ModelWeights& base, std::size_t index) {
@@ -155,7 +161,7 @@ class Suite {
     StarterTable table{.n = config_.test_items};
     std::vector<std::vector<eval::Item>> columns;
     for (const eval::DomainItems& domain : eval::StarterTasks({.search = 1, .selection = 1, .test = config_.test_items})) columns.push_back(domain.test);
-    for (const int operations : {3, 4}) columns.push_back(eval::StarterItems(StarterDomain::kDirect, eval::Split::kTest, 2024, config_.test_items, {.operations = operations}));
+    for (const int operations : {3, 4}) columns.push_back(eval::StarterItems(StarterDomain::kDirect, eval::Split::kTest, 2024, config_.test_items, eval::Exactly(operations)));
     for (std::size_t m = 0; m < models.size(); ++m) {
       runtime::NativeModel model(StarterModelConfig(), models[m]);
       StarterRow& row = table.rows.emplace_back(StarterRow{kModels[m], {}});

@@ -72,11 +72,8 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
     return at::from_blob(const_cast<float*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kFloat).clone().to(device);
   };
   const at::Tensor wanted = index(slots);
-  const auto log_probs_of = [&](const TensorModel& m, const at::Tensor& which) {
-    const at::Tensor states = m.Forward(m.Embed(inputs), positions);
-    return at::log_softmax(m.Head(states.reshape({rows * (length - 1), -1}).index_select(0, which)), -1);
-  };
-  const at::Tensor log_probs = log_probs_of(model, wanted);
+  const at::Tensor states = model.Forward(model.Embed(inputs), positions);
+  const at::Tensor log_probs = at::log_softmax(model.Head(states.reshape({rows * (length - 1), -1}).index_select(0, wanted)), -1);
   at::Tensor loss = at::zeros({}, log_probs.options()) + soft_constant;
   if (!token_slots.empty()) loss = loss - (log_probs.index({index(token_slots), index(token_ids)}) * floats(token_weights)).sum();
   if (!soft_slots.empty()) loss = loss - (log_probs.index({index(soft_slots), index(soft_ids)}) * floats(soft_weights)).sum();
@@ -84,8 +81,21 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
     const at::Tensor chosen = index(teacher_slots);
     at::Tensor target;
     {
-      const c10::NoGradGuard no_gradient;
-      target = log_probs_of(*teacher, wanted.index_select(0, chosen));
+      const c10::NoGradGuard no_gradient;  // only rows that the teacher has a say in go through it
+      std::vector<std::int64_t> teacher_rows, row_of(static_cast<std::size_t>(rows), -1), places;
+      for (const std::int64_t where : teacher_slots) {
+        const std::int64_t flat = slots[static_cast<std::size_t>(where)], row = flat / (length - 1);
+        std::int64_t& compact = row_of[static_cast<std::size_t>(row)];
+        if (compact < 0) {
+          compact = static_cast<std::int64_t>(teacher_rows.size());
+          teacher_rows.push_back(row);
+        }
+        places.push_back(compact * (length - 1) + flat % (length - 1));
+      }
+      const at::Tensor some = index(teacher_rows);
+      const at::Tensor teacher_states = teacher->Forward(teacher->Embed(inputs.index_select(0, some)), positions.index_select(0, some));
+      const at::Tensor flat_states = teacher_states.reshape({some.size(0) * (length - 1), -1});
+      target = at::log_softmax(teacher->Head(flat_states.index_select(0, index(places))), -1);
     }
     const at::Tensor divergence = (target.exp() * (target - log_probs.index_select(0, chosen))).sum(-1);
     loss = loss + (divergence * floats(teacher_weights)).sum();
