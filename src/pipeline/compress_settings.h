@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "compress/compressor.h"
+
+namespace forge::pipeline {
+
+/// What `forge compress` takes besides the compressor's own settings.
+struct CompressSettings {
+  std::string input_model;
+  std::string output_model;
+  std::string calibration_dataset = "starter";
+  int eval_samples = 500;
+  compress::CompressConfig compress{.training_steps = 600};
+
+  template <class Visitor>
+  void VisitFields(Visitor&& visit) {
+    visit("input_model", input_model, AnyValue{}, "The model to compress: a folder or GGUF file.");
+    visit("output_model", output_model, AnyValue{}, "Where the GGUF file goes, a path ending in .gguf; empty: only in the run folder.");
+    visit("calibration_dataset", calibration_dataset, AnyValue{}, "starter, or a JSONL file of {domain, prompt, completion}.");
+    visit("eval_samples", eval_samples, InRange{1, 100000}, "Test items of each domain, for the retention.");
+    compress.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
+      if (name != "seed") visit(name, value, rule, help);  // the run's seed is used
+    });
+  }
+};
+
+}  // namespace forge::pipeline

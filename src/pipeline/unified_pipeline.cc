@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/unified_pipeline.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "pipeline/compress_stage.h"
+#include "pipeline/evolve_stage.h"
+#include "pipeline/reason_stage.h"
+#include "pipeline/starter_suite.h"
+#include "runtime/native_model.h"
+
+namespace forge::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using io::Json;
+
+bool IsDone(const RunContext& context, const char* stage) {
+  const std::optional<track::Stage> found = context.store->FindStage(context.run, stage);
+  return found && found->state == track::State::kDone;
+}
+
+void Skip(const RunContext& context, const char* stage) {
+  context.store->BeginStage(context.run, stage);
+  context.store->EndStage(context.run, stage, track::State::kSkipped);
+}
+
+/// The names that nobody gave are those of the seed's example; with the starter preset the suite stands for them.
+bool WantsStarter(const UnifiedConfig& config) {
+  return config.preset == "starter" && !config.no_evomerge && config.evolve.base_models == EvolveConfig{}.base_models;
+}
+
+void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
+  const fs::path folder = fs::path(config.evolve.models_dir) / fmt::format("starter-seed{}", context.seed);
+  StarterConfig starter{.out = folder.string(), .seed = context.seed, .device = context.device};
+  const StarterTable table = TrainStarterSuite(starter, *context.terminal, *context.stop);
+  context.terminal->Log(ShowStarterTable(table));
+  config.evolve.base = (folder / "base").string();
+  config.evolve.base_models = {(folder / "math").string(), (folder / "code").string(), (folder / "structured").string()};
+}
+
+std::string Sample(const fs::path& path, const std::string& prompt) {
+  const LoadedModel loaded = LoadModel(path);
+  runtime::NativeModel model(loaded.config, loaded.weights, {}, loaded.ternary);
+  model::GenerateOptions options{.max_new_tokens = 48, .stop_token_ids = loaded.config.eos_token_ids};
+  const std::vector<int> newline = loaded.tokenizer->Encode("\n");
+  if (prompt.starts_with("m ")) options.stop_token_ids.insert(options.stop_token_ids.end(), newline.begin(), newline.end());
+  const std::vector<model::GenerateRequest> requests{{loaded.tokenizer->Encode(prompt), 0}};
+  return prompt + loaded.tokenizer->Decode(model.Generate(requests, options)[0].tokens, true);
+}
+
+}  // namespace
+
+Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context) {
+  const bool starter_tasks = config.evolve.tasks == "starter";
+  fs::path current;
+  if (config.no_evomerge) {
+    if (config.input_model.empty())
+      throw Error({.kind = ErrorKind::kUsage, .what = "there is no model to start from", .why = "--no-evomerge leaves out the stage that makes one", .fix = "give --input-model"});
+    current = ResolveModel(config.input_model, config.evolve.models_dir);
+    if (!IsDone(context, "evolve")) Skip(context, "evolve");
+  } else {
+    if (WantsStarter(config)) UseStarterSuite(config, context);
+    if (!IsDone(context, "evolve")) RunEvolveStage(config.evolve, context);
+    current = context.folder / "evolve" / "champion";
+  }
+  if (config.no_quietstar) {
+    Skip(context, "reason");
+  } else {
+    if (!IsDone(context, "reason")) RunReasonStage(config.reason, LoadModel(current), context);
+    current = context.folder / "reason" / "baked";
+  }
+  if (config.no_compression) {
+    Skip(context, "compress");
+  } else {
+    if (!IsDone(context, "compress")) RunCompressStage(config.compress, LoadModel(current), context);
+    current = context.folder / "compress" / "model.gguf";
+  }
+  const std::string prompt = !config.sample_prompt.empty() ? config.sample_prompt : starter_tasks ? "m 3245  =" : "Once upon a time";
+  return {{"final_model", current.string()}, {"sample", Sample(current, prompt)}};
+}
+
+}  // namespace forge::pipeline
