@@ -93,6 +93,10 @@ class Engine {
   /// logits [tokens.size(), vocab_size], for the comparison with the runtime.
   virtual std::vector<float> Logits(const model::ModelConfig& config, const model::ModelWeights& weights,
                                     std::span<const int> tokens, const std::string& device) = 0;
+  /// Log-probs of tokens 1 .. of each sequence, one sequence after the other: what a plain libtorch program does. For
+  /// the comparison with the runtime, and its speed.
+  virtual std::vector<std::vector<float>> ScoreEach(const model::ModelConfig& config, const model::ModelWeights& weights,
+                                                    std::span<const std::vector<int>> sequences, const std::string& device) = 0;
   /// "libtorch 2.13.0, 2 threads, CUDA: none"; for doctor.
   virtual std::string Describe() const = 0;
   /// Names and memory of the CUDA devices, empty without CUDA.

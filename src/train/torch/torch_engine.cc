@@ -40,6 +40,25 @@ std::vector<float> TorchEngine::Logits(const model::ModelConfig& config, const m
   return {logits.const_data_ptr<float>(), logits.const_data_ptr<float>() + logits.numel()};
 }
 
+std::vector<std::vector<float>> TorchEngine::ScoreEach(const model::ModelConfig& config, const model::ModelWeights& weights,
+                                                       std::span<const std::vector<int>> sequences, const std::string& device_name) {
+  const c10::NoGradGuard no_gradient;
+  const at::Device device = ParseDevice(device_name);
+  const ParameterMap parameters = ToParameters(weights, device);
+  const TensorModel model(config, parameters);
+  std::vector<std::vector<float>> scores;
+  for (const std::vector<int>& tokens : sequences) {
+    const auto length = static_cast<std::int64_t>(tokens.size());
+    const at::Tensor ids = at::from_blob(const_cast<int*>(tokens.data()), {1, length}, at::kInt).to(at::kLong).to(device);
+    const at::Tensor inputs = ids.narrow(1, 0, length - 1);
+    const at::Tensor positions = at::arange(length - 1, at::TensorOptions().dtype(at::kLong).device(device)).unsqueeze(0);
+    const at::Tensor log_probs = at::log_softmax(model.Head(model.Forward(model.Embed(inputs), positions)), -1);
+    const at::Tensor chosen = log_probs.gather(-1, ids.narrow(1, 1, length - 1).unsqueeze(-1)).flatten().to(at::kCPU).contiguous();
+    scores.emplace_back(chosen.const_data_ptr<float>(), chosen.const_data_ptr<float>() + chosen.numel());
+  }
+  return scores;
+}
+
 std::vector<std::string> TorchEngine::CudaDevices() const {
   std::vector<std::string> devices;
   if (!at::globalContext().hasCUDA()) return devices;
