@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
 #include "io/atomic_file.h"
@@ -40,10 +41,15 @@ class RunPipelineCommand : public Command {
  private:
   /// A quick pass over a real model: one generation, no training. Flags that were given stay.
   void ApplySmokePreset(const FlagSet& flags) {
+    if (config_.evolve.tasks == "starter" || config_.reason.eval_dataset == "starter")
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "--preset smoke needs tasks of ordinary text",
+                   .why = "the starter tasks say nothing about a real model",
+                   .fix = "give --tasks data:FOLDER and --eval-dataset gsm8k:FOLDER/eval/gsm8k/train.jsonl"});
     if (!flags.Given("--generations")) config_.evolve.generations = 1;
-    if (!flags.Given("--search-items")) config_.evolve.search_items = 24;
-    if (!flags.Given("--selection-items")) config_.evolve.selection_items = 24;
-    if (!flags.Given("--test-items")) config_.evolve.test_items = 64;
+    if (!flags.Given("--search-items")) config_.evolve.search_items = 12;
+    if (!flags.Given("--selection-items")) config_.evolve.selection_items = 12;
+    if (!flags.Given("--test-items")) config_.evolve.test_items = 32;
     if (!flags.Given("--finalists")) config_.evolve.finalists = 4;
     if (!flags.Given("--eval-samples")) config_.reason.eval_samples = 60;
     if (!flags.Given("--compress-steps")) config_.compress.compress.training_steps = 0;

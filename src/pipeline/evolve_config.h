@@ -33,7 +33,7 @@ struct EvolveConfig {
     visit("plateau_window", plateau_window, InRange{2, 50}, "Generations that the plateau rule compares.");
     visit("plateau_threshold", plateau_threshold, InRange{0, 0.1}, "Gain within the window below which the search counts as flat.");
     visit("plateau_patience", plateau_patience, InRange{1, 200}, "Flat windows in a row that stop the search.");
-    visit("tasks", tasks, AnyValue{}, "What fitness is: starter, or a JSONL file of {domain, prompt, completion} (negative log-likelihood).");
+    visit("tasks", tasks, AnyValue{}, "What fitness is: starter, a JSONL file of {domain, prompt, completion}, or data:FOLDER with GSM8K, MBPP and TinyStories (negative log-likelihood).");
     visit("search_items", search_items, InRange{1, 100000}, "Items of each domain that fitness is measured on.");
     visit("selection_items", selection_items, InRange{1, 100000}, "Other items of each domain, for choosing the champion.");
     visit("test_items", test_items, InRange{1, 100000}, "Other items of each domain, read once for the report.");
