@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="g++ cmake ninja-build ccache mold pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libsqlite3-dev
-libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev"
+libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev clang-format"
 TORCH_VERSION=2.13.0
 
 fail() { # what, why, fix
@@ -45,7 +45,7 @@ if [ "${FORGE_WITH_TORCH:-ON}" = ON ] && [ ! -e .deps/torch/lib/libtorch_cpu.so 
   python3 -m pip download -q --no-deps --retries 0 --timeout 5 --only-binary :all: -d .deps/download \
     --extra-index-url https://download.pytorch.org/whl/cpu "torch==$TORCH_VERSION" ||
     fail "cannot download torch==$TORCH_VERSION" "pip's message is above" \
-      "check the network, or set FORGE_TORCH_DIR to a libtorch >= 2.7, or build with FORGE_WITH_TORCH=OFF"
+      "check the network; or build without training: make test WITH_TORCH=OFF"
   wheel=$(ls .deps/download/torch-"$TORCH_VERSION"*.whl | head -1)
   rm -rf .deps/torch.partial
   python3 - "$wheel" .deps/torch.partial <<'PYTHON'

@@ -2,17 +2,18 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "cli/command_list.h"
 #include "cli/program.h"
+#include "runtime/kernels/kernel_table.h"
 #include "train/engine.h"
 
 namespace forge::cli {
@@ -22,6 +23,16 @@ std::string Setting(const char* name, bool secret) {
   const char* value = std::getenv(name);
   if (value == nullptr) return "not set";
   return secret ? "set" : value;
+}
+
+/// A line of /proc/meminfo, which counts in kB; 0 if it is not there.
+double MemoryGib(const std::string& field) {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  double kilobytes = 0;
+  for (std::string rest; file >> name >> kilobytes && std::getline(file, rest);)
+    if (name == field) return kilobytes / 1048576;
+  return 0;
 }
 
 class DoctorCommand : public Command {
@@ -38,13 +49,10 @@ class DoctorCommand : public Command {
     io::Json report;
     report["version"] = kVersion;
     report["cpu"]["features"] = CpuFeatureNames();
-    report["cpu"]["kernels"] = forge::Name(ChosenTarget());
+    report["cpu"]["kernels"] = forge::Name(runtime::KernelTarget());
     report["cpu"]["cores"] = ThreadPool::Global().num_threads();
-    struct sysinfo memory {};
-    sysinfo(&memory);
-    const double unit = memory.mem_unit / 1073741824.0;
-    report["memory_gib"]["total"] = static_cast<double>(memory.totalram) * unit;
-    report["memory_gib"]["free"] = static_cast<double>(memory.freeram + memory.bufferram) * unit;
+    report["memory_gib"]["total"] = MemoryGib("MemTotal:");
+    report["memory_gib"]["free"] = MemoryGib("MemAvailable:");
     struct statvfs disk {};
     if (statvfs(std::filesystem::exists(output_folder_) ? output_folder_.c_str() : ".", &disk) == 0)
       report["disk_gib"]["free"] = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / 1073741824.0;

@@ -65,7 +65,7 @@ class EvalCommand : public Command {
     if (tasks_ == "starter") {  // what the reasoning stage works on
       eval::DomainItems direct{.name = "direct", .search = {}, .selection = {}, .test = {}};
       (split == eval::Split::kTest ? direct.test : split == eval::Split::kSearch ? direct.search : direct.selection) =
-          eval::StarterItems(eval::StarterDomain::kDirect, split, kDirectSeed, count, {kDirectOperations});
+          eval::StarterItems(eval::StarterDomain::kDirect, split, kDirectSeed, count, eval::Exactly(kDirectOperations));
       domains.push_back(std::move(direct));
     }
     return domains;

@@ -33,7 +33,8 @@ QuestionSet StarterSet(int count) {
   for (int operations = 1; operations <= 3; ++operations) set.training.push_back(StarterQuestions(Split::kTrain, kTrainingQuestions[operations - 1], operations));
   set.selection = StarterQuestions(Split::kSelection, kSelectionQuestions, 3);
   set.test = StarterQuestions(Split::kTest, count, 3);
-  set.format.banned = {text::kByteEndOfText, text::kByteStartOfThought, text::kByteEndOfThought, '\n'};
+  set.format.banned = {text::kByteEndOfText, text::kByteStartOfThought, text::kByteEndOfThought};
+  set.format.banned_in_thought = {'\n'};
   return set;
 }
 

@@ -29,8 +29,8 @@ using reason::Question;
 constexpr const char* kStage = "reason";
 constexpr int kThoughtRows = 32;            // questions of a Quiet-STaR step
 constexpr int kBakeRows[] = {8, 24, 96};    // rows of a distillation step, of one, two and three operations
-constexpr int kAnchorRows = 16;             // ordinary lines of each domain in a distillation step
-constexpr float kAnswerWeight = 2.0f, kNewlineWeight = 0.25f;  // answers and ordinary text weigh about the same
+constexpr int kAnchorRows = 32;             // ordinary lines of each domain in a distillation step
+constexpr float kAnswerWeight = 1.0f, kNewlineWeight = 0.25f;  // ordinary text weighs about three times the answers
 constexpr int kGuardItems = 500;
 constexpr double kTrustedShare = 0.8;  // questions of a length at which the thoughts fail more often are left out
 
@@ -121,6 +121,7 @@ class ReasonStage {
     job.thought_length = questions_.format.thought_length;
     job.look_ahead = 2;  // the suffix and the answer
     job.banned_tokens = questions_.format.banned;
+    job.banned_tokens.insert(job.banned_tokens.end(), questions_.format.banned_in_thought.begin(), questions_.format.banned_in_thought.end());
     job.steps = config_.thought_steps;
     job.optimizer = {.learning_rate = config_.thought_learning_rate, .warmup_steps = 10};
     job.seed = context_.seed;

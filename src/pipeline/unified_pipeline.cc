@@ -8,7 +8,9 @@
 #include "pipeline/evolve_stage.h"
 #include "pipeline/reason_stage.h"
 #include "pipeline/starter_suite.h"
+#include "io/sha256.h"
 #include "runtime/native_model.h"
+#include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
 namespace {
@@ -34,8 +36,15 @@ bool WantsStarter(const UnifiedConfig& config) {
 void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
   const fs::path folder = fs::path(config.evolve.models_dir) / fmt::format("starter-seed{}", context.seed);
   StarterConfig starter{.out = folder.string(), .seed = context.seed, .device = context.device};
-  const StarterTable table = TrainStarterSuite(starter, *context.terminal, *context.stop);
-  context.terminal->Log(ShowStarterTable(table));
+  if (!IsDone(context, "starter")) {
+    context.store->BeginStage(context.run, "starter");
+    track::StoreMetricSink sink(*context.store, context.run, "starter", context.terminal);
+    const StarterTable table = TrainStarterSuite(starter, sink, *context.stop);
+    sink.Log(ShowStarterTable(table));
+    io::Json rows = io::Json::object();
+    for (const StarterRow& row : table.rows) rows[row.model] = row.correct;
+    context.store->EndStage(context.run, "starter", track::State::kDone, {{"n", table.n}, {"correct", rows}, {"misses", table.misses}});
+  }
   config.evolve.base = (folder / "base").string();
   config.evolve.base_models = {(folder / "math").string(), (folder / "code").string(), (folder / "structured").string()};
 }
@@ -77,6 +86,9 @@ Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context) {
     if (!IsDone(context, "compress")) RunCompressStage(config.compress, LoadModel(current), context);
     current = context.folder / "compress" / "model.gguf";
   }
+  for (const char* name : {"evolve/champion/model.safetensors", "reason/baked/model.safetensors", "compress/model.gguf"})
+    if (const fs::path file = context.folder / name; fs::exists(file))
+      context.store->RecordArtifact(context.run, {.name = name, .path = name, .bytes = fs::file_size(file), .sha256 = io::Sha256OfFile(file)});
   const std::string prompt = !config.sample_prompt.empty() ? config.sample_prompt : starter_tasks ? "m 3245  =" : "Once upon a time";
   return {{"final_model", current.string()}, {"sample", Sample(current, prompt)}};
 }

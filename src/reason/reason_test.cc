@@ -82,6 +82,16 @@ TEST_F(Thinking, ThoughtsHaveTheirLengthAndNoBannedToken) {
   EXPECT_EQ(Think(thinker_, questions_, true, 5), Think(thinker_, questions_, true, 5));
 }
 
+// An answer may end with the newline that a thought must not hold.
+TEST_F(Thinking, WhatIsBannedInThoughtsMayEndAnAnswer) {
+  const auto free_answers = Answer(thinker_, questions_, {});
+  thinker_.format.banned_in_thought.clear();
+  for (int id = 0; id < 200; ++id) thinker_.format.banned_in_thought.push_back(id);
+  EXPECT_EQ(Answer(thinker_, questions_, {}), free_answers);
+  for (const std::vector<int>& thought : Think(thinker_, questions_, false, 0))
+    for (const int token : thought) EXPECT_GE(token, 200);
+}
+
 // quiet-star.md 5.7, test 3: weight 0 is the base model, weight 1 the model after the thought.
 TEST_F(Thinking, TheMixingHeadAtItsEndsGivesTheBaseAndTheThoughtPrediction) {
   const auto thoughts = Think(thinker_, questions_, false, 0);

@@ -85,6 +85,7 @@ std::vector<std::vector<int>> Think(const ThinkingModel& thinker, const std::vec
     requests.push_back({std::move(tokens), seed * 1'000'003 + i});
   }
   std::vector<int> banned = thinker.format.banned;
+  banned.insert(banned.end(), thinker.format.banned_in_thought.begin(), thinker.format.banned_in_thought.end());
   for (const int id : thinker.model->config().eos_token_ids) banned.push_back(id);
   std::vector<std::vector<int>> thoughts;
   for (const model::Generation& generation : thinker.model->Generate(requests, {.max_new_tokens = thinker.format.thought_length, .temperature = sampled ? 1.0 : 0.0, .banned_token_ids = banned}))

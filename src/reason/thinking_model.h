@@ -19,7 +19,8 @@ struct ThoughtFormat {
   std::string suffix;           // "=", or "\nThe answer is"
   int thought_length = 3;       // tokens; all are generated
   int answer_length = 4;        // most tokens of an answer, its newline included
-  std::vector<int> banned;      // never generated inside a thought or an answer
+  std::vector<int> banned;             // never generated, in a thought or an answer
+  std::vector<int> banned_in_thought;  // besides: what may end an answer but not a thought
 };
 
 /// A question of the reasoning stage: its text up to where a thought may come, and the gold answer.

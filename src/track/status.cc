@@ -103,7 +103,7 @@ Json RunStatus(Store& store, const Run& run) {
           {"message", run.message},
           {"final_model", run.result.is_object() ? run.result.value("final_model", Json()) : Json()},
           {"resume",
-           resumable ? Json("forge run-pipeline --resume unified_checkpoints/" + run.id + ".json") : Json()},
+           resumable ? Json((run.command.empty() ? "forge run-pipeline" : run.command) + " --resume unified_checkpoints/" + run.id + ".json") : Json()},
           {"stages", stages}};
 }
 

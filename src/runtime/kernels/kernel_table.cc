@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/kernels/kernel_table.h"
 
+#include <algorithm>
+
 namespace forge::runtime {
+
+CpuTarget KernelTarget() { return std::min(ChosenTarget(), CpuTarget::kAvx2); }
 
 const KernelTable& Kernels() {
 #if defined(__x86_64__)
-  if (ChosenTarget() >= CpuTarget::kAvx2) return Avx2Kernels();
+  if (KernelTarget() == CpuTarget::kAvx2) return Avx2Kernels();
 #endif
   return ScalarKernels();
 }

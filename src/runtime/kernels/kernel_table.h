@@ -60,5 +60,7 @@ const KernelTable& ScalarKernels();
 const KernelTable& Avx2Kernels();  // only where the processor has AVX2, FMA and F16C
 /// The table of ChosenTarget(), or of the next lower one that exists.
 const KernelTable& Kernels();
+/// The target whose table that is.
+CpuTarget KernelTarget();
 
 }  // namespace forge::runtime
