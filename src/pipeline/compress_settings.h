@@ -13,7 +13,7 @@ struct CompressSettings {
   std::string output_model;
   std::string calibration_dataset = "starter";
   int eval_samples = 500;
-  compress::CompressConfig compress{.training_steps = 600};
+  compress::CompressConfig compress{.training_steps = 1000};
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {

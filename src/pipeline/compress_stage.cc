@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using io::Json;
 
 constexpr const char* kStage = "compress";
-constexpr int kDomainRows = 24, kDirectRows = 48;  // of a training step on the starter tasks
+constexpr int kDomainRows = 32, kDirectRows = 24;  // of a training step on the starter tasks
 constexpr std::size_t kCalibrationTokens = 512;    // of one text
 
 /// Domains to measure, among them the direct answers that the reasoning stage baked.
