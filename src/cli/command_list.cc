@@ -6,6 +6,7 @@ namespace forge::cli {
 const std::vector<CommandEntry>& Commands() {
   static const std::vector<CommandEntry> commands{
       {"starter", MakeStarterCommand},
+      {"train", MakeTrainCommand},
       {"evo", MakeEvoCommand},
       {"bake-quietstar", MakeBakeCommand},
       {"compress", MakeCompressCommand},

@@ -6,6 +6,7 @@
 namespace forge::cli {
 
 std::unique_ptr<Command> MakeStarterCommand();
+std::unique_ptr<Command> MakeTrainCommand();
 std::unique_ptr<Command> MakeEvoCommand();
 std::unique_ptr<Command> MakeBakeCommand();
 std::unique_ptr<Command> MakeCompressCommand();
