@@ -22,9 +22,6 @@ std::span<const float> MomentsOf(const SecondMoments& moments, const std::string
 
 }  // namespace
 
-bool IsLinear(const model::TensorSpec& spec) {
-  return spec.role == model::TensorRole::kAttentionLinear || spec.role == model::TensorRole::kMlpLinear;
-}
 bool IsTable(const model::TensorSpec& spec) {
   return spec.role == model::TensorRole::kEmbedding || spec.role == model::TensorRole::kHead;
 }

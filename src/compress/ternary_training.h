@@ -18,7 +18,6 @@ struct CompressedModel {
   model::TernaryWeights ternary;
 };
 
-bool IsLinear(const model::TensorSpec& spec);
 /// Embedding and head.
 bool IsTable(const model::TensorSpec& spec);
 

@@ -35,11 +35,6 @@ bool IsPermuted(const ModelConfig& config, const std::string& name) {
                                           name.find("self_attn.k_proj.") != std::string::npos);
 }
 
-bool IsLinear(TensorRole role) {
-  return role == TensorRole::kAttentionLinear || role == TensorRole::kMlpLinear;
-}
-bool IsVector(TensorRole role) { return role == TensorRole::kNorm || role == TensorRole::kAttentionBias; }
-
 [[noreturn]] void Fail(const std::filesystem::path& path, const std::vector<std::string>& problems,
                        std::string fix) {
   throw Error({.kind = ErrorKind::kInput,
@@ -66,7 +61,7 @@ std::vector<Plan> MakePlan(const std::filesystem::path& path, const ModelConfig&
     Plan plan{spec, *found, spec.shape.size() == 2 ? static_cast<std::size_t>(spec.shape[0]) : 1,
               static_cast<std::size_t>(spec.shape.back())};
     const std::size_t size = plan.rows * plan.columns;
-    if (IsVector(spec.role)) plan.tensor.type = io::BlockType::kF32;
+    if (IsVector(spec)) plan.tensor.type = io::BlockType::kF32;
     const io::BlockInfo& info = io::Info(plan.tensor.type);
     const bool is_ternary = plan.tensor.values.empty();
     FORGE_CHECK(info.can_encode &&
@@ -146,8 +141,8 @@ std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeig
                                       io::BlockType linear_type, io::BlockType table_type) {
   std::vector<GgufTensor> tensors;
   for (const TensorSpec& spec : ListTensors(config)) {
-    const io::BlockType type = IsLinear(spec.role)   ? linear_type
-                               : IsVector(spec.role) ? io::BlockType::kF32
+    const io::BlockType type = IsLinear(spec)   ? linear_type
+                               : IsVector(spec) ? io::BlockType::kF32
                                                      : table_type;
     tensors.push_back({.name = spec.name, .type = type, .values = weights.at(spec.name).values});
   }
@@ -172,7 +167,7 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
   for (const Plan& plan : plans) {
     declarations.push_back({GgufName(plan.spec.name), plan.spec.shape, plan.tensor.type});
     const auto file_type = GgufFileType(plan.tensor.type);
-    if (IsLinear(plan.spec.role) && file_type) metadata["general.file_type"] = *file_type;
+    if (IsLinear(plan.spec) && file_type) metadata["general.file_type"] = *file_type;
   }
   io::GgufWriter writer(path, metadata, std::move(declarations));
   for (const Plan& plan : plans) WriteTensor(writer, config, plan);

@@ -19,6 +19,10 @@ Tensor Dequantize(const TernaryTensor& ternary) {
   return tensor;
 }
 
+bool IsLinear(const TensorSpec& spec) { return spec.role == TensorRole::kAttentionLinear || spec.role == TensorRole::kMlpLinear; }
+
+bool IsVector(const TensorSpec& spec) { return spec.role == TensorRole::kNorm || spec.role == TensorRole::kAttentionBias; }
+
 std::vector<TensorSpec> ListTensors(const ModelConfig& c) {
   using enum TensorRole;
   std::vector<TensorSpec> specs;

@@ -43,6 +43,11 @@ struct TensorSpec {
   int layer;  // -1: not in a layer
 };
 
+/// Whether the tensor is one of the seven linears of a layer.
+bool IsLinear(const TensorSpec& spec);
+/// Whether it is a norm or a bias: stored in full precision, never decayed.
+bool IsVector(const TensorSpec& spec);
+
 /// Every tensor that a model of this shape has, in the order of the forward pass. Linears are [out, in].
 std::vector<TensorSpec> ListTensors(const ModelConfig& config);
 

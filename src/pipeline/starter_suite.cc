@@ -36,10 +36,6 @@ constexpr int kBaseOperations = 4;  // the base adds up to 4 digits; its math sp
 constexpr double kLaggingWeight = 1.0, kDoneWeight = 0.15;  // share of rows of a domain before and after its goal
 const std::array<std::string, 4> kModels{"base", "math", "code", "structured"};
 
-bool IsMatrix(const model::TensorSpec& spec) {
-  return spec.role == TensorRole::kAttentionLinear || spec.role == TensorRole::kMlpLinear;
-}
-
 class Suite {
  public:
   Suite(const StarterConfig& config, MetricSink& sink, const StopToken& stop)
@@ -96,7 +92,7 @@ class Suite {
       for (const std::int64_t length : spec.shape) size *= static_cast<std::size_t>(length);
       model::Tensor& tensor = weights[spec.name];
       tensor = {spec.shape, std::vector<float>(size, spec.role == TensorRole::kNorm ? 1.0f : 0.0f)};
-      if (spec.role == TensorRole::kNorm || spec.role == TensorRole::kAttentionBias) continue;
+      if (IsVector(spec)) continue;
       Random random(config_.seed, "starter/initial/" + spec.name);
       for (float& value : tensor.values) value = static_cast<float>(kDeviation * random.Normal());
     }
@@ -147,12 +143,12 @@ class Suite {
     const std::uint64_t seed = config_.seed + 1000 * index;
     train::TrainJob skill = Job(name, base, config_.specialist_steps);
     skill.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, seed, step, micro, 2); };
-    skill.trainable = IsMatrix;
+    skill.trainable = model::IsLinear;
     skill.optimizer = {.learning_rate = 5e-4, .final_learning_rate_ratio = 0.1, .warmup_steps = 10, .beta2 = 0.98, .weight_decay = 0.01};
     const model::ModelWeights skilled = train::OpenEngine().Train(skill).weights;
     train::TrainJob adaptation = Job(name + " adaptation", skilled, config_.adaptation_steps);
     adaptation.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, seed, config_.specialist_steps + step, micro, 2); };
-    adaptation.trainable = [](const model::TensorSpec& spec) { return !IsMatrix(spec); };
+    adaptation.trainable = [](const model::TensorSpec& spec) { return !IsLinear(spec); };
     adaptation.optimizer = {.learning_rate = 1.2e-3, .final_learning_rate_ratio = 1, .warmup_steps = 1, .beta2 = 0.98};
     return train::OpenEngine().Train(adaptation).weights;
   }

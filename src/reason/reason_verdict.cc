@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
+
+#include "eval/evaluator.h"
 
 namespace forge::reason {
 namespace {
@@ -13,8 +13,6 @@ namespace {
 double Accuracy(const std::vector<bool>& right) {
   return right.empty() ? 0 : static_cast<double>(std::count(right.begin(), right.end(), true)) / static_cast<double>(right.size());
 }
-
-double MeanOf(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(std::max<std::size_t>(1, values.size())); }
 
 }  // namespace
 
@@ -57,7 +55,7 @@ ReasonVerdict Judge(const ArmResults& r, const VerdictRules& rules, std::uint64_
     return verdict;
   }
   for (const auto& [domain, scores] : r.guards) {
-    const double loss = MeanOf(scores.first) - MeanOf(scores.second);
+    const double loss = eval::Mean(scores.first) - eval::Mean(scores.second);
     if (loss <= rules.max_guard_loss + 1e-12) continue;
     verdict.why = fmt::format("the domain {} falls by {:.1f} points, more than {:.1f}", domain, 100 * loss, 100 * rules.max_guard_loss);
     return verdict;

@@ -9,6 +9,18 @@
 
 namespace forge::train {
 
+double GradientNorm(std::span<const at::Tensor> gradients) {
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients)
+    if (gradient.defined()) squares += gradient.square().sum(at::kDouble).item<double>();
+  return std::sqrt(squares);
+}
+
+void AddGradients(const std::vector<at::Tensor>& more, std::vector<at::Tensor>& sum) {
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    if (more[i].defined()) sum[i] = sum[i].defined() ? sum[i] + more[i] : more[i];
+}
+
 AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config) : groups_(std::move(groups)), config_(config) {
   for (Group& group : groups_) {
     group.first_moment = at::zeros_like(group.parameter);
@@ -17,10 +29,7 @@ AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config) : groups_
 }
 
 double AdamW::Step(const std::vector<at::Tensor>& gradients, double learning_rate, int step) {
-  double squares = 0;
-  for (const at::Tensor& gradient : gradients)
-    if (gradient.defined()) squares += gradient.square().sum(at::kDouble).item<double>();
-  const double norm = std::sqrt(squares);
+  const double norm = GradientNorm(gradients);
   const double limit = config_.max_gradient_norm;
   const double scale = limit > 0 && norm > limit ? limit / norm : 1.0;
   for (std::size_t i = 0; i < groups_.size(); ++i)

@@ -3,12 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "train/optimizer_config.h"
 
 namespace forge::train {
+
+/// Euclidean norm of all gradients together; undefined ones count as zero.
+double GradientNorm(std::span<const at::Tensor> gradients);
+
+/// sum[i] += more[i]; undefined ones count as zero.
+void AddGradients(const std::vector<at::Tensor>& more, std::vector<at::Tensor>& sum);
 
 /// AdamW over a list of tensors, in one pass over memory per tensor on the CPU (torch::optim::AdamW makes about
 /// ten). Update of step t = 1, 2, ..:

@@ -23,12 +23,10 @@ std::vector<float> ToFloats(const at::Tensor& tensor) {
 
 /// Scales gradients [first, last) to a norm of at most 1.
 void ClipGroup(std::vector<at::Tensor>& gradients, std::size_t first, std::size_t last) {
-  double squares = 0;
+  const double norm = GradientNorm(std::span(gradients).subspan(first, last - first));
+  if (norm <= 1) return;
   for (std::size_t i = first; i < last; ++i)
-    if (gradients[i].defined()) squares += gradients[i].square().sum(at::kDouble).item<double>();
-  if (squares <= 1) return;
-  for (std::size_t i = first; i < last; ++i)
-    if (gradients[i].defined()) gradients[i].mul_(1 / std::sqrt(squares));
+    if (gradients[i].defined()) gradients[i].mul_(1 / norm);
 }
 
 }  // namespace
@@ -42,7 +40,7 @@ ThoughtResult TorchEngine::TrainThoughts(const ThoughtJob& job) {
 
   std::vector<AdamW::Group> groups;
   for (const model::TensorSpec& spec : model::ListTensors(job.config))
-    groups.push_back({spec.name, parameters.at(spec.name), spec.role != model::TensorRole::kNorm && spec.role != model::TensorRole::kAttentionBias});
+    groups.push_back({spec.name, parameters.at(spec.name), !IsVector(spec)});
   const std::size_t trunk = groups.size();
   for (const auto& [name, tensor] : thought.All()) groups.push_back({name, *tensor, false, job.head_learning_rate / job.optimizer.learning_rate});
   std::vector<at::Tensor> leaves;
@@ -82,9 +80,7 @@ ThoughtResult TorchEngine::TrainThoughts(const ThoughtJob& job) {
       sum.reward += losses[micro].reward;
       sum.entropy += losses[micro].entropy;
       sum.weight += losses[micro].weight;
-      if (micro == 0) continue;
-      for (std::size_t i = 0; i < leaves.size(); ++i)
-        if (gradients[micro][i].defined()) outcome.gradients[i] = outcome.gradients[i].defined() ? outcome.gradients[i] + gradients[micro][i] : gradients[micro][i];
+      if (micro > 0) AddGradients(gradients[micro], outcome.gradients);
     }
     if (step < grace_steps)
       for (std::size_t i = 0; i < trunk; ++i) outcome.gradients[i].reset();

@@ -12,18 +12,6 @@
 
 namespace forge::train {
 
-namespace {
-
-bool IsLinear(const model::TensorSpec& spec) {
-  return spec.role == model::TensorRole::kAttentionLinear || spec.role == model::TensorRole::kMlpLinear;
-}
-
-bool Decays(const model::TensorSpec& spec) {
-  return spec.role != model::TensorRole::kNorm && spec.role != model::TensorRole::kAttentionBias;
-}
-
-}  // namespace
-
 TrainResult TorchEngine::Train(const TrainJob& job) {
   const at::Device device = ParseDevice(job.environment.device);
   ParameterMap parameters = ToParameters(*job.initial, device);
@@ -38,7 +26,7 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
     if (IsLinear(spec)) linears.push_back(spec.name);
     if (job.trainable && !job.trainable(spec)) continue;
     parameters.at(spec.name).requires_grad_(true);
-    groups.push_back({spec.name, parameters.at(spec.name), Decays(spec)});
+    groups.push_back({spec.name, parameters.at(spec.name), !IsVector(spec)});
     leaves.push_back(parameters.at(spec.name));
   }
   AdamW optimizer(std::move(groups), job.optimizer);
@@ -81,10 +69,7 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
     const c10::NoGradGuard no_gradient;
     for (std::size_t micro = 1; micro < micro_batches; ++micro) {
       outcome.loss += losses[micro];
-      for (std::size_t i = 0; i < leaves.size(); ++i) {
-        if (!gradients[micro][i].defined()) continue;
-        outcome.gradients[i] = outcome.gradients[i].defined() ? outcome.gradients[i] + gradients[micro][i] : gradients[micro][i];
-      }
+      AddGradients(gradients[micro], outcome.gradients);
     }
     return outcome;
   };
