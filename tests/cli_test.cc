@@ -25,7 +25,8 @@ constexpr int kTimeoutSeconds = 60;
 
 class Program {
  public:
-  Program(std::vector<std::string> arguments, const std::string& input, const fs::path& folder) : out_(folder / "stdout"), err_(folder / "stderr") {
+  Program(std::vector<std::string> arguments, const std::string& input, const fs::path& folder)
+      : out_(folder / "stdout"), err_(folder / "stderr") {
     const fs::path in = folder / "stdin";
     std::ofstream(in) << input;
     std::ofstream(out_).close();
@@ -82,7 +83,18 @@ class Cli : public ::testing::Test {
 
   /// A qwen2 model of random weights over bytes; end tokens are never likely.
   std::string MakeModel(const std::string& name, int hidden_size = 32, int positions = 100'000) const {
-    const model::ModelConfig config{.model_type = "qwen2", .vocab_size = text::kByteVocabSize, .hidden_size = hidden_size, .intermediate_size = 64, .num_hidden_layers = 2, .num_attention_heads = 2, .num_key_value_heads = 1, .head_dim = 16, .max_position_embeddings = positions, .attention_bias = true, .tie_word_embeddings = true, .eos_token_ids = {text::kByteEndOfText}};
+    const model::ModelConfig config{.model_type = "qwen2",
+                                    .vocab_size = text::kByteVocabSize,
+                                    .hidden_size = hidden_size,
+                                    .intermediate_size = 64,
+                                    .num_hidden_layers = 2,
+                                    .num_attention_heads = 2,
+                                    .num_key_value_heads = 1,
+                                    .head_dim = 16,
+                                    .max_position_embeddings = positions,
+                                    .attention_bias = true,
+                                    .tie_word_embeddings = true,
+                                    .eos_token_ids = {text::kByteEndOfText}};
     model::ModelWeights weights;
     for (const model::TensorSpec& spec : model::ListTensors(config)) {
       Random random(1, spec.name);
@@ -90,7 +102,8 @@ class Cli : public ::testing::Test {
       tensor.shape = spec.shape;
       std::size_t size = 1;
       for (const auto length : spec.shape) size *= static_cast<std::size_t>(length);
-      for (std::size_t i = 0; i < size; ++i) tensor.values.push_back(static_cast<float>(random.Normal() * 0.1));
+      for (std::size_t i = 0; i < size; ++i)
+        tensor.values.push_back(static_cast<float>(random.Normal() * 0.1));
     }
     const fs::path tokenizer = folder_ / "tokenizer";
     fs::create_directories(tokenizer);
@@ -109,7 +122,8 @@ std::vector<std::string> CommandNames(const std::string& help) {
   std::istringstream lines(help.substr(help.find("Commands:")));
   std::string line;
   std::getline(lines, line);
-  while (std::getline(lines, line) && line.starts_with("  ")) names.push_back(line.substr(2, line.find(' ', 2) - 2));
+  while (std::getline(lines, line) && line.starts_with("  "))
+    names.push_back(line.substr(2, line.find(' ', 2) - 2));
   return names;
 }
 
@@ -117,7 +131,8 @@ TEST_F(Cli, ShowsHelpWithAnExampleForEveryCommand) {
   const Outcome help = Run({"--help"});
   EXPECT_EQ(help.code, 0);
   const std::vector<std::string> names = CommandNames(help.out);
-  for (const char* name : {"starter", "evo", "generate", "chat", "eval", "perplexity", "tokenize", "inspect", "check", "convert", "status", "runs", "report", "dashboard", "doctor"})
+  for (const char* name : {"starter", "evo", "generate", "chat", "eval", "perplexity", "tokenize", "inspect",
+                           "check", "convert", "status", "runs", "report", "dashboard", "doctor"})
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   for (const std::string& name : names) {
     const Outcome one = Run({name, "--help"});
@@ -139,11 +154,11 @@ TEST_F(Cli, NamesTheNearestFlagAndCommand) {
 
 TEST_F(Cli, EndsWith2ForWrongUsage) {
   EXPECT_EQ(Run({}).code, 2);
-  EXPECT_EQ(Run({"generate"}).code, 2);                                               // no model
-  EXPECT_EQ(Run({"generate", "m"}).code, 2);                                          // no prompt
+  EXPECT_EQ(Run({"generate"}).code, 2);                                                 // no model
+  EXPECT_EQ(Run({"generate", "m"}).code, 2);                                            // no prompt
   EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--max-new-tokens", "0"}).code, 2);  // out of range
-  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--seed", "one"}).code, 2);        // not a number
-  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--weights", "f8"}).code, 2);      // not one of the words
+  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--seed", "one"}).code, 2);          // not a number
+  EXPECT_EQ(Run({"generate", "m", "--prompt", "x", "--weights", "f8"}).code, 2);  // not one of the words
   EXPECT_EQ(Run({"check", "m"}).code, 2);
   EXPECT_EQ(Run({"tokenize", "m"}).code, 2);
   EXPECT_EQ(Run({"convert", "m"}).code, 2);
@@ -153,7 +168,8 @@ TEST_F(Cli, EndsWith3ForInputThatCannotBeUsed) {
   const Outcome missing = Run({"generate", Path("nothing"), "--prompt", "x"});
   EXPECT_EQ(missing.code, 3);
   EXPECT_EQ(missing.out, "");
-  for (const char* part : {"error: ", "\n  why: ", "\n  fix: "}) EXPECT_NE(missing.err.find(part), std::string::npos) << missing.err;
+  for (const char* part : {"error: ", "\n  why: ", "\n  fix: "})
+    EXPECT_NE(missing.err.find(part), std::string::npos) << missing.err;
   const std::string model = MakeModel("cut");
   fs::resize_file(fs::path(model) / "model.safetensors", 5000);
   for (const char* command : {"inspect", "chat"}) {
@@ -177,7 +193,8 @@ TEST_F(Cli, PrintsOneJsonObject) {
   const std::string model = MakeModel("model");
   io::WriteFileAtomically(folder_ / "text.txt", "What a text is made of, in a few words.");
   const std::vector<std::vector<std::string>> commands{
-      {"generate", model, "--prompt", "abc", "--max-new-tokens", "8", "--temperature", "2"},  // bytes that are no UTF-8, too
+      {"generate", model, "--prompt", "abc", "--max-new-tokens", "8", "--temperature",
+       "2"},  // bytes that are no UTF-8, too
       {"tokenize", model, "--text", "a\xC3\xB6"},
       {"inspect", model},
       {"check", model, model},
@@ -199,7 +216,8 @@ TEST_F(Cli, WritesTheSameTextFromAFolderAndFromItsGguf) {
   const std::string model = MakeModel("model");
   ASSERT_EQ(Run({"convert", model, Path("model.gguf")}).code, 0);
   ASSERT_EQ(Run({"convert", Path("model.gguf"), Path("back")}).code, 0);
-  EXPECT_EQ(io::ReadFile(fs::path(model) / "model.safetensors"), io::ReadFile(folder_ / "back" / "model.safetensors"));
+  EXPECT_EQ(io::ReadFile(fs::path(model) / "model.safetensors"),
+            io::ReadFile(folder_ / "back" / "model.safetensors"));
   const std::vector<std::string> flags{"--prompt", "Once [upon] a time", "--max-new-tokens", "40"};
   std::vector<std::string> texts;
   for (const std::string& path : {model, Path("model.gguf"), Path("back")}) {
@@ -233,7 +251,8 @@ TEST_F(Cli, ListsWhatKeepsModelsFromBeingMerged) {
 TEST_F(Cli, ChatsOverAPipe) {
   const std::string model = MakeModel("model");
   EXPECT_EQ(Run({"chat", model}, "hello\n").code, 3);  // no chat template
-  const Outcome plain = Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"}, "hello\n/reset\n\nabc\n/exit\nnever\n");
+  const Outcome plain = Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"},
+                            "hello\n/reset\n\nabc\n/exit\nnever\n");
   ASSERT_EQ(plain.code, 0) << plain.err;
   const io::Json turns = io::Json::parse(plain.out)["turns"];
   ASSERT_EQ(turns.size(), 2u);
@@ -242,8 +261,10 @@ TEST_F(Cli, ChatsOverAPipe) {
 
 TEST_F(Cli, EndsWith130AfterCtrlC) {
   const std::string model = MakeModel("model");
-  Program program({"generate", model, "--prompt", "abc", "--max-new-tokens", "90000", "--temperature", "2"}, "", folder_);
-  while (program.out().size() < 20 && waitpid(program.pid(), nullptr, WNOHANG) == 0) poll(nullptr, 0, 2);  // until it writes text
+  Program program({"generate", model, "--prompt", "abc", "--max-new-tokens", "90000", "--temperature", "2"},
+                  "", folder_);
+  while (program.out().size() < 20 && waitpid(program.pid(), nullptr, WNOHANG) == 0)
+    poll(nullptr, 0, 2);  // until it writes text
   kill(program.pid(), SIGINT);
   EXPECT_EQ(program.Wait(), 130);
   EXPECT_GE(program.out().size(), 20u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ladder of ARCHITECTURE.md, checked: a layer includes only itself and the layers in its DEPENDS list, and
-// DEPENDS has no cycle. Libtorch headers appear only in folders named torch.
+// The ladder of ARCHITECTURE.md, checked: a layer includes only itself and the layers in its DEPENDS list,
+// and DEPENDS has no cycle. Libtorch headers appear only in folders named torch.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -59,7 +59,8 @@ std::vector<Include> ReadIncludes() {
     std::smatch match;
     for (std::string line; std::getline(file, line);)
       if (std::regex_search(line, match, pattern))
-        includes.push_back({entry.path(), fs::relative(entry.path(), source).begin()->string(), match[2], match[1] == "\""});
+        includes.push_back(
+            {entry.path(), fs::relative(entry.path(), source).begin()->string(), match[2], match[1] == "\""});
   }
   return includes;
 }
@@ -72,20 +73,23 @@ TEST(Layers, IncludeOnlyWhatTheyDependOn) {
     const std::string target = fs::path(include.target).begin()->string();
     ASSERT_TRUE(layers.contains(include.layer)) << include.file << " is in no layer";
     EXPECT_TRUE(target == include.layer || Reachable(layers, include.layer).contains(target))
-        << include.file << " includes " << include.target << ", but " << include.layer << " does not depend on " << target;
+        << include.file << " includes " << include.target << ", but " << include.layer
+        << " does not depend on " << target;
   }
 }
 
 TEST(Layers, HaveNoCycle) {
   const Layers layers = ReadLayers();
-  for (const auto& [name, dependencies] : layers) EXPECT_FALSE(Reachable(layers, name).contains(name)) << name;
+  for (const auto& [name, dependencies] : layers)
+    EXPECT_FALSE(Reachable(layers, name).contains(name)) << name;
 }
 
 TEST(Layers, KeepLibtorchInFoldersNamedTorch) {
   for (const Include& include : ReadIncludes()) {
     const std::string top = fs::path(include.target).begin()->string();
     if (include.quoted || (top != "torch" && top != "ATen" && top != "c10")) continue;
-    EXPECT_EQ(include.file.parent_path().filename(), "torch") << include.file << " includes " << include.target;
+    EXPECT_EQ(include.file.parent_path().filename(), "torch")
+        << include.file << " includes " << include.target;
   }
 }
 

@@ -12,7 +12,8 @@ namespace forge {
 namespace {
 
 TEST(Error, ShowsWhatWhyAndFixOnThreeLines) {
-  const Error error({.kind = ErrorKind::kInput, .what = "cannot read a", .why = "it ends early", .fix = "copy it again"});
+  const Error error(
+      {.kind = ErrorKind::kInput, .what = "cannot read a", .why = "it ends early", .fix = "copy it again"});
   EXPECT_STREQ(error.what(), "error: cannot read a\n  why: it ends early\n  fix: copy it again");
   EXPECT_EQ(error.exit_code(), 3);
 }
@@ -33,7 +34,11 @@ TEST(ThreadPool, RunsEveryTaskOnce) {
 
 TEST(ThreadPool, RethrowsAnExceptionAndStaysUsable) {
   ThreadPool pool(2);
-  EXPECT_THROW(pool.Run(10, [](std::size_t i) { if (i == 5) throw std::runtime_error("x"); }), std::runtime_error);
+  EXPECT_THROW(pool.Run(10,
+                        [](std::size_t i) {
+                          if (i == 5) throw std::runtime_error("x");
+                        }),
+               std::runtime_error);
   std::atomic<int> sum = 0;
   pool.Run(10, [&](std::size_t i) { sum += static_cast<int>(i); });
   EXPECT_EQ(sum, 45);

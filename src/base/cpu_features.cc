@@ -17,9 +17,11 @@ bool Supports(CpuTarget target) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   switch (target) {
-    case CpuTarget::kScalar: return true;
+    case CpuTarget::kScalar:
+      return true;
     case CpuTarget::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
     case CpuTarget::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
@@ -50,9 +52,12 @@ CpuTarget Choose() {
 
 std::string_view Name(CpuTarget target) {
   switch (target) {
-    case CpuTarget::kScalar: return "scalar";
-    case CpuTarget::kAvx2: return "avx2";
-    case CpuTarget::kAvx512: return "avx512";
+    case CpuTarget::kScalar:
+      return "scalar";
+    case CpuTarget::kAvx2:
+      return "avx2";
+    case CpuTarget::kAvx512:
+      return "avx512";
   }
   return "?";
 }

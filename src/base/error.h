@@ -8,10 +8,10 @@ namespace forge {
 
 /// What kind of trouble it is; the value is the exit code of the program.
 enum class ErrorKind {
-  kUsage = 2,        // a wrong flag or argument
-  kInput = 3,        // a file, model or config that cannot be used as it is
-  kEnvironment = 4,  // something missing on this machine: disk space, libtorch, a GPU, a feature not built
-  kInterrupted = 130 // stopped by Ctrl-C or SIGTERM; the work done so far is kept
+  kUsage = 2,         // a wrong flag or argument
+  kInput = 3,         // a file, model or config that cannot be used as it is
+  kEnvironment = 4,   // something missing on this machine: disk space, libtorch, a GPU, a feature not built
+  kInterrupted = 130  // stopped by Ctrl-C or SIGTERM; the work done so far is kept
 };
 
 /// The one exception class of forge. Shown to the user once, in main, as

@@ -20,10 +20,11 @@ std::uint16_t FloatToHalf(float value) {
   const std::uint16_t sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000);
   const std::uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000u) return sign | 0x7e00 | static_cast<std::uint16_t>(magnitude >> 13 & 0x1ff);
-  if (magnitude >= 0x477ff000u) return sign | 0x7c00;  // 65520 and above round to infinity
-  if (magnitude < 0x38800000u) {                        // below 2^-14: subnormal, steps of 2^-24
+  if (magnitude >= 0x477ff000u) return sign | 0x7c00;             // 65520 and above round to infinity
+  if (magnitude < 0x38800000u) {                                  // below 2^-14: subnormal, steps of 2^-24
     const float scaled = std::bit_cast<float>(magnitude) + 0.5f;  // 0.5 has ulp 2^-24: the add rounds to even
-    return sign | static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(scaled) - std::bit_cast<std::uint32_t>(0.5f));
+    return sign | static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(scaled) -
+                                             std::bit_cast<std::uint32_t>(0.5f));
   }
   const std::uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
   return sign | static_cast<std::uint16_t>((rounded >> 13) - (112u << 10));

@@ -13,7 +13,8 @@ class MetricSink {
   /// One number of a series, e.g. ("train/loss", 120, 1.83). Non-finite values are allowed and kept.
   virtual void Metric(std::string_view name, std::int64_t step, double value) = 0;
   /// `done` of `total` units ("steps", "candidates") of the running stage are finished.
-  virtual void Progress(std::string_view stage, std::int64_t done, std::int64_t total, std::string_view unit) = 0;
+  virtual void Progress(std::string_view stage, std::int64_t done, std::int64_t total,
+                        std::string_view unit) = 0;
   /// One line for the log, without a newline.
   virtual void Log(std::string_view line) = 0;
 };

@@ -8,7 +8,8 @@
 
 namespace forge {
 
-std::array<std::uint32_t, 4> Philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
+std::array<std::uint32_t, 4> Philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key) {
   constexpr std::uint64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;  // constants of the paper
   constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
   for (int round = 0; round < 10; ++round) {
@@ -57,7 +58,8 @@ double Random::Uniform() { return static_cast<double>(NextUint64() >> 11) * 0x1.
 
 std::uint32_t Random::Below(std::uint32_t bound) {
   FORGE_CHECK(bound > 0);
-  const std::uint32_t threshold = (0u - bound) % bound;  // values below it would favour small results (Lemire)
+  const std::uint32_t threshold =
+      (0u - bound) % bound;  // values below it would favour small results (Lemire)
   for (;;) {
     const std::uint64_t product = std::uint64_t{NextUint32()} * bound;
     if (static_cast<std::uint32_t>(product) >= threshold) return static_cast<std::uint32_t>(product >> 32);

@@ -9,10 +9,12 @@ namespace forge {
 
 /// Philox 4x32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 /// A pure function of counter and key, so a stream needs no saved state and no order.
-std::array<std::uint32_t, 4> Philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+std::array<std::uint32_t, 4> Philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
 
 /// Random numbers keyed by (seed, purpose, index): the same triple gives the same numbers, on any thread and
-/// after any restart. `purpose` is a short name such as "evolve/mutate"; `index` counts whatever is drawn for.
+/// after any restart. `purpose` is a short name such as "evolve/mutate"; `index` counts whatever is drawn
+/// for.
 class Random {
  public:
   Random(std::uint64_t seed, std::string_view purpose, std::uint64_t index = 0);

@@ -112,7 +112,8 @@ void ThreadPool::Run(std::size_t count, const std::function<void(std::size_t)>& 
   if (state_->error) std::rethrow_exception(state_->error);
 }
 
-void ParallelFor(std::size_t size, std::size_t grain, const std::function<void(std::size_t, std::size_t)>& body) {
+void ParallelFor(std::size_t size, std::size_t grain,
+                 const std::function<void(std::size_t, std::size_t)>& body) {
   if (size == 0) return;
   ThreadPool& pool = ThreadPool::Global();
   const std::size_t pieces = std::clamp<std::size_t>(size / std::max<std::size_t>(grain, 1), 1,

@@ -31,6 +31,7 @@ class ThreadPool {
 };
 
 /// Cuts [0, size) into pieces of at least `grain` and calls body(begin, end) on the global pool.
-void ParallelFor(std::size_t size, std::size_t grain, const std::function<void(std::size_t, std::size_t)>& body);
+void ParallelFor(std::size_t size, std::size_t grain,
+                 const std::function<void(std::size_t, std::size_t)>& body);
 
 }  // namespace forge

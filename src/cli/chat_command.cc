@@ -17,12 +17,17 @@ namespace {
 class ChatCommand : public Command {
  public:
   std::string Name() const override { return "chat"; }
-  std::string Summary() const override { return "Talk to a model, line by line; /reset forgets, /exit ends."; }
-  std::string Example() const override { return "forge chat SmolLM2-135M-Instruct.Q4_1.gguf --temperature 0.7 --top-p 0.9"; }
+  std::string Summary() const override {
+    return "Talk to a model, line by line; /reset forgets, /exit ends.";
+  }
+  std::string Example() const override {
+    return "forge chat SmolLM2-135M-Instruct.Q4_1.gguf --temperature 0.7 --top-p 0.9";
+  }
   void AddFlags(FlagSet& flags) override {
     flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
     flags.AddText("--system", system_, "System message; the template's own unless given.");
-    flags.AddSwitch("--plain", plain_, "No chat template: each line is a text that the model goes on from, without memory.");
+    flags.AddSwitch("--plain", plain_,
+                    "No chat template: each line is a text that the model goes on from, without memory.");
     flags.AddConfig(sampling_);
     model_.AddTo(flags);
   }
@@ -61,20 +66,27 @@ class ChatCommand : public Command {
     if (interactive) std::fputs("> ", stderr);
     const bool read = static_cast<bool>(std::getline(std::cin, line));
     if (terminal.stop().stop_requested())
-      throw Error({.kind = ErrorKind::kInterrupted, .what = "stopped on request", .why = "Ctrl-C was pressed", .fix = "end a conversation with /exit"});
+      throw Error({.kind = ErrorKind::kInterrupted,
+                   .what = "stopped on request",
+                   .why = "Ctrl-C was pressed",
+                   .fix = "end a conversation with /exit"});
     return read;
   }
 
-  std::string Answer(const RunnableModel& model, const std::optional<ChatMl>& chat, const std::string& line, Terminal& terminal) {
+  std::string Answer(const RunnableModel& model, const std::optional<ChatMl>& chat, const std::string& line,
+                     Terminal& terminal) {
     messages_.push_back({"user", line});
     const std::vector<int> prompt = chat ? chat->Encode(messages_) : model.Encode(line);
     const auto room = static_cast<std::size_t>(model.model->config().max_position_embeddings);
     if (prompt.size() >= room) {
       messages_.pop_back();
-      terminal.Log(fmt::format("the conversation would have {} tokens, the model holds {}: type /reset, or a shorter line", prompt.size(), room));
+      terminal.Log(fmt::format(
+          "the conversation would have {} tokens, the model holds {}: type /reset, or a shorter line",
+          prompt.size(), room));
       return "";
     }
-    const GeneratedText result = GenerateText(model, prompt, sampling_, terminal.stop(), [&](const std::string& piece) { terminal.Stream(piece); });
+    const GeneratedText result = GenerateText(model, prompt, sampling_, terminal.stop(),
+                                              [&](const std::string& piece) { terminal.Stream(piece); });
     terminal.Print("\n");
     messages_.push_back({"assistant", result.text});
     return result.text;

@@ -15,7 +15,9 @@ namespace {
 
 TEST(ChatFormat, FindsTheDefaultSystemMessageOfATemplate) {
   EXPECT_EQ(FindDefaultSystem("{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}"), "Be kind.");
-  EXPECT_EQ(FindDefaultSystem("{{ '<|im_start|>system\\n' }}{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}"), "Be kind.");
+  EXPECT_EQ(
+      FindDefaultSystem("{{ '<|im_start|>system\\n' }}{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}"),
+      "Be kind.");
   EXPECT_EQ(FindDefaultSystem("{{ '<|im_start|>system\n' + message['content'] + '<|im_end|>' }}"), "");
   EXPECT_EQ(FindDefaultSystem(""), "");
 }
@@ -28,9 +30,12 @@ TEST(ChatFormat, RefusesAModelThatWasNotTrainedForConversations) {
 // Rendered by transformers with the template of the file (data/golden/smollm2-135m).
 TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
   const char* shared = std::getenv("FORGE_SHARED");
-  const std::filesystem::path data = std::filesystem::path(shared != nullptr ? shared : FORGE_SOURCE_DIR "/../shared") / "data";
-  const std::filesystem::path model = data / "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf", golden = data / "golden/smollm2-135m/chat.json";
-  if (!std::filesystem::exists(model) || !std::filesystem::exists(golden)) GTEST_SKIP() << model << " or " << golden << " is not there; set FORGE_SHARED";
+  const std::filesystem::path data =
+      std::filesystem::path(shared != nullptr ? shared : FORGE_SOURCE_DIR "/../shared") / "data";
+  const std::filesystem::path model = data / "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf",
+                              golden = data / "golden/smollm2-135m/chat.json";
+  if (!std::filesystem::exists(model) || !std::filesystem::exists(golden))
+    GTEST_SKIP() << model << " or " << golden << " is not there; set FORGE_SHARED";
   const auto tokenizer = text::LoadTokenizer(model);
   const ChatMl chat(*tokenizer, "SmolLM2");
   int compared = 0;
@@ -42,7 +47,8 @@ TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
       messages.push_back({message["role"], message["content"]});
       smuggles = smuggles || messages.back().content.find("<|") != std::string::npos;
     }
-    if (messages.front().role != "system") messages.insert(messages.begin(), {"system", chat.default_system()});
+    if (messages.front().role != "system")
+      messages.insert(messages.begin(), {"system", chat.default_system()});
     const auto expected = test["ids_with_generation_prompt"].get<std::vector<int>>();
     if (smuggles) {
       EXPECT_NE(chat.Encode(messages), expected);

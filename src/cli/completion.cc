@@ -42,14 +42,19 @@ std::string Bash(const std::vector<Entry>& entries) {
     names += entry.name + " ";
     cases += fmt::format("    {}) flags=\"{}\" ;;\n", entry.name, fmt::join(Flags(entry), " "));
     for (const FlagSet::Record& record : entry.records)
-      if (!record.words.empty()) words += fmt::format("    {}:{}) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")); return ;;\n", entry.name, record.flag, fmt::join(record.words, " "));
+      if (!record.words.empty())
+        words += fmt::format("    {}:{}) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")); return ;;\n",
+                             entry.name, record.flag, fmt::join(record.words, " "));
   }
   return fmt::format(
       "# forge completion for bash: source <(forge completion bash)\n"
-      "_forge() {{\n  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" previous=\"${{COMP_WORDS[COMP_CWORD-1]}}\" command=\"${{COMP_WORDS[1]}}\" flags=\"\"\n"
-      "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"{}--help --version\" -- \"$word\")); return; fi\n"
+      "_forge() {{\n  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" previous=\"${{COMP_WORDS[COMP_CWORD-1]}}\" "
+      "command=\"${{COMP_WORDS[1]}}\" flags=\"\"\n"
+      "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"{}--help --version\" -- \"$word\")); "
+      "return; fi\n"
       "  case \"$command:$previous\" in\n{}  esac\n  case \"$command\" in\n{}  esac\n"
-      "  case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n  esac\n}}\n"
+      "  case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n    *) "
+      "COMPREPLY=($(compgen -f -- \"$word\")) ;;\n  esac\n}}\n"
       "complete -o filenames -F _forge forge\n",
       names, words, cases);
 }
@@ -63,26 +68,40 @@ std::string Zsh(const std::vector<Entry>& entries) {
       if (record.positional) continue;
       std::string help = record.help;
       for (const char c : {'[', ']', ':'}) std::replace(help.begin(), help.end(), c, ' ');
-      const std::string action = record.type.empty() ? "" : record.words.empty() ? ":" + record.type + ":_files" : fmt::format(":{}:({})", record.type, fmt::join(record.words, " "));
+      const std::string action = record.type.empty() ? ""
+                                 : record.words.empty()
+                                     ? ":" + record.type + ":_files"
+                                     : fmt::format(":{}:({})", record.type, fmt::join(record.words, " "));
       arguments += " " + Quoted(record.flag + "[" + help + "]" + action);
     }
-    cases += fmt::format("    {}) _arguments '--help[Help]' '--json[JSON result]'{} '*:file:_files' ;;\n", entry.name, arguments);
+    cases += fmt::format("    {}) _arguments '--help[Help]' '--json[JSON result]'{} '*:file:_files' ;;\n",
+                         entry.name, arguments);
   }
-  return fmt::format("#compdef forge\n# forge completion for zsh: forge completion zsh > \"${{fpath[1]}}/_forge\"\n"
-                     "_forge() {{\n  local -a commands\n  commands=(\n{}  )\n"
-                     "  if (( CURRENT == 2 )); then _describe command commands; return; fi\n"
-                     "  local command=$words[2]\n  shift words; (( CURRENT-- ))\n  case $command in\n{}  esac\n}}\n"
-                     "if [ \"$funcstack[1]\" = _forge ]; then _forge \"$@\"; else compdef _forge forge; fi\n", commands, cases);
+  return fmt::format(
+      "#compdef forge\n# forge completion for zsh: forge completion zsh > \"${{fpath[1]}}/_forge\"\n"
+      "_forge() {{\n  local -a commands\n  commands=(\n{}  )\n"
+      "  if (( CURRENT == 2 )); then _describe command commands; return; fi\n"
+      "  local command=$words[2]\n  shift words; (( CURRENT-- ))\n  case $command in\n{}  esac\n}}\n"
+      "if [ \"$funcstack[1]\" = _forge ]; then _forge \"$@\"; else compdef _forge forge; fi\n",
+      commands, cases);
 }
 
 std::string Fish(const std::vector<Entry>& entries) {
-  std::string text = "# forge completion for fish: forge completion fish > ~/.config/fish/completions/forge.fish\n";
+  std::string text =
+      "# forge completion for fish: forge completion fish > ~/.config/fish/completions/forge.fish\n";
   for (const Entry& entry : entries) {
-    text += fmt::format("complete -c forge -n __fish_use_subcommand -a {} -d {}\n", entry.name, Quoted(entry.summary));
+    text += fmt::format("complete -c forge -n __fish_use_subcommand -a {} -d {}\n", entry.name,
+                        Quoted(entry.summary));
     for (const FlagSet::Record& record : entry.records) {
       if (record.positional) continue;
-      text += fmt::format("complete -c forge -n '__fish_seen_subcommand_from {}' -l {} {}-d {}\n", entry.name, record.flag.substr(2),
-                          record.type.empty() ? "" : record.words.empty() ? "-r " : fmt::format("-x -a {} ", Quoted(fmt::format("{}", fmt::join(record.words, " ")))), Quoted(record.help));
+      text +=
+          fmt::format("complete -c forge -n '__fish_seen_subcommand_from {}' -l {} {}-d {}\n", entry.name,
+                      record.flag.substr(2),
+                      record.type.empty() ? ""
+                      : record.words.empty()
+                          ? "-r "
+                          : fmt::format("-x -a {} ", Quoted(fmt::format("{}", fmt::join(record.words, " ")))),
+                      Quoted(record.help));
     }
   }
   return text;
@@ -96,10 +115,17 @@ class CompletionCommand : public Command {
   void AddFlags(FlagSet& flags) override { flags.AddPositional("SHELL", shell_, "bash, zsh or fish"); }
   int Run(const FlagSet&, Terminal& terminal) override {
     const std::vector<Entry> entries = AllEntries();
-    if (shell_ == "bash") terminal.Print(Bash(entries));
-    else if (shell_ == "zsh") terminal.Print(Zsh(entries));
-    else if (shell_ == "fish") terminal.Print(Fish(entries));
-    else throw Error({.kind = ErrorKind::kUsage, .what = "no completion for the shell " + shell_, .why = "forge has scripts for bash, zsh and fish", .fix = "forge completion bash"});
+    if (shell_ == "bash")
+      terminal.Print(Bash(entries));
+    else if (shell_ == "zsh")
+      terminal.Print(Zsh(entries));
+    else if (shell_ == "fish")
+      terminal.Print(Fish(entries));
+    else
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "no completion for the shell " + shell_,
+                   .why = "forge has scripts for bash, zsh and fish",
+                   .fix = "forge completion bash"});
     return 0;
   }
 

@@ -11,8 +11,13 @@ namespace {
 class CompressCommand : public Command {
  public:
   std::string Name() const override { return "compress"; }
-  std::string Summary() const override { return "Compress a model to ternary weights (BitNet b1.58) in a GGUF file, and measure what is left of it."; }
-  std::string Example() const override { return "forge compress --input-model models/baked --output-model out/model.gguf"; }
+  std::string Summary() const override {
+    return "Compress a model to ternary weights (BitNet b1.58) in a GGUF file, and measure what is left of "
+           "it.";
+  }
+  std::string Example() const override {
+    return "forge compress --input-model models/baked --output-model out/model.gguf";
+  }
   void AddFlags(FlagSet& flags) override {
     run_.AddTo(flags);
     flags.AddConfig(settings_);
@@ -20,10 +25,17 @@ class CompressCommand : public Command {
   }
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, settings_);
-    if (settings_.input_model.empty()) throw Error({.kind = ErrorKind::kUsage, .what = "forge compress needs --input-model", .why = "there is nothing to compress", .fix = "give a model folder or GGUF file"});
+    if (settings_.input_model.empty())
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "forge compress needs --input-model",
+                   .why = "there is nothing to compress",
+                   .fix = "give a model folder or GGUF file"});
     if (!settings_.output_model.empty() && std::filesystem::exists(settings_.output_model))
-      throw Error({.what = "will not overwrite " + settings_.output_model, .why = "it exists", .fix = "choose another --output-model, or remove it"});
-    const pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(settings_.input_model, models_dir_));
+      throw Error({.what = "will not overwrite " + settings_.output_model,
+                   .why = "it exists",
+                   .fix = "choose another --output-model, or remove it"});
+    const pipeline::LoadedModel model =
+        pipeline::LoadModel(pipeline::ResolveModel(settings_.input_model, models_dir_));
     pipeline::RunRequest request = run_.Request("compress", io::ConfigToJson(settings_));
     request.device = ChooseDevice(run_.device, settings_.compress.training_steps > 0);
     pipeline::ManagedRun run(request, terminal, terminal.stop());
@@ -56,10 +68,15 @@ class CompressCommand : public Command {
 std::string CompressText(const io::Json& r) {
   std::string text = fmt::format("{:<16}{:>12}{:>12}\n", "file", "bytes", "retention");
   for (const io::Json& file : r["files"])
-    text += fmt::format("{:<16}{:>12}{:>12}\n", file["name"].get<std::string>(), file["bytes"].get<std::uint64_t>(), file["retention"].is_number() ? fmt::format("{:.3f}", file["retention"].get<double>()) : "-");
+    text += fmt::format(
+        "{:<16}{:>12}{:>12}\n", file["name"].get<std::string>(), file["bytes"].get<std::uint64_t>(),
+        file["retention"].is_number() ? fmt::format("{:.3f}", file["retention"].get<double>()) : "-");
   for (const auto& [domain, row] : r["per_domain"].items())
-    text += fmt::format("{:<16}{:.3f} before, {:.3f} after, retention {:.3f}, n = {}\n", domain, row["before"].get<double>(), row["after"].get<double>(), row["retention"].get<double>(), row["n"].get<int>());
-  return text + fmt::format("{:.2f} times smaller than fp16, {:.3f} bits per weight in the linears\n", r["ratio"].get<double>(), r["bits_per_weight"].get<double>());
+    text += fmt::format("{:<16}{:.3f} before, {:.3f} after, retention {:.3f}, n = {}\n", domain,
+                        row["before"].get<double>(), row["after"].get<double>(),
+                        row["retention"].get<double>(), row["n"].get<int>());
+  return text + fmt::format("{:.2f} times smaller than fp16, {:.3f} bits per weight in the linears\n",
+                            r["ratio"].get<double>(), r["bits_per_weight"].get<double>());
 }
 
 std::unique_ptr<Command> MakeCompressCommand() { return std::make_unique<CompressCommand>(); }

@@ -55,10 +55,17 @@ class DoctorCommand : public Command {
     report["memory_gib"]["free"] = MemoryGib("MemAvailable:");
     struct statvfs disk {};
     if (statvfs(std::filesystem::exists(output_folder_) ? output_folder_.c_str() : ".", &disk) == 0)
-      report["disk_gib"]["free"] = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / 1073741824.0;
+      report["disk_gib"]["free"] =
+          static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / 1073741824.0;
     AddEngine(report);
-    report["settings"] = {{"WANDB_API_KEY", Setting("WANDB_API_KEY", true)}, {"WANDB_MODE", Setting("WANDB_MODE", false)}, {"HF_TOKEN", Setting("HF_TOKEN", true)}, {"HF_ENDPOINT", Setting("HF_ENDPOINT", false)}, {"FORGE_FORCE_TARGET", Setting("FORGE_FORCE_TARGET", false)}, {"FORGE_THREADS", Setting("FORGE_THREADS", false)}};
-    for (const std::string& folder : {output_folder_, models_folder_}) report["folders"][folder] = std::filesystem::exists(folder) ? "there" : "not there";
+    report["settings"] = {{"WANDB_API_KEY", Setting("WANDB_API_KEY", true)},
+                          {"WANDB_MODE", Setting("WANDB_MODE", false)},
+                          {"HF_TOKEN", Setting("HF_TOKEN", true)},
+                          {"HF_ENDPOINT", Setting("HF_ENDPOINT", false)},
+                          {"FORGE_FORCE_TARGET", Setting("FORGE_FORCE_TARGET", false)},
+                          {"FORGE_THREADS", Setting("FORGE_THREADS", false)}};
+    for (const std::string& folder : {output_folder_, models_folder_})
+      report["folders"][folder] = std::filesystem::exists(folder) ? "there" : "not there";
     terminal.PrintJson(report);
     terminal.Print(Text(report));
     return 0;
@@ -81,15 +88,27 @@ class DoctorCommand : public Command {
 
   static std::string Text(const io::Json& r) {
     std::string text = fmt::format("forge {}\n", r["version"].get<std::string>());
-    text += fmt::format("cpu       {} cores, {}\n", r["cpu"]["cores"].get<int>(), fmt::join(r["cpu"]["features"].get<std::vector<std::string>>(), " "));
+    text += fmt::format("cpu       {} cores, {}\n", r["cpu"]["cores"].get<int>(),
+                        fmt::join(r["cpu"]["features"].get<std::vector<std::string>>(), " "));
     text += fmt::format("kernels   {}\n", r["cpu"]["kernels"].get<std::string>());
-    text += fmt::format("memory    {:.1f} GiB, {:.1f} free\n", r["memory_gib"]["total"].get<double>(), r["memory_gib"]["free"].get<double>());
-    if (r.contains("disk_gib")) text += fmt::format("disk      {:.1f} GiB free\n", r["disk_gib"]["free"].get<double>());
+    text += fmt::format("memory    {:.1f} GiB, {:.1f} free\n", r["memory_gib"]["total"].get<double>(),
+                        r["memory_gib"]["free"].get<double>());
+    if (r.contains("disk_gib"))
+      text += fmt::format("disk      {:.1f} GiB free\n", r["disk_gib"]["free"].get<double>());
     const io::Json& engine = r["engine"];
-    text += fmt::format("training  {}\n", engine.contains("libtorch") ? engine["libtorch"].get<std::string>() : engine.contains("problem") ? engine["problem"].get<std::string>() : "no engine: this build cannot train (everything else works)");
-    text += fmt::format("cuda      {}\n", engine["cuda_devices"].empty() ? "no device" : fmt::format("{}", fmt::join(engine["cuda_devices"].get<std::vector<std::string>>(), ", ")));
-    for (const auto& [name, value] : r["settings"].items()) text += fmt::format("{:<20}{}\n", name, value.get<std::string>());
-    for (const auto& [name, value] : r["folders"].items()) text += fmt::format("{:<20}{}\n", name + "/", value.get<std::string>());
+    text += fmt::format("training  {}\n", engine.contains("libtorch") ? engine["libtorch"].get<std::string>()
+                                          : engine.contains("problem")
+                                              ? engine["problem"].get<std::string>()
+                                              : "no engine: this build cannot train (everything else works)");
+    text += fmt::format(
+        "cuda      {}\n",
+        engine["cuda_devices"].empty()
+            ? "no device"
+            : fmt::format("{}", fmt::join(engine["cuda_devices"].get<std::vector<std::string>>(), ", ")));
+    for (const auto& [name, value] : r["settings"].items())
+      text += fmt::format("{:<20}{}\n", name, value.get<std::string>());
+    for (const auto& [name, value] : r["folders"].items())
+      text += fmt::format("{:<20}{}\n", name + "/", value.get<std::string>());
     return text;
   }
 

@@ -13,7 +13,9 @@ class GenerateCommand : public Command {
  public:
   std::string Name() const override { return "generate"; }
   std::string Summary() const override { return "Write text with a model, shown as it comes."; }
-  std::string Example() const override { return "forge generate models/starter/math --prompt \"m 324   =\" --max-new-tokens 16"; }
+  std::string Example() const override {
+    return "forge generate models/starter/math --prompt \"m 324   =\" --max-new-tokens 16";
+  }
   void AddFlags(FlagSet& flags) override {
     flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
     flags.AddText("--prompt", prompt_, "Text to go on from.");
@@ -24,20 +26,33 @@ class GenerateCommand : public Command {
 
   int Run(const FlagSet& flags, Terminal& terminal) override {
     if (flags.Given("--prompt") == flags.Given("--prompt-file"))
-      throw Error({.kind = ErrorKind::kUsage, .what = "forge generate needs one prompt", .why = flags.Given("--prompt") ? "both --prompt and --prompt-file are given" : "neither --prompt nor --prompt-file is given", .fix = "give --prompt TEXT"});
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "forge generate needs one prompt",
+                   .why = flags.Given("--prompt") ? "both --prompt and --prompt-file are given"
+                                                  : "neither --prompt nor --prompt-file is given",
+                   .fix = "give --prompt TEXT"});
     if (flags.Given("--prompt-file")) prompt_ = io::ReadFile(prompt_file_);
     const RunnableModel model = model_.LoadToRun(name_);
     const std::vector<int> prompt = model.Encode(prompt_);
     GeneratedText result;
     try {
-      result = GenerateText(model, prompt, sampling_, terminal.stop(), [&](const std::string& piece) { terminal.Stream(piece); });
+      result = GenerateText(model, prompt, sampling_, terminal.stop(),
+                            [&](const std::string& piece) { terminal.Stream(piece); });
     } catch (const Error&) {
       terminal.Print("\n");
       throw;
     }
     terminal.Print("\n");
-    terminal.Log(fmt::format("{} tokens, {:.1f} tokens/s; prompt {} tokens, {:.1f} tokens/s", result.tokens.size(), result.tokens_per_second, prompt.size(), result.prompt_tokens_per_second));
-    terminal.PrintJson({{"text", result.text}, {"tokens", result.tokens.size()}, {"token_ids", result.tokens}, {"prompt_tokens", prompt.size()}, {"stopped", result.stopped}, {"tokens_per_second", result.tokens_per_second}, {"prompt_tokens_per_second", result.prompt_tokens_per_second}});
+    terminal.Log(fmt::format("{} tokens, {:.1f} tokens/s; prompt {} tokens, {:.1f} tokens/s",
+                             result.tokens.size(), result.tokens_per_second, prompt.size(),
+                             result.prompt_tokens_per_second));
+    terminal.PrintJson({{"text", result.text},
+                        {"tokens", result.tokens.size()},
+                        {"token_ids", result.tokens},
+                        {"prompt_tokens", prompt.size()},
+                        {"stopped", result.stopped},
+                        {"tokens_per_second", result.tokens_per_second},
+                        {"prompt_tokens_per_second", result.prompt_tokens_per_second}});
     return 0;
   }
 

@@ -9,15 +9,22 @@
 namespace forge::cli {
 namespace {
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 [[noreturn]] void ThrowInterrupted() {
-  throw Error({.kind = ErrorKind::kInterrupted, .what = "stopped on request", .why = "the text above is not complete", .fix = "run the same command again; the same seed gives the same text"});
+  throw Error({.kind = ErrorKind::kInterrupted,
+               .what = "stopped on request",
+               .why = "the text above is not complete",
+               .fix = "run the same command again; the same seed gives the same text"});
 }
 
 }  // namespace
 
-GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt, const SamplingConfig& sampling, const StopToken& stop, const std::function<void(const std::string&)>& show) {
+GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt,
+                           const SamplingConfig& sampling, const StopToken& stop,
+                           const std::function<void(const std::string&)>& show) {
   if (stop.stop_requested()) ThrowInterrupted();
   GeneratedText result;
   TextStream stream(sampling.stop);
@@ -27,7 +34,13 @@ GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& p
   };
   const double started = Now();
   double first = 0, last = 0;
-  model::GenerateOptions options{.max_new_tokens = sampling.max_new_tokens, .temperature = sampling.temperature, .top_p = sampling.top_p, .top_k = sampling.top_k, .stop_token_ids = model.stop_token_ids, .banned_token_ids = {}, .on_token = {}};
+  model::GenerateOptions options{.max_new_tokens = sampling.max_new_tokens,
+                                 .temperature = sampling.temperature,
+                                 .top_p = sampling.top_p,
+                                 .top_k = sampling.top_k,
+                                 .stop_token_ids = model.stop_token_ids,
+                                 .banned_token_ids = {},
+                                 .on_token = {}};
   options.on_token = [&](std::size_t, int token) {
     last = Now();
     if (first == 0) first = last;
@@ -39,7 +52,8 @@ GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& p
   add(stream.Finish());
   result.tokens = generation.tokens;
   result.stopped = generation.stopped;
-  if (first > started) result.prompt_tokens_per_second = static_cast<double>(prompt.size()) / (first - started);
+  if (first > started)
+    result.prompt_tokens_per_second = static_cast<double>(prompt.size()) / (first - started);
   if (last > first) result.tokens_per_second = static_cast<double>(result.tokens.size() - 1) / (last - first);
   if (stop.stop_requested()) ThrowInterrupted();
   return result;

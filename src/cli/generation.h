@@ -23,8 +23,10 @@ struct SamplingConfig {
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
     visit("max_new_tokens", max_new_tokens, InRange{1, 1'000'000}, "Tokens to write at most.");
-    visit("temperature", temperature, InRange{0, 100}, "0 takes the most probable token; higher varies more.");
-    visit("top_p", top_p, InRange{1e-6, 1}, "Sample from the smallest set of tokens whose probability reaches this.");
+    visit("temperature", temperature, InRange{0, 100},
+          "0 takes the most probable token; higher varies more.");
+    visit("top_p", top_p, InRange{1e-6, 1},
+          "Sample from the smallest set of tokens whose probability reaches this.");
     visit("top_k", top_k, InRange{0, 1e6}, "Sample from this many most probable tokens; 0: from all.");
     visit("seed", seed, AnyValue{}, "The same seed gives the same text.");
     visit("stop", stop, AnyValue{}, "Text that ends the output; it is not shown.");
@@ -34,12 +36,14 @@ struct SamplingConfig {
 struct GeneratedText {
   std::string text;
   std::vector<int> tokens;
-  bool stopped = false;              // by an end token or the stop text, not by the limit
+  bool stopped = false;  // by an end token or the stop text, not by the limit
   double prompt_tokens_per_second = 0, tokens_per_second = 0;
 };
 
-/// Goes on from `prompt`; `show` gets the text piece by piece, without control tokens. Throws Error(kInterrupted)
-/// after a stop was requested.
-GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt, const SamplingConfig& sampling, const StopToken& stop, const std::function<void(const std::string&)>& show);
+/// Goes on from `prompt`; `show` gets the text piece by piece, without control tokens. Throws
+/// Error(kInterrupted) after a stop was requested.
+GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt,
+                           const SamplingConfig& sampling, const StopToken& stop,
+                           const std::function<void(const std::string&)>& show);
 
 }  // namespace forge::cli

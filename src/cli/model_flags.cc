@@ -20,14 +20,19 @@ std::vector<int> RunnableModel::Encode(std::string_view text) const {
 }
 
 void ModelFlags::AddTo(FlagSet& flags) {
-  flags.AddWord("--weights", weights, {"auto", "f32", "bf16", "q8_0"}, "How weights are held in memory; auto keeps the values as they are stored.");
+  flags.AddWord("--weights", weights, {"auto", "f32", "bf16", "q8_0"},
+                "How weights are held in memory; auto keeps the values as they are stored.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
 }
 
-void ModelFlags::AddFolderTo(FlagSet& flags) { flags.AddText("--models-dir", models_dir, "Folder that short model names are looked up in."); }
+void ModelFlags::AddFolderTo(FlagSet& flags) {
+  flags.AddText("--models-dir", models_dir, "Folder that short model names are looked up in.");
+}
 
-std::filesystem::path ModelFlags::Resolve(const std::string& name) const { return pipeline::ResolveModel(name, models_dir); }
+std::filesystem::path ModelFlags::Resolve(const std::string& name) const {
+  return pipeline::ResolveModel(name, models_dir);
+}
 
 pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
   const std::filesystem::path path = Resolve(name);
@@ -39,10 +44,16 @@ pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
   pipeline::LoadedModel loaded = Load(name);
   runtime::PackOptions options{.linears = ParseWeightType(weights), .embeddings = ParseWeightType(weights)};
-  if (weights != "auto") pipeline::WidenTernary(loaded);
-  else if (!pipeline::IsLoraFolder(loaded.path)) options = pipeline::StoredPacking(loaded.path);
-  RunnableModel result{.name = loaded.name, .model = nullptr, .tokenizer = loaded.tokenizer, .stop_token_ids = loaded.config.eos_token_ids};
-  result.model = std::make_unique<runtime::NativeModel>(loaded.config, loaded.weights, options, loaded.ternary);
+  if (weights != "auto")
+    pipeline::WidenTernary(loaded);
+  else if (!pipeline::IsLoraFolder(loaded.path))
+    options = pipeline::StoredPacking(loaded.path);
+  RunnableModel result{.name = loaded.name,
+                       .model = nullptr,
+                       .tokenizer = loaded.tokenizer,
+                       .stop_token_ids = loaded.config.eos_token_ids};
+  result.model =
+      std::make_unique<runtime::NativeModel>(loaded.config, loaded.weights, options, loaded.ternary);
   return result;
 }
 

@@ -25,7 +25,7 @@ struct RunnableModel {
 /// The flags that say where a model is and how its weights are held.
 struct ModelFlags {
   std::string models_dir = "models";
-  std::string base;            // of a LoRA adapter
+  std::string base;  // of a LoRA adapter
   std::string weights = "auto";
 
   void AddTo(FlagSet& flags);

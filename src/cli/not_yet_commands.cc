@@ -8,7 +8,8 @@ namespace {
 
 class NotYetCommand : public Command {
  public:
-  NotYetCommand(std::string name, std::string summary, std::string instead) : name_(std::move(name)), summary_(std::move(summary)), instead_(std::move(instead)) {}
+  NotYetCommand(std::string name, std::string summary, std::string instead)
+      : name_(std::move(name)), summary_(std::move(summary)), instead_(std::move(instead)) {}
   std::string Name() const override { return name_; }
   std::string Summary() const override { return summary_ + " (not in this release)"; }
   std::string Example() const override { return "forge " + name_; }
@@ -31,11 +32,25 @@ std::unique_ptr<Command> Make(const char* name, const char* summary, const char*
 
 }  // namespace
 
-std::unique_ptr<Command> MakeMergeCommand() { return Make("merge", "Merge models by a mergekit YAML file.", "use forge evo, which searches for the merge"); }
-std::unique_ptr<Command> MakeServeCommand() { return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat"); }
-std::unique_ptr<Command> MakePullCommand() { return Make("pull", "Fetch a model from the hub.", "download the folder by other means and give its path"); }
-std::unique_ptr<Command> MakeLineageCommand() { return Make("lineage", "Show how a model came about.", "open report.html of the run, which draws the champion's lineage"); }
-std::unique_ptr<Command> MakeWorkerCommand() { return Make("worker", "Evaluate candidates for a run on another machine.", "run forge evo on one machine"); }
-std::unique_ptr<Command> MakeBenchCommand() { return Make("bench", "Measure the kernels on this machine.", "run make bench"); }
+std::unique_ptr<Command> MakeMergeCommand() {
+  return Make("merge", "Merge models by a mergekit YAML file.",
+              "use forge evo, which searches for the merge");
+}
+std::unique_ptr<Command> MakeServeCommand() {
+  return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat");
+}
+std::unique_ptr<Command> MakePullCommand() {
+  return Make("pull", "Fetch a model from the hub.", "download the folder by other means and give its path");
+}
+std::unique_ptr<Command> MakeLineageCommand() {
+  return Make("lineage", "Show how a model came about.",
+              "open report.html of the run, which draws the champion's lineage");
+}
+std::unique_ptr<Command> MakeWorkerCommand() {
+  return Make("worker", "Evaluate candidates for a run on another machine.", "run forge evo on one machine");
+}
+std::unique_ptr<Command> MakeBenchCommand() {
+  return Make("bench", "Measure the kernels on this machine.", "run make bench");
+}
 
 }  // namespace forge::cli

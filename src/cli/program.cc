@@ -15,9 +15,14 @@ namespace forge::cli {
 namespace {
 
 std::string ProgramHelp() {
-  std::string text = "forge: merge, teach to think, compress and run small language models\n\nUsage: forge <command> [flags]\n\nCommands:\n";
-  for (const CommandEntry& entry : Commands()) text += fmt::format("  {:<16} {}\n", entry.name, entry.make()->Summary());
-  return text + "\n`forge <command> --help` shows a command's flags and an example; `forge --version` the version.\n";
+  std::string text =
+      "forge: merge, teach to think, compress and run small language models\n\nUsage: forge <command> "
+      "[flags]\n\nCommands:\n";
+  for (const CommandEntry& entry : Commands())
+    text += fmt::format("  {:<16} {}\n", entry.name, entry.make()->Summary());
+  return text +
+         "\n`forge <command> --help` shows a command's flags and an example; `forge --version` the "
+         "version.\n";
 }
 
 int RunCommand(const std::vector<std::string>& arguments) {
@@ -30,7 +35,8 @@ int RunCommand(const std::vector<std::string>& arguments) {
     FlagSet flags;
     command->AddFlags(flags);
     std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-    if (std::find(rest.begin(), rest.end(), "--help") != rest.end() || std::find(rest.begin(), rest.end(), "-h") != rest.end()) {
+    if (std::find(rest.begin(), rest.end(), "--help") != rest.end() ||
+        std::find(rest.begin(), rest.end(), "-h") != rest.end()) {
       std::fputs(flags.Help(name, command->Summary(), command->Example()).c_str(), stdout);
       return 0;
     }
@@ -69,10 +75,15 @@ int RunProgram(const std::vector<std::string>& arguments) {
     fmt::print(stderr, "{}\n", error.what());
     return error.exit_code();
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "error: out of memory\n  why: this machine has less free memory than the step needs\n  fix: close other programs, or use a smaller model\n");
+    fmt::print(stderr,
+               "error: out of memory\n  why: this machine has less free memory than the step needs\n  fix: "
+               "close other programs, or use a smaller model\n");
     return static_cast<int>(ErrorKind::kEnvironment);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "error: something in forge went wrong\n  why: {}\n  fix: please report it with the command you ran\n", error.what());
+    fmt::print(
+        stderr,
+        "error: something in forge went wrong\n  why: {}\n  fix: please report it with the command you ran\n",
+        error.what());
     return static_cast<int>(ErrorKind::kEnvironment);
   }
 }

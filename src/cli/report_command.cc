@@ -10,7 +10,9 @@ namespace {
 class ReportCommand : public Command {
  public:
   std::string Name() const override { return "report"; }
-  std::string Summary() const override { return "Write report.json, report.md and report.html of a run again, and show it."; }
+  std::string Summary() const override {
+    return "Write report.json, report.md and report.html of a run again, and show it.";
+  }
   std::string Example() const override { return "forge report --output-dir output"; }
   void AddFlags(FlagSet& flags) override {
     flags.AddPositional("RUN", run_, "Id of the run; the newest unless given.", false);
@@ -26,7 +28,10 @@ class ReportCommand : public Command {
     }
     const track::ReportInput input = track::GatherReport(store, run_);
     const std::filesystem::path folder = std::filesystem::path(output_dir_) / run_;
-    if (!std::filesystem::exists(folder)) throw Error({.what = "cannot write the report of " + run_, .why = "the run's folder " + folder.string() + " is gone", .fix = "choose another run; `forge runs` lists them"});
+    if (!std::filesystem::exists(folder))
+      throw Error({.what = "cannot write the report of " + run_,
+                   .why = "the run's folder " + folder.string() + " is gone",
+                   .fix = "choose another run; `forge runs` lists them"});
     track::WriteReport(folder, input);
     terminal.Log("written: report.json, report.md and report.html in " + folder.string());
     terminal.Print(track::BuildReportMarkdown(input));
@@ -36,7 +41,9 @@ class ReportCommand : public Command {
 
  private:
   [[noreturn]] void ThrowNoRun(const std::string& why) const {
-    throw Error({.what = "there is no run to report in " + output_dir_, .why = why, .fix = "give --output-dir, or start a run: forge run-pipeline"});
+    throw Error({.what = "there is no run to report in " + output_dir_,
+                 .why = why,
+                 .fix = "give --output-dir, or start a run: forge run-pipeline"});
   }
 
   std::string run_, output_dir_ = "output";

@@ -14,7 +14,12 @@ void RunFlags::AddTo(FlagSet& flags) {
 }
 
 pipeline::RunRequest RunFlags::Request(const std::string& command, io::Json config) const {
-  return {.output_dir = output_dir, .command = "forge " + command, .config = std::move(config), .seed = seed, .device = ChooseDevice(device, false), .resume = resume};
+  return {.output_dir = output_dir,
+          .command = "forge " + command,
+          .config = std::move(config),
+          .seed = seed,
+          .device = ChooseDevice(device, false),
+          .resume = resume};
 }
 
 std::string ChooseDevice(const std::string& device, bool trains) {
@@ -25,7 +30,8 @@ std::string ChooseDevice(const std::string& device, bool trains) {
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = "cannot run on cuda",
                  .why = "libtorch finds no CUDA device here (or is a CPU build)",
-                 .fix = "use --device cpu, or give a CUDA build of libtorch with -DFORGE_TORCH_DIR on a machine with an NVIDIA GPU"});
+                 .fix = "use --device cpu, or give a CUDA build of libtorch with -DFORGE_TORCH_DIR on a "
+                        "machine with an NVIDIA GPU"});
   return "cuda";
 }
 

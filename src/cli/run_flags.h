@@ -20,8 +20,8 @@ struct RunFlags {
 
   void AddTo(FlagSet& flags);
 
-  /// Sets `config` from the resumed run or from --config; a flag that was given wins over --config, and is refused
-  /// together with --resume, whose run keeps its settings.
+  /// Sets `config` from the resumed run or from --config; a flag that was given wins over --config, and is
+  /// refused together with --resume, whose run keeps its settings.
   template <class Config>
   void ReadSettings(const FlagSet& flags, Config& config) {
     const io::Json given = io::ConfigToJson(config);  // defaults overlaid with the flags
@@ -32,7 +32,8 @@ struct RunFlags {
       for (const std::string& name : io::FieldNames(config)) {
         std::string flag = "--" + name;
         std::replace(flag.begin(), flag.end(), '_', '-');
-        if (flags.Has(flag) && flags.Given(flag)) io::ApplyConfigJson(config, io::Json{{name, given.at(name)}}, flag);
+        if (flags.Has(flag) && flags.Given(flag))
+          io::ApplyConfigJson(config, io::Json{{name, given.at(name)}}, flag);
       }
     }
     io::CheckConfigRanges(config, config_file.empty() ? "this command" : config_file);
@@ -41,8 +42,8 @@ struct RunFlags {
   pipeline::RunRequest Request(const std::string& command, io::Json config) const;
 };
 
-/// "auto" becomes cuda where the engine has a device, else cpu. Opens the engine only when asked for cuda or auto
-/// with `trains`.
+/// "auto" becomes cuda where the engine has a device, else cpu. Opens the engine only when asked for cuda or
+/// auto with `trains`.
 std::string ChooseDevice(const std::string& device, bool trains);
 
 }  // namespace forge::cli

@@ -13,7 +13,9 @@ namespace {
 class RunPipelineCommand : public Command {
  public:
   std::string Name() const override { return "run-pipeline"; }
-  std::string Summary() const override { return "Evolve, teach to think, compress and report: everything in one run."; }
+  std::string Summary() const override {
+    return "Evolve, teach to think, compress and report: everything in one run.";
+  }
   std::string Example() const override { return "forge run-pipeline --output-dir output --seed 1"; }
   void AddFlags(FlagSet& flags) override {
     run_.AddTo(flags);
@@ -34,7 +36,8 @@ class RunPipelineCommand : public Command {
     const std::filesystem::path folder = run.context().folder;
     terminal.PrintJson(io::ReadJsonFile(folder / "report.json"));
     terminal.Print(io::ReadFile(folder / "report.md"));
-    terminal.Print(fmt::format("\neverything is in {}; open {}\n", folder.string(), (folder / "report.html").string()));
+    terminal.Print(
+        fmt::format("\neverything is in {}; open {}\n", folder.string(), (folder / "report.html").string()));
     return 0;
   }
 

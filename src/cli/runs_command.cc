@@ -13,7 +13,8 @@ std::string ShowTime(double seconds) {
   const auto whole = static_cast<std::time_t>(seconds);
   std::tm time{};
   gmtime_r(&whole, &time);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", time.tm_year + 1900, time.tm_mon + 1, time.tm_mday, time.tm_hour, time.tm_min);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", time.tm_year + 1900, time.tm_mon + 1, time.tm_mday,
+                     time.tm_hour, time.tm_min);
 }
 
 class RunsCommand : public Command {
@@ -21,16 +22,32 @@ class RunsCommand : public Command {
   std::string Name() const override { return "runs"; }
   std::string Summary() const override { return "List all runs of an output folder, the newest first."; }
   std::string Example() const override { return "forge runs --output-dir output --json"; }
-  void AddFlags(FlagSet& flags) override { flags.AddText("--output-dir", output_dir_, "Folder with the run store."); }
+  void AddFlags(FlagSet& flags) override {
+    flags.AddText("--output-dir", output_dir_, "Folder with the run store.");
+  }
   int Run(const FlagSet&, Terminal& terminal) override {
     std::vector<track::Run> runs;
-    if (track::Store::Exists(output_dir_)) runs = track::Store::Open(output_dir_, track::Store::Mode::kRead).Runs();
+    if (track::Store::Exists(output_dir_))
+      runs = track::Store::Open(output_dir_, track::Store::Mode::kRead).Runs();
     io::Json list = io::Json::array();
-    std::string text = runs.empty() ? "no runs in " + output_dir_ + "\n" : fmt::format("{:<24}{:<13}{:<22}{:<16}final model\n", "run", "state", "created", "command");
+    std::string text = runs.empty() ? "no runs in " + output_dir_ + "\n"
+                                    : fmt::format("{:<24}{:<13}{:<22}{:<16}final model\n", "run", "state",
+                                                  "created", "command");
     for (const track::Run& run : runs) {
-      const std::string model = run.result.is_object() && run.result.contains("final_model") && run.result["final_model"].is_string() ? run.result["final_model"].get<std::string>() : "-";
-      text += fmt::format("{:<24}{:<13}{:<22}{:<16}{}\n", run.id, track::Name(run.state), ShowTime(run.created), run.command, model);
-      list.push_back({{"id", run.id}, {"state", track::Name(run.state)}, {"command", run.command}, {"seed", run.seed}, {"created", run.created}, {"ended", run.ended ? io::Json(*run.ended) : io::Json()}, {"message", run.message}, {"result", run.result}});
+      const std::string model = run.result.is_object() && run.result.contains("final_model") &&
+                                        run.result["final_model"].is_string()
+                                    ? run.result["final_model"].get<std::string>()
+                                    : "-";
+      text += fmt::format("{:<24}{:<13}{:<22}{:<16}{}\n", run.id, track::Name(run.state),
+                          ShowTime(run.created), run.command, model);
+      list.push_back({{"id", run.id},
+                      {"state", track::Name(run.state)},
+                      {"command", run.command},
+                      {"seed", run.seed},
+                      {"created", run.created},
+                      {"ended", run.ended ? io::Json(*run.ended) : io::Json()},
+                      {"message", run.message},
+                      {"result", run.result}});
     }
     terminal.Print(text);
     terminal.PrintJson({{"output_dir", output_dir_}, {"runs", list}});

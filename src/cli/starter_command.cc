@@ -8,7 +8,9 @@ namespace {
 class StarterCommand : public Command {
  public:
   std::string Name() const override { return "starter"; }
-  std::string Summary() const override { return "Train the starter suite: a base and three specialists, from a seed, in minutes."; }
+  std::string Summary() const override {
+    return "Train the starter suite: a base and three specialists, from a seed, in minutes.";
+  }
   std::string Example() const override { return "forge starter --out models/starter --seed 1"; }
   void AddFlags(FlagSet& flags) override { flags.AddConfig(config_); }
   int Run(const FlagSet&, Terminal& terminal) override {

@@ -14,7 +14,9 @@ namespace {
 
 StopToken stop_token;
 
-double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 extern "C" void HandleStopSignal(int signal) {
   if (stop_token.stop_requested()) _exit(128 + signal);
@@ -59,7 +61,8 @@ void Terminal::Print(std::string_view text) {
 void Terminal::PrintJson(const io::Json& value) {
   if (!json_) return;
   ClearProgress();
-  const std::string text = value.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";  // a model may write what is no UTF-8
+  const std::string text = value.dump(2, ' ', false, io::Json::error_handler_t::replace) +
+                           "\n";  // a model may write what is no UTF-8
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }
@@ -83,16 +86,22 @@ void Terminal::Metric(std::string_view name, std::int64_t, double value) {
   last_value_ = fmt::format("{} {:.4g}", name.substr(slash == std::string_view::npos ? 0 : slash + 1), value);
 }
 
-void Terminal::Progress(std::string_view stage, std::int64_t done, std::int64_t total, std::string_view unit) {
+void Terminal::Progress(std::string_view stage, std::int64_t done, std::int64_t total,
+                        std::string_view unit) {
   const double now = Seconds();
   auto found = series_.find(stage);
-  if (found == series_.end() || done < found->second.last_done) found = series_.insert_or_assign(std::string(stage), Series{.started = now, .first_done = done, .shown_done = done}).first;
+  if (found == series_.end() || done < found->second.last_done)
+    found = series_
+                .insert_or_assign(std::string(stage),
+                                  Series{.started = now, .first_done = done, .shown_done = done})
+                .first;
   Series& series = found->second;
   series.last_done = done;
   const double elapsed = now - series.started;
   const double rate = elapsed > 0.5 ? static_cast<double>(done - series.first_done) / elapsed : 0;
   std::string text = fmt::format("{} {}/{} {}", stage, done, total, unit);
-  if (rate > 0 && done < total) text += fmt::format(", {:.3g}/s, {} left", rate, ShowDuration(static_cast<double>(total - done) / rate));
+  if (rate > 0 && done < total)
+    text += fmt::format(", {:.3g}/s, {} left", rate, ShowDuration(static_cast<double>(total - done) / rate));
   if (!last_value_.empty()) text += ", " + last_value_;
   if (interactive_) {
     if (now - series.shown < 0.1 && done < total) return;

@@ -12,9 +12,9 @@
 
 namespace forge::cli {
 
-/// Where a command prints. Results go to standard output: text, or one JSON object with --json. Everything else goes
-/// to standard error: on a terminal one progress line with rate and time left that redraws itself, otherwise plain
-/// lines, at most one for each 10 % or 30 s.
+/// Where a command prints. Results go to standard output: text, or one JSON object with --json. Everything
+/// else goes to standard error: on a terminal one progress line with rate and time left that redraws itself,
+/// otherwise plain lines, at most one for each 10 % or 30 s.
 class Terminal : public MetricSink {
  public:
   explicit Terminal(bool json);
@@ -28,7 +28,8 @@ class Terminal : public MetricSink {
   void Stream(std::string_view piece);
 
   void Metric(std::string_view name, std::int64_t step, double value) override;
-  void Progress(std::string_view stage, std::int64_t done, std::int64_t total, std::string_view unit) override;
+  void Progress(std::string_view stage, std::int64_t done, std::int64_t total,
+                std::string_view unit) override;
   void Log(std::string_view line) override;
   /// Removes the progress line, so that other text can follow.
   void ClearProgress();
@@ -50,7 +51,8 @@ class Terminal : public MetricSink {
 /// "3 min 05 s", "2 h 10 min", "12 s".
 std::string ShowDuration(double seconds);
 
-/// Installs the handlers: the first Ctrl-C asks the job to stop after its unit of work, a second one ends at once.
+/// Installs the handlers: the first Ctrl-C asks the job to stop after its unit of work, a second one ends at
+/// once.
 void InstallSignalHandlers();
 
 }  // namespace forge::cli

@@ -9,8 +9,8 @@ namespace {
 constexpr char kReplacement[] = "\xEF\xBF\xBD";
 
 struct Character {
-  std::size_t length;       // of a valid character, or of the bytes to replace
-  bool valid, incomplete;   // incomplete: more bytes could make it valid
+  std::size_t length;      // of a valid character, or of the bytes to replace
+  bool valid, incomplete;  // incomplete: more bytes could make it valid
 };
 
 /// The next character, by the table of well-formed sequences (Unicode 15, table 3-7).
@@ -18,7 +18,10 @@ Character Next(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = at(0);
   if (lead < 0x80) return {1, true, false};
-  const std::size_t length = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+  const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                             : lead >= 0xE0 && lead <= 0xEF ? 3
+                             : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                            : 0;
   if (length == 0) return {1, false, false};
   for (std::size_t i = 1; i < length; ++i) {
     if (i >= bytes.size()) return {i, false, true};
@@ -57,8 +60,10 @@ std::string TextStream::Add(std::string_view bytes) {
       held_.resize(found);
       return Finish();
     }
-    for (std::size_t length = std::min(stop_.size() - 1, held_.size()); length > 0; --length)  // a start of it at the end
-      if (std::string_view(held_).substr(held_.size() - length) == std::string_view(stop_).substr(0, length)) {
+    for (std::size_t length = std::min(stop_.size() - 1, held_.size()); length > 0;
+         --length)  // a start of it at the end
+      if (std::string_view(held_).substr(held_.size() - length) ==
+          std::string_view(stop_).substr(0, length)) {
         ready = held_.size() - length;
         break;
       }

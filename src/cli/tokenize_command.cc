@@ -28,7 +28,10 @@ class TokenizeCommand : public Command {
 
   int Run(const FlagSet& flags, Terminal& terminal) override {
     if (flags.Given("--text") + flags.Given("--file") + flags.Given("--decode") != 1)
-      throw Error({.kind = ErrorKind::kUsage, .what = "forge tokenize needs one thing to work on", .why = "give exactly one of --text, --file and --decode", .fix = "forge tokenize MODEL --text \"Hello\""});
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "forge tokenize needs one thing to work on",
+                   .why = "give exactly one of --text, --file and --decode",
+                   .fix = "forge tokenize MODEL --text \"Hello\""});
     const auto tokenizer = text::LoadTokenizer(model_.Resolve(name_));
     std::vector<int> ids;
     if (flags.Given("--decode")) {
@@ -45,7 +48,9 @@ class TokenizeCommand : public Command {
     }
     const std::string text = tokenizer->Decode(ids);
     terminal.PrintJson({{"ids", ids}, {"pieces", pieces}, {"text", text}});
-    terminal.Print(flags.Given("--decode") ? text + "\n" : fmt::format("{}\n{}{} tokens\n", fmt::join(ids, ","), lines, ids.size()));
+    terminal.Print(flags.Given("--decode")
+                       ? text + "\n"
+                       : fmt::format("{}\n{}{} tokens\n", fmt::join(ids, ","), lines, ids.size()));
     return 0;
   }
 
@@ -55,7 +60,10 @@ class TokenizeCommand : public Command {
     for (const std::string& word : decode_) {
       int id = -1;
       if (!ParseValue(word, id)) ThrowWrongValue("--decode", word, "1,2,3");
-      if (id < 0 || id >= tokenizer.size()) throw Error({.what = fmt::format("there is no token {}", id), .why = fmt::format("the tokenizer knows the ids 0 to {}", tokenizer.size() - 1), .fix = "give ids of this model"});
+      if (id < 0 || id >= tokenizer.size())
+        throw Error({.what = fmt::format("there is no token {}", id),
+                     .why = fmt::format("the tokenizer knows the ids 0 to {}", tokenizer.size() - 1),
+                     .fix = "give ids of this model"});
       ids.push_back(id);
     }
     return ids;
@@ -68,11 +76,16 @@ class TokenizeCommand : public Command {
     std::string text = "\"";
     for (const char c : bytes) {
       const auto byte = static_cast<unsigned char>(c);
-      if (c == '\n') text += "\\n";
-      else if (c == '\t') text += "\\t";
-      else if (c == '"' || c == '\\') text += std::string("\\") + c;
-      else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !whole)) text += fmt::format("\\x{:02x}", byte);
-      else text += c;
+      if (c == '\n')
+        text += "\\n";
+      else if (c == '\t')
+        text += "\\t";
+      else if (c == '"' || c == '\\')
+        text += std::string("\\") + c;
+      else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !whole))
+        text += fmt::format("\\x{:02x}", byte);
+      else
+        text += c;
     }
     return text + "\"";
   }

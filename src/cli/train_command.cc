@@ -40,7 +40,9 @@ class TrainCommand : public Command {
  public:
   std::string Name() const override { return "train"; }
   std::string Summary() const override { return "Fine-tune a model on prompts and completions."; }
-  std::string Example() const override { return "forge train --model models/base --data math.jsonl --out models/math --steps 200"; }
+  std::string Example() const override {
+    return "forge train --model models/base --data math.jsonl --out models/math --steps 200";
+  }
   void AddFlags(FlagSet& flags) override {
     flags.AddConfig(config_);
     flags.AddText("--models-dir", models_dir_, "Folder that names of models are looked up in.");
@@ -48,35 +50,54 @@ class TrainCommand : public Command {
     flags.AddSeed("--seed", seed_, "Same seed, same machine: same bytes.");
   }
   int Run(const FlagSet&, Terminal& terminal) override {
-    for (const auto& [flag, value] : {std::pair{"--model", config_.model}, {"--data", config_.data}, {"--out", config_.out}})
-      if (value.empty()) throw Error({.kind = ErrorKind::kUsage, .what = std::string("forge train needs ") + flag, .why = "it has no default", .fix = "see forge train --help"});
+    for (const auto& [flag, value] :
+         {std::pair{"--model", config_.model}, {"--data", config_.data}, {"--out", config_.out}})
+      if (value.empty())
+        throw Error({.kind = ErrorKind::kUsage,
+                     .what = std::string("forge train needs ") + flag,
+                     .why = "it has no default",
+                     .fix = "see forge train --help"});
     if (std::filesystem::exists(config_.out) && !std::filesystem::is_empty(config_.out))
-      throw Error({.what = "will not write into " + config_.out, .why = "it exists and is not empty", .fix = "choose another --out, or remove it"});
+      throw Error({.what = "will not write into " + config_.out,
+                   .why = "it exists and is not empty",
+                   .fix = "choose another --out, or remove it"});
     pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(config_.model, models_dir_));
     pipeline::WidenTernary(model);
     const std::vector<eval::Item> items = ReadItems(*model.tokenizer, terminal);
     const double gib = 5.0 * static_cast<double>(pipeline::WeightBytes(model.config)) / 1073741824.0;
-    terminal.Log(fmt::format("memory: about {:.2f} GiB (weights, gradients of two micro-batches, two moments) and the activations", gib));
+    terminal.Log(fmt::format(
+        "memory: about {:.2f} GiB (weights, gradients of two micro-batches, two moments) and the activations",
+        gib));
     train::TrainJob job{.config = model.config, .initial = &model.weights, .steps = config_.steps};
-    job.optimizer = {.learning_rate = config_.learning_rate, .warmup_steps = std::min(20, std::max(1, config_.steps / 10)), .weight_decay = config_.weight_decay};
+    job.optimizer = {.learning_rate = config_.learning_rate,
+                     .warmup_steps = std::min(20, std::max(1, config_.steps / 10)),
+                     .weight_decay = config_.weight_decay};
     job.batch = [&](int step, int micro) {
       std::vector<eval::Item> batch;
       Random random(seed_, "train/batch", static_cast<std::uint64_t>(step * job.micro_batches + micro));
-      for (int row = 0; row < std::max(1, config_.batch_rows / job.micro_batches); ++row) batch.push_back(items[random.Below(static_cast<std::uint32_t>(items.size()))]);
+      for (int row = 0; row < std::max(1, config_.batch_rows / job.micro_batches); ++row)
+        batch.push_back(items[random.Below(static_cast<std::uint32_t>(items.size()))]);
       return pipeline::BatchOf(*model.tokenizer, batch, pipeline::Target::kTokens);
     };
     // The checkpoint lies beside the result, so that the same command goes on after a stop.
     const std::filesystem::path checkpoint = config_.out + ".checkpoint.safetensors";
     if (checkpoint.has_parent_path()) std::filesystem::create_directories(checkpoint.parent_path());
-    job.environment = {.device = ChooseDevice(device_, true), .sink = &terminal, .stop = &terminal.stop(), .name = "train", .checkpoint = checkpoint, .checkpoint_interval = 50};
+    job.environment = {.device = ChooseDevice(device_, true),
+                       .sink = &terminal,
+                       .stop = &terminal.stop(),
+                       .name = "train",
+                       .checkpoint = checkpoint,
+                       .checkpoint_interval = 50};
     train::TrainResult result = train::OpenEngine().Train(job);
     model.weights = std::move(result.weights);
     pipeline::SaveLoadedModel(config_.out, model, model::CountParameters(model.config) < 20'000'000, false);
     std::error_code ignored;  // a checkpoint of a finished training takes space and nothing else
     std::filesystem::remove(checkpoint, ignored);
     const double loss = result.losses.empty() ? 0 : result.losses.back();
-    terminal.PrintJson({{"out", config_.out}, {"steps", config_.steps}, {"items", items.size()}, {"last_loss", loss}});
-    terminal.Print(fmt::format("trained {} steps on {} items, last loss {:.4f}; the model is in {}\n", config_.steps, items.size(), loss, config_.out));
+    terminal.PrintJson(
+        {{"out", config_.out}, {"steps", config_.steps}, {"items", items.size()}, {"last_loss", loss}});
+    terminal.Print(fmt::format("trained {} steps on {} items, last loss {:.4f}; the model is in {}\n",
+                               config_.steps, items.size(), loss, config_.out));
     return 0;
   }
 
@@ -90,14 +111,24 @@ class TrainCommand : public Command {
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
       const io::Json json = io::ParseJson(line, fmt::format("{}:{}", config_.data, number));
       for (const char* field : {"prompt", "completion"})
-        if (!json.is_object() || !json.contains(field) || !json[field].is_string() || json[field].get<std::string>().empty())
-          throw Error({.what = fmt::format("cannot use line {} of {}", number, config_.data), .why = fmt::format("the field \"{}\" is missing, empty or no text", field), .fix = "each line must be {\"prompt\": .., \"completion\": ..}"});
+        if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
+            json[field].get<std::string>().empty())
+          throw Error({.what = fmt::format("cannot use line {} of {}", number, config_.data),
+                       .why = fmt::format("the field \"{}\" is missing, empty or no text", field),
+                       .fix = "each line must be {\"prompt\": .., \"completion\": ..}"});
       eval::Item item{json["prompt"], json["completion"]};
-      if (static_cast<int>(tokenizer.Encode(item.prompt + item.completion).size()) > config_.max_tokens) ++left_out;
-      else items.push_back(std::move(item));
+      if (static_cast<int>(tokenizer.Encode(item.prompt + item.completion).size()) > config_.max_tokens)
+        ++left_out;
+      else
+        items.push_back(std::move(item));
     }
-    if (left_out > 0) terminal.Log(fmt::format("left out {} of {} items that are longer than {} tokens", left_out, left_out + items.size(), config_.max_tokens));
-    if (items.empty()) throw Error({.what = "there is nothing to train on in " + config_.data, .why = left_out > 0 ? "every item is longer than --max-tokens" : "the file has no items", .fix = "give a JSONL file of {prompt, completion}, or raise --max-tokens"});
+    if (left_out > 0)
+      terminal.Log(fmt::format("left out {} of {} items that are longer than {} tokens", left_out,
+                               left_out + items.size(), config_.max_tokens));
+    if (items.empty())
+      throw Error({.what = "there is nothing to train on in " + config_.data,
+                   .why = left_out > 0 ? "every item is longer than --max-tokens" : "the file has no items",
+                   .fix = "give a JSONL file of {prompt, completion}, or raise --max-tokens"});
     return items;
   }
 

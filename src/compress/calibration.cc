@@ -16,10 +16,14 @@ using runtime::LinearInput;
 /// The linears that take each kind of input.
 std::vector<const char*> LinearsOf(LinearInput input) {
   switch (input) {
-    case LinearInput::kAttention: return {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
-    case LinearInput::kAttentionOutput: return {"self_attn.o_proj"};
-    case LinearInput::kMlp: return {"mlp.gate_proj", "mlp.up_proj"};
-    case LinearInput::kDown: return {"mlp.down_proj"};
+    case LinearInput::kAttention:
+      return {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
+    case LinearInput::kAttentionOutput:
+      return {"self_attn.o_proj"};
+    case LinearInput::kMlp:
+      return {"mlp.gate_proj", "mlp.up_proj"};
+    case LinearInput::kDown:
+      return {"mlp.down_proj"};
   }
   return {};
 }
@@ -43,16 +47,20 @@ class Observation {
 SecondMoments CollectSecondMoments(runtime::NativeModel& model, std::span<const std::vector<int>> texts,
                                    const StopToken* stop) {
   if (texts.empty())
-    throw Error({.what = "cannot calibrate the compression", .why = "there is no calibration text", .fix = "give at least one text"});
+    throw Error({.what = "cannot calibrate the compression",
+                 .why = "there is no calibration text",
+                 .fix = "give at least one text"});
   std::map<std::pair<int, LinearInput>, std::vector<double>> sums;
   std::size_t tokens = 0;
   {
-    const Observation observation(model, [&](int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width) {
-      std::vector<double>& sum = sums[{layer, input}];
-      sum.resize(width);
-      for (std::size_t row = 0; row < count; ++row)
-        for (std::size_t i = 0; i < width; ++i) sum[i] += double{rows[row * width + i]} * rows[row * width + i];
-    });
+    const Observation observation(
+        model, [&](int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width) {
+          std::vector<double>& sum = sums[{layer, input}];
+          sum.resize(width);
+          for (std::size_t row = 0; row < count; ++row)
+            for (std::size_t i = 0; i < width; ++i)
+              sum[i] += double{rows[row * width + i]} * rows[row * width + i];
+        });
     for (const std::vector<int>& text : texts) {  // one a call: in order, on this thread
       if (stop != nullptr) stop->ThrowIfRequested("the calibration");
       model.LastHidden(std::span(&text, 1));
@@ -63,7 +71,8 @@ SecondMoments CollectSecondMoments(runtime::NativeModel& model, std::span<const 
   for (const auto& [key, sum] : sums) {
     std::vector<float> means;
     for (const double value : sum) means.push_back(static_cast<float>(value / static_cast<double>(tokens)));
-    for (const char* linear : LinearsOf(key.second)) moments[fmt::format("model.layers.{}.{}.weight", key.first, linear)] = means;
+    for (const char* linear : LinearsOf(key.second))
+      moments[fmt::format("model.layers.{}.{}.weight", key.first, linear)] = means;
   }
   return moments;
 }

@@ -18,7 +18,8 @@ namespace {
 constexpr double kLeastMoment = 1e-3;
 
 /// `count` of the texts, drawn without replacement, in their order.
-std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count, std::uint64_t seed) {
+std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
+                                          std::uint64_t seed) {
   if (static_cast<std::size_t>(count) >= texts.size()) return texts;
   std::vector<std::size_t> indices(texts.size());
   std::iota(indices.begin(), indices.end(), std::size_t{0});
@@ -32,8 +33,10 @@ std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& t
   return chosen;
 }
 
-SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config, MetricSink& sink, const StopToken& stop) {
-  const std::vector<std::vector<int>> texts = ChooseTexts(input.calibration, config.calibration_samples, config.seed);
+SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
+                        const StopToken& stop) {
+  const std::vector<std::vector<int>> texts =
+      ChooseTexts(input.calibration, config.calibration_samples, config.seed);
   runtime::NativeModel model(*input.config, *input.weights);
   SecondMoments moments = CollectSecondMoments(model, texts, &stop);
   RaiseSmallMoments(moments, kLeastMoment);
@@ -41,8 +44,8 @@ SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config
   return moments;
 }
 
-CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config, int group, const SecondMoments& moments,
-                            MetricSink& sink, const StopToken& stop) {
+CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config, int group,
+                            const SecondMoments& moments, MetricSink& sink, const StopToken& stop) {
   if (config.training_steps == 0) return Ternarize(*input.config, *input.weights, group, moments);
   TernaryTraining training{.steps = config.training_steps,
                            .learning_rate = config.learning_rate,
@@ -61,22 +64,28 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
 
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
   std::string why;
-  if (config.training_steps > 0 && !input.batch) why = "there is no training data, and training_steps is not 0";
+  if (config.training_steps > 0 && !input.batch)
+    why = "there is no training data, and training_steps is not 0";
   if (input.calibration.empty()) why = "there is no calibration text";
   if (why.empty()) return;
-  throw Error({.what = "cannot compress " + input.model_name, .why = why, .fix = "give a calibration dataset (and --training-steps 0 to do without training)"});
+  throw Error({.what = "cannot compress " + input.model_name,
+               .why = why,
+               .fix = "give a calibration dataset (and --training-steps 0 to do without training)"});
 }
 
 void Report(const CompressResult& result, MetricSink& sink) {
   sink.Metric("compress/ratio", 0, result.ratio);
   sink.Metric("compress/bits_per_weight", 0, result.size.bits_per_weight);
-  sink.Log(fmt::format("compress: {} bytes, {:.2f} times smaller than float16; {:.3f} bits a weight in the linears, {:.3f} over all",
-                       result.size.total, result.ratio, result.size.linear_bits_per_weight, result.size.bits_per_weight));
+  sink.Log(fmt::format(
+      "compress: {} bytes, {:.2f} times smaller than float16; {:.3f} bits a weight in the linears, {:.3f} "
+      "over all",
+      result.size.total, result.ratio, result.size.linear_bits_per_weight, result.size.bits_per_weight));
   if (!result.retention) return;
   sink.Metric("compress/retention", 0, result.retention->mean);
   for (const DomainRetention& domain : result.retention->domains) {
     sink.Metric("compress/retention/" + domain.domain, 0, domain.retention);
-    sink.Log(fmt::format("compress: {}: {:.4f} before, {:.4f} after, {:.1f} % kept", domain.domain, domain.before, domain.after, 100 * domain.retention));
+    sink.Log(fmt::format("compress: {}: {:.4f} before, {:.4f} after, {:.1f} % kept", domain.domain,
+                         domain.before, domain.after, 100 * domain.retention));
   }
 }
 
@@ -90,14 +99,17 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
   const int block = static_cast<int>(io::Info(plan.type).elements);
   if (plan.group % block != 0)
     throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("groups of {} weights cannot be stored as {}", plan.group, io::Info(plan.type).name),
+                 .what = fmt::format("groups of {} weights cannot be stored as {}", plan.group,
+                                     io::Info(plan.type).name),
                  .why = fmt::format("a block of it has {} weights with one scale", block),
-                 .fix = is_large ? "use --group-size 256, or --export-type q2_0" : "use --group-size 64, 128 or 256"});
+                 .fix = is_large ? "use --group-size 256, or --export-type q2_0"
+                                 : "use --group-size 64, 128 or 256"});
   CheckGroups(model, plan.group);
   return plan;
 }
 
-CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink, const StopToken& stop) {
+CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
+                        const StopToken& stop) {
   CompressResult result{.model = {}, .storage = PlanStorage(config, *input.config), .file = input.output};
   CheckInput(input, config);
   stop.ThrowIfRequested("the previous stage");
@@ -109,7 +121,8 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
   }
   const SecondMoments moments = Calibrate(input, config, sink, stop);
   if (input.output.has_parent_path()) std::filesystem::create_directories(input.output.parent_path());
-  ExportGguf(input.output, MakeTernary(input, config, result.storage.group, moments, sink, stop), result.storage.type, input.tokenizer, input.model_name);
+  ExportGguf(input.output, MakeTernary(input, config, result.storage.group, moments, sink, stop),
+             result.storage.type, input.tokenizer, input.model_name);
 
   // From here on everything is about the file as it lies there.
   model::TernaryModel loaded = model::LoadTernaryGguf(input.output);
@@ -118,7 +131,8 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
   if (input.evaluate) {
     sink.Log("compress: scoring " + input.output.string());
-    const runtime::WeightType tables = input.config->hidden_size % 32 == 0 ? runtime::WeightType::kInt8 : runtime::WeightType::kFloat32;
+    const runtime::WeightType tables =
+        input.config->hidden_size % 32 == 0 ? runtime::WeightType::kInt8 : runtime::WeightType::kFloat32;
     runtime::NativeModel compressed(loaded.config, loaded.weights, {.embeddings = tables}, loaded.ternary);
     result.retention = CompareScores(before, input.evaluate(compressed), input.domains, config.seed);
     result.passed = result.retention->worst() >= config.min_retention;
@@ -127,7 +141,8 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
   for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0}) {
     stop.ThrowIfRequested("the compressed file");
     sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
-    std::optional<Baseline> baseline = MeasureBaseline(type, input.output, *input.config, *input.weights, input.tokenizer, input.evaluate);
+    std::optional<Baseline> baseline =
+        MeasureBaseline(type, input.output, *input.config, *input.weights, input.tokenizer, input.evaluate);
     if (!baseline) continue;
     BaselineResult& entry = result.baselines.emplace_back();
     if (input.evaluate) entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed);

@@ -29,13 +29,19 @@ struct CompressConfig {
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
-    visit("group_size", group_size, InRange{0, 256}, "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0, else 64.");
-    visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0"}}, "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0.");
-    visit("training_steps", training_steps, InRange{0, 1000000}, "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
+    visit("group_size", group_size, InRange{0, 256},
+          "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0, else 64.");
+    visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0"}},
+          "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0.");
+    visit("training_steps", training_steps, InRange{0, 1000000},
+          "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
     visit("learning_rate", learning_rate, InRange{1e-6, 1}, "Highest learning rate of that training.");
-    visit("lambda_fraction", lambda_fraction, InRange{0, 1}, "Share of the steps over which weights turn ternary.");
-    visit("calibration_samples", calibration_samples, InRange{1, 1000000}, "Texts whose activations weigh the weights; at most as many as there are.");
-    visit("min_retention", min_retention, InRange{0, 2}, "Least share of each domain's score that must be kept; 0: any.");
+    visit("lambda_fraction", lambda_fraction, InRange{0, 1},
+          "Share of the steps over which weights turn ternary.");
+    visit("calibration_samples", calibration_samples, InRange{1, 1000000},
+          "Texts whose activations weigh the weights; at most as many as there are.");
+    visit("min_retention", min_retention, InRange{0, 2},
+          "Least share of each domain's score that must be kept; 0: any.");
     visit("seed", seed, AnyValue{}, "Same seed, same machine: same bytes.");
   }
 };
@@ -45,14 +51,14 @@ struct StoragePlan {
   int group = 64;
   io::BlockType type = io::BlockType::kQ2_0;
 };
-/// Throws Error(kUsage) for a group size that the type cannot hold, Error(kInput) listing the linears that do not
-/// divide into groups.
+/// Throws Error(kUsage) for a group size that the type cannot hold, Error(kInput) listing the linears that do
+/// not divide into groups.
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 
 struct CompressInput {
   const model::ModelConfig* config = nullptr;
   const model::ModelWeights* weights = nullptr;
-  io::GgufMetadata tokenizer;                 // text::ToGgufMetadata; may be empty
+  io::GgufMetadata tokenizer;  // text::ToGgufMetadata; may be empty
   std::string model_name = "forge";
   std::vector<std::vector<int>> calibration;  // token sequences; calibration_samples of them are used
   /// Training batches with teacher_weights, pure in (step, micro); not called when training_steps is 0.
@@ -60,10 +66,10 @@ struct CompressInput {
   int micro_batches = 2;
   /// Scores of a model, higher is better, the same items each time; may be empty.
   Evaluation evaluate;
-  std::vector<std::string> domains;           // names of what evaluate returns
-  std::filesystem::path output;               // the GGUF file
+  std::vector<std::string> domains;  // names of what evaluate returns
+  std::filesystem::path output;      // the GGUF file
   std::string device = "cpu";
-  std::filesystem::path checkpoint;           // of the training; empty: none
+  std::filesystem::path checkpoint;  // of the training; empty: none
 };
 
 struct BaselineResult {
@@ -72,23 +78,23 @@ struct BaselineResult {
 };
 
 struct CompressResult {
-  CompressedModel model;           // as the file holds it
+  CompressedModel model;  // as the file holds it
   StoragePlan storage;
   std::filesystem::path file;
   FileSize size;
-  std::uint64_t float16_bytes = 0;  // of the input as float16 safetensors
-  double ratio = 0;                 // float16_bytes / size.total
-  std::optional<Retention> retention;  // with an evaluation
+  std::uint64_t float16_bytes = 0;        // of the input as float16 safetensors
+  double ratio = 0;                       // float16_bytes / size.total
+  std::optional<Retention> retention;     // with an evaluation
   std::vector<BaselineResult> baselines;  // Q8_0 and Q4_0 of the input
-  bool passed = true;               // min_retention holds in every domain
+  bool passed = true;                     // min_retention holds in every domain
 };
 
-/// Compresses a model: moments of the inputs, ternary-aware training from the uncompressed model as the teacher (or
-/// none), export, then the file is loaded again and that is what is evaluated and measured. A model that fails
-/// min_retention is written all the same; `passed` says so. Metrics: compress/loss, /ratio, /bits_per_weight,
-/// /retention, /retention/<domain>.
-/// Throws Error(kUsage or kInput) before any work for settings that do not fit, Error(kInterrupted) when `stop` asks
-/// (the training keeps its checkpoint).
-CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink, const StopToken& stop);
+/// Compresses a model: moments of the inputs, ternary-aware training from the uncompressed model as the
+/// teacher (or none), export, then the file is loaded again and that is what is evaluated and measured. A
+/// model that fails min_retention is written all the same; `passed` says so. Metrics: compress/loss, /ratio,
+/// /bits_per_weight, /retention, /retention/<domain>. Throws Error(kUsage or kInput) before any work for
+/// settings that do not fit, Error(kInterrupted) when `stop` asks (the training keeps its checkpoint).
+CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
+                        const StopToken& stop);
 
 }  // namespace forge::compress

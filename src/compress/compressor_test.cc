@@ -18,11 +18,11 @@ namespace {
 namespace fs = std::filesystem;
 using model::ModelConfig;
 using model::testing::TinyConfig;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using testing::OpinionatedWeights;
 using testing::RandomText;
 using testing::TeacherBatch;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 class Compressor : public ::testing::Test {
  protected:
@@ -33,7 +33,8 @@ class Compressor : public ::testing::Test {
     input_.output = folder_.path() / "out" / "model.gguf";
     input_.batch = [this](int step, int micro) { return TeacherBatch(config_, step, micro); };
     input_.domains = {"copy", "nats"};
-    // Domain 1: share of positions where the model still prefers what it preferred. Domain 2: minus nats of random texts.
+    // Domain 1: share of positions where the model still prefers what it preferred. Domain 2: minus nats of
+    // random texts.
     input_.evaluate = [this](model::LanguageModel& model) {
       ++evaluations_;
       Scores scores(2);
@@ -45,7 +46,8 @@ class Compressor : public ::testing::Test {
           best.push_back(static_cast<int>(std::max_element(row, row + config_.vocab_size) - row));
         if (choices_.size() < 40) choices_.push_back(best);
         double agreement = 0;
-        for (std::size_t t = 0; t < best.size(); ++t) agreement += best[t] == choices_[text - 50][t] ? 1.0 / 12 : 0;
+        for (std::size_t t = 0; t < best.size(); ++t)
+          agreement += best[t] == choices_[text - 50][t] ? 1.0 / 12 : 0;
         scores[0].push_back(agreement);
         const std::vector<int> rest(tokens.begin() + 1, tokens.end());
         const model::ScoreRequest request{.prefix = {tokens[0]}, .continuations = {rest}};
@@ -78,16 +80,19 @@ class Compressor : public ::testing::Test {
 
 TEST_F(Compressor, MeasuresTheFileThatItWrote) {
   const CompressResult result = Compress(input_, {.training_steps = 0}, sink_, stop_);
-  // Two layers of q, o (64 x 64), k, v (32 x 64), gate, up, down (64 x 128): 73,728 weights in blocks of 18 bytes.
+  // Two layers of q, o (64 x 64), k, v (32 x 64), gate, up, down (64 x 128): 73,728 weights in blocks of 18
+  // bytes.
   EXPECT_EQ(result.size.linears, 73728u / 64 * 18);
   EXPECT_EQ(result.size.tables, 40u * 64 / 32 * 34);
   EXPECT_EQ(result.size.vectors, 4u * (5 * 64 + 2 * (64 + 32 + 32)));
   EXPECT_EQ(result.size.total, fs::file_size(input_.output));
-  EXPECT_EQ(result.size.linears + result.size.tables + result.size.vectors + result.size.metadata, result.size.total);
+  EXPECT_EQ(result.size.linears + result.size.tables + result.size.vectors + result.size.metadata,
+            result.size.total);
   EXPECT_EQ(result.size.linear_bits_per_weight, 2.25);
   EXPECT_GT(result.float16_bytes, 2u * static_cast<unsigned>(model::CountParameters(config_)));
   EXPECT_LT(result.float16_bytes, 2u * static_cast<unsigned>(model::CountParameters(config_)) + 8000);
-  EXPECT_DOUBLE_EQ(result.ratio, static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total));
+  EXPECT_DOUBLE_EQ(result.ratio,
+                   static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total));
   ASSERT_EQ(result.baselines.size(), 2u);
   EXPECT_EQ(result.baselines[0].baseline.name, "Q8_0");
   EXPECT_EQ(result.baselines[0].baseline.size.linear_bits_per_weight, 8.5);
@@ -110,13 +115,16 @@ TEST_F(Compressor, ComparesTheScoresOfTheFileAndOfTheBaselines) {
   // The result holds what the file holds.
   const model::TernaryModel loaded = model::LoadTernaryGguf(input_.output);
   EXPECT_EQ(loaded.weights, result.model.weights);
-  EXPECT_EQ(loaded.ternary.at("model.layers.1.mlp.up_proj.weight").codes, result.model.ternary.at("model.layers.1.mlp.up_proj.weight").codes);
+  EXPECT_EQ(loaded.ternary.at("model.layers.1.mlp.up_proj.weight").codes,
+            result.model.ternary.at("model.layers.1.mlp.up_proj.weight").codes);
 }
 
 TEST_F(Compressor, TrainingKeepsMoreAndTheSameSeedGivesTheSameBytes) {
   FORGE_SKIP_WITHOUT_ENGINE();
   const CompressConfig config{.training_steps = 100, .calibration_samples = 10};
-  const double rounded = Compress(input_, {.training_steps = 0, .calibration_samples = 10}, sink_, stop_).retention->domains[0].after;
+  const double rounded = Compress(input_, {.training_steps = 0, .calibration_samples = 10}, sink_, stop_)
+                             .retention->domains[0]
+                             .after;
   const CompressResult result = Compress(input_, config, sink_, stop_);
   EXPECT_GT(result.retention->domains[0].after, rounded + 0.03);
   const std::string bytes = io::ReadFile(input_.output);
@@ -131,9 +139,11 @@ TEST_F(Compressor, FailsTheGateWhenADomainKeepsLess) {
 }
 
 TEST_F(Compressor, RefusesSettingsThatDoNotFitBeforeItWorks) {
-  EXPECT_THAT(MessageOf({.group_size = 64, .export_type = "tq2_0"}), HasSubstr("groups of 64 weights cannot be stored as TQ2_0"));
+  EXPECT_THAT(MessageOf({.group_size = 64, .export_type = "tq2_0"}),
+              HasSubstr("groups of 64 weights cannot be stored as TQ2_0"));
   EXPECT_THAT(MessageOf({.group_size = 100}), HasSubstr("groups of 100"));
-  EXPECT_THAT(MessageOf({.export_type = "tq2_0"}), HasSubstr("model.layers.0.self_attn.q_proj.weight has rows of 64"));
+  EXPECT_THAT(MessageOf({.export_type = "tq2_0"}),
+              HasSubstr("model.layers.0.self_attn.q_proj.weight has rows of 64"));
   input_.batch = {};
   EXPECT_THAT(MessageOf({}), HasSubstr("no training data"));
   input_.calibration = {};
@@ -166,7 +176,8 @@ TEST(PlanStorage, ChoosesTypeAndGroupTogether) {
 
 TEST(CompressConfig, ReportsEveryFieldThatIsOutOfRange) {
   EXPECT_THAT(Problems(CompressConfig{.export_type = "q3", .min_retention = 7}),
-              ElementsAre("export_type is q3; it must be auto, q2_0, tq2_0", "min_retention is 7; it must be 0 to 2"));
+              ElementsAre("export_type is q3; it must be auto, q2_0, tq2_0",
+                          "min_retention is 7; it must be 0 to 2"));
 }
 
 }  // namespace

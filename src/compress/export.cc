@@ -7,12 +7,14 @@ namespace forge::compress {
 
 void ExportGguf(const std::filesystem::path& path, const CompressedModel& model, io::BlockType linear_type,
                 const io::GgufMetadata& tokenizer, const std::string& model_name) {
-  const io::BlockType table_type = model.config.hidden_size % 32 == 0 ? io::BlockType::kQ8_0 : io::BlockType::kF16;
+  const io::BlockType table_type =
+      model.config.hidden_size % 32 == 0 ? io::BlockType::kQ8_0 : io::BlockType::kF16;
   std::vector<model::GgufTensor> tensors;
   for (const model::TensorSpec& spec : model::ListTensors(model.config)) {
     const auto ternary = model.ternary.find(spec.name);
     if (ternary == model.ternary.end())
-      tensors.push_back({.name = spec.name, .type = table_type, .values = model.weights.at(spec.name).values});
+      tensors.push_back(
+          {.name = spec.name, .type = table_type, .values = model.weights.at(spec.name).values});
     else
       tensors.push_back({.name = spec.name,
                          .type = linear_type,

@@ -54,7 +54,9 @@ TEST_F(Export, LoadsBackAsTheSameCodesAndRunsToTheSameBits) {
       }
       const auto logits = runtime::NativeModel(config, model.weights, {}, model.ternary).Logits(kTokens);
       for (const auto table : {runtime::WeightType::kFloat32, runtime::WeightType::kInt8})
-        EXPECT_EQ(runtime::NativeModel(loaded.config, loaded.weights, {.embeddings = table}, loaded.ternary).Logits(kTokens), logits);
+        EXPECT_EQ(runtime::NativeModel(loaded.config, loaded.weights, {.embeddings = table}, loaded.ternary)
+                      .Logits(kTokens),
+                  logits);
       // LoadGguf sees the same model as floats.
       const model::ModelFolder floats = model::LoadGguf(path);
       EXPECT_EQ(runtime::NativeModel(config, floats.weights).Logits(kTokens), logits);
@@ -66,7 +68,8 @@ TEST_F(Export, KeepsLinearsOfOtherTypesAsFloats) {
   CompressedModel model = Ternarize(config, RandomWeights(config), 64, {});
   // v_proj stays as it was: q, k, v cannot be packed as ternary then.
   model.ternary.erase("model.layers.0.self_attn.v_proj.weight");
-  model.weights["model.layers.0.self_attn.v_proj.weight"] = RandomWeights(config).at("model.layers.0.self_attn.v_proj.weight");
+  model.weights["model.layers.0.self_attn.v_proj.weight"] =
+      RandomWeights(config).at("model.layers.0.self_attn.v_proj.weight");
   ExportGguf(folder_.path() / "model.gguf", model, io::BlockType::kQ2_0, {}, "tiny");
   const model::TernaryModel loaded = model::LoadTernaryGguf(folder_.path() / "model.gguf");
   EXPECT_EQ(loaded.ternary.size(), 11u);
@@ -82,10 +85,13 @@ TEST_F(Export, TheLoaderRefusesAGroupThatIsNotTernary) {
   std::string bytes = io::ReadFile(path);
   const io::GgufFile file(path);
   // The data end with the file, so the distance to its end is known.
-  const auto end_of = [](const io::GgufFile::Entry& entry) { return entry.bytes.data() + entry.bytes.size(); };
+  const auto end_of = [](const io::GgufFile::Entry& entry) {
+    return entry.bytes.data() + entry.bytes.size();
+  };
   const auto start = file.Find("blk.1.ffn_down.weight")->bytes.data();
   std::size_t offset = 0;
-  for (const auto& entry : file.entries()) offset = std::max(offset, static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, end_of(entry) - start)));
+  for (const auto& entry : file.entries())
+    offset = std::max(offset, static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, end_of(entry) - start)));
   offset = bytes.size() - offset;
   bytes[offset + 2] = static_cast<char>(0b00'10'00'11);  // codes +2, -1, +1, -1
   io::WriteFileAtomically(path, bytes);

@@ -44,7 +44,8 @@ Prefix BestPrefix(std::span<const float> weights, std::span<const std::uint64_t>
 }
 
 /// Sorts the group and returns its scale; keys[0 .. length) is the support.
-float Solve(std::span<const float> weights, std::span<const float> h, std::uint64_t* keys, std::size_t& length) {
+float Solve(std::span<const float> weights, std::span<const float> h, std::uint64_t* keys,
+            std::size_t& length) {
   for (std::size_t i = 0; i < weights.size(); ++i) {
     // The bits of a float >= 0 are ordered as it is; inverted, the largest comes first.
     const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(weights[i]) & 0x7fffffffu;
@@ -88,23 +89,24 @@ float TernarizeGroup(std::span<const float> weights, std::span<const float> h, s
   return scale;
 }
 
-model::TernaryTensor TernarizeTensor(std::span<const float> weights, std::int64_t out, std::int64_t in, int group,
-                                     std::span<const float> h) {
-  FORGE_CHECK(weights.size() == static_cast<std::size_t>(out * in) && (h.empty() || h.size() == static_cast<std::size_t>(in)));
+model::TernaryTensor TernarizeTensor(std::span<const float> weights, std::int64_t out, std::int64_t in,
+                                     int group, std::span<const float> h) {
+  FORGE_CHECK(weights.size() == static_cast<std::size_t>(out * in) &&
+              (h.empty() || h.size() == static_cast<std::size_t>(in)));
   const auto columns = static_cast<std::size_t>(in), size = static_cast<std::size_t>(group);
   model::TernaryTensor tensor{.shape = {out, in}, .group = group};
   tensor.codes.resize(weights.size());
   tensor.scales.resize(weights.size() / size);
   ForEachGroup(out, in, group, [&](std::size_t row, std::size_t first, std::uint64_t*) {
     const std::size_t start = row * columns + first;
-    tensor.scales[start / size] =
-        TernarizeGroup(weights.subspan(start, size), h.empty() ? h : h.subspan(first, size), tensor.codes.data() + start);
+    tensor.scales[start / size] = TernarizeGroup(
+        weights.subspan(start, size), h.empty() ? h : h.subspan(first, size), tensor.codes.data() + start);
   });
   return tensor;
 }
 
-void TernarizeValues(const float* weights, std::int64_t out, std::int64_t in, int group, std::span<const float> h,
-                     float* quantized) {
+void TernarizeValues(const float* weights, std::int64_t out, std::int64_t in, int group,
+                     std::span<const float> h, float* quantized) {
   FORGE_CHECK(h.empty() || h.size() == static_cast<std::size_t>(in));
   const auto columns = static_cast<std::size_t>(in), size = static_cast<std::size_t>(group);
   ForEachGroup(out, in, group, [&](std::size_t row, std::size_t first, std::uint64_t* keys) {

@@ -16,9 +16,11 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAre;
 
-double SquaredError(const std::vector<float>& w, const std::vector<float>& h, double alpha, const std::vector<std::int8_t>& codes) {
+double SquaredError(const std::vector<float>& w, const std::vector<float>& h, double alpha,
+                    const std::vector<std::int8_t>& codes) {
   double error = 0;
-  for (std::size_t i = 0; i < w.size(); ++i) error += (h.empty() ? 1.0 : double{h[i]}) * std::pow(w[i] - alpha * codes[i], 2);
+  for (std::size_t i = 0; i < w.size(); ++i)
+    error += (h.empty() ? 1.0 : double{h[i]}) * std::pow(w[i] - alpha * codes[i], 2);
   return error;
 }
 
@@ -27,7 +29,8 @@ double LeastError(const std::vector<float>& w, const std::vector<float>& h) {
   double least = std::numeric_limits<double>::infinity();
   for (int number = 0; number < 2187; ++number) {
     std::vector<std::int8_t> codes;
-    for (int rest = number, i = 0; i < 7; ++i, rest /= 3) codes.push_back(static_cast<std::int8_t>(rest % 3 - 1));
+    for (int rest = number, i = 0; i < 7; ++i, rest /= 3)
+      codes.push_back(static_cast<std::int8_t>(rest % 3 - 1));
     double product = 0, square = 0;
     for (std::size_t i = 0; i < 7; ++i) {
       product += (h.empty() ? 1.0 : double{h[i]}) * w[i] * codes[i];
@@ -41,12 +44,13 @@ double LeastError(const std::vector<float>& w, const std::vector<float>& h) {
 std::vector<float> RandomVector(std::uint64_t index, bool positive = false) {
   Random random(5, positive ? "h" : "w", index);
   std::vector<float> values;
-  for (int i = 0; i < 7; ++i) values.push_back(static_cast<float>(positive ? std::exp(random.Normal()) : random.Normal()));
+  for (int i = 0; i < 7; ++i)
+    values.push_back(static_cast<float>(positive ? std::exp(random.Normal()) : random.Normal()));
   return values;
 }
 
-// alpha is rounded to 11 bits: it moves by at most 2^-11 of itself, which adds at most sum h (alpha 2^-11)^2 to the
-// minimum (the error is a parabola in alpha).
+// alpha is rounded to 11 bits: it moves by at most 2^-11 of itself, which adds at most sum h (alpha 2^-11)^2
+// to the minimum (the error is a parabola in alpha).
 TEST(TernarizeGroup, EqualsTheBestOfAllCodesWeightedAndNot) {
   for (std::uint64_t trial = 0; trial < 300; ++trial) {
     const std::vector<float> w = RandomVector(trial);
@@ -54,7 +58,8 @@ TEST(TernarizeGroup, EqualsTheBestOfAllCodesWeightedAndNot) {
       std::vector<std::int8_t> codes(7);
       const double alpha = TernarizeGroup(w, h, codes.data());
       double slack = 1e-12;
-      for (std::size_t i = 0; i < 7; ++i) slack += (h.empty() ? 1.0 : double{h[i]}) * std::pow(alpha / 2048, 2);
+      for (std::size_t i = 0; i < 7; ++i)
+        slack += (h.empty() ? 1.0 : double{h[i]}) * std::pow(alpha / 2048, 2);
       EXPECT_LE(SquaredError(w, h, alpha, codes), LeastError(w, h) + slack) << trial;
     }
   }
@@ -128,7 +133,8 @@ TEST(TernarizeTensor, WeighsTheColumnsOfEveryGroupWithTheirOwnMoments) {
   const Matrix matrix = RandomMatrix(2, 128);
   const model::TernaryTensor tensor = TernarizeTensor(matrix.values, 2, 128, 64, matrix.h);
   std::vector<std::int8_t> codes(64);
-  const float scale = TernarizeGroup(std::span(matrix.values).subspan(192, 64), std::span(matrix.h).subspan(64, 64), codes.data());
+  const float scale = TernarizeGroup(std::span(matrix.values).subspan(192, 64),
+                                     std::span(matrix.h).subspan(64, 64), codes.data());
   EXPECT_EQ(tensor.scales[3], scale);
   EXPECT_TRUE(std::equal(codes.begin(), codes.end(), tensor.codes.begin() + 192));
 }

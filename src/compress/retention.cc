@@ -30,7 +30,8 @@ double Retention::worst() const {
   return worst;
 }
 
-Retention CompareScores(const Scores& before, const Scores& after, const std::vector<std::string>& names, std::uint64_t seed) {
+Retention CompareScores(const Scores& before, const Scores& after, const std::vector<std::string>& names,
+                        std::uint64_t seed) {
   FORGE_CHECK(before.size() == after.size());
   Retention result;
   std::vector<std::pair<std::size_t, std::size_t>> items;  // (domain, item) of all domains
@@ -51,31 +52,34 @@ Retention CompareScores(const Scores& before, const Scores& after, const std::ve
     }
     const auto [totals, ratio] = ratio_of(all);
     const double n = static_cast<double>(all.size());
-    result.domains.push_back({.domain = d < names.size() ? names[d] : fmt::format("domain {}", d + 1),
-                              .items = static_cast<int>(all.size()),
-                              .before = totals.before / n,
-                              .after = totals.after / n,
-                              .retention = ratio.value_or(0),
-                              .interval = eval::Bootstrap(static_cast<int>(all.size()), seed, [&](std::span<const int> drawn) { return ratio_of(drawn).second; })});
+    result.domains.push_back(
+        {.domain = d < names.size() ? names[d] : fmt::format("domain {}", d + 1),
+         .items = static_cast<int>(all.size()),
+         .before = totals.before / n,
+         .after = totals.after / n,
+         .retention = ratio.value_or(0),
+         .interval = eval::Bootstrap(static_cast<int>(all.size()), seed,
+                                     [&](std::span<const int> drawn) { return ratio_of(drawn).second; })});
     result.mean += result.domains.back().retention / static_cast<double>(before.size());
   }
   if (items.empty()) return result;
   // Items are drawn from all domains together; a domain's share varies, its ratio does not depend on it.
-  result.interval = eval::Bootstrap(static_cast<int>(items.size()), seed, [&](std::span<const int> drawn) -> std::optional<double> {
-    std::vector<Totals> totals(before.size());
-    for (const int index : drawn) {
-      const auto [d, i] = items[static_cast<std::size_t>(index)];
-      totals[d].before += before[d][i];
-      totals[d].after += after[d][i];
-    }
-    double mean = 0;
-    for (const Totals& domain : totals) {
-      const std::optional<double> ratio = Ratio(domain.before, domain.after);
-      if (!ratio) return std::nullopt;
-      mean += *ratio / static_cast<double>(totals.size());
-    }
-    return mean;
-  });
+  result.interval = eval::Bootstrap(
+      static_cast<int>(items.size()), seed, [&](std::span<const int> drawn) -> std::optional<double> {
+        std::vector<Totals> totals(before.size());
+        for (const int index : drawn) {
+          const auto [d, i] = items[static_cast<std::size_t>(index)];
+          totals[d].before += before[d][i];
+          totals[d].after += after[d][i];
+        }
+        double mean = 0;
+        for (const Totals& domain : totals) {
+          const std::optional<double> ratio = Ratio(domain.before, domain.after);
+          if (!ratio) return std::nullopt;
+          mean += *ratio / static_cast<double>(totals.size());
+        }
+        return mean;
+      });
   return result;
 }
 

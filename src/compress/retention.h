@@ -13,23 +13,25 @@ namespace forge::compress {
 /// A higher score is better; [domain][item].
 using Scores = std::vector<std::vector<double>>;
 
-/// What is left of a domain's score. Where scores are negative (minus nats) it is before / after, so that more is
-/// better there too.
+/// What is left of a domain's score. Where scores are negative (minus nats) it is before / after, so that
+/// more is better there too.
 struct DomainRetention {
   std::string domain;
   int items = 0;
-  double before = 0, after = 0;            // mean scores
-  double retention = 0;                    // 0 if the score before was 0
-  std::optional<eval::Interval> interval;  // paired bootstrap over the items, 95 %; nothing if it is undefined
+  double before = 0, after = 0;  // mean scores
+  double retention = 0;          // 0 if the score before was 0
+  std::optional<eval::Interval>
+      interval;  // paired bootstrap over the items, 95 %; nothing if it is undefined
 };
 
 struct Retention {
   std::vector<DomainRetention> domains;
-  double mean = 0;                         // over the domains
+  double mean = 0;  // over the domains
   std::optional<eval::Interval> interval;
-  double worst() const;                    // of the domains
+  double worst() const;  // of the domains
 };
 /// Both [domain][item], the same items.
-Retention CompareScores(const Scores& before, const Scores& after, const std::vector<std::string>& domains, std::uint64_t seed);
+Retention CompareScores(const Scores& before, const Scores& after, const std::vector<std::string>& domains,
+                        std::uint64_t seed);
 
 }  // namespace forge::compress

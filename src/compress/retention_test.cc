@@ -8,7 +8,8 @@ namespace {
 
 // 4 of 5 right before, 3 after: 0.75. Nats: -2 before, -2.5 after: 0.8 is left. Together 0.775.
 TEST(CompareScores, IsTheRatioOfTheMeansAndItsInverseForNegativeScores) {
-  const Retention retention = CompareScores({{1, 1, 1, 1, 0}, {-1, -3}}, {{1, 1, 1, 0, 0}, {-1.25, -3.75}}, {"math"}, 1);
+  const Retention retention =
+      CompareScores({{1, 1, 1, 1, 0}, {-1, -3}}, {{1, 1, 1, 0, 0}, {-1.25, -3.75}}, {"math"}, 1);
   ASSERT_EQ(retention.domains.size(), 2u);
   EXPECT_EQ(retention.domains[0].domain, "math");
   EXPECT_EQ(retention.domains[1].domain, "domain 2");
@@ -28,7 +29,8 @@ TEST(CompareScores, HasAnIntervalAroundTheRatioThatPairingMakesNarrow) {
     equal.push_back(i % 10 < 8);
     shuffled.push_back((i + 5) % 10 < 8);  // as many right, but others
   }
-  const Retention same = CompareScores({before}, {equal}, {"a"}, 1), other = CompareScores({before}, {shuffled}, {"a"}, 1);
+  const Retention same = CompareScores({before}, {equal}, {"a"}, 1),
+                  other = CompareScores({before}, {shuffled}, {"a"}, 1);
   ASSERT_TRUE(same.domains[0].interval && other.domains[0].interval && other.interval);
   EXPECT_EQ(same.domains[0].interval->low, 1);
   EXPECT_EQ(same.domains[0].interval->high, 1);

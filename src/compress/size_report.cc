@@ -2,7 +2,6 @@
 #include "compress/size_report.h"
 
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include "base/check.h"
@@ -19,7 +18,8 @@ namespace fs = std::filesystem;
 /// A file that is only there to be measured.
 class ProbeFile {
  public:
-  ProbeFile(const fs::path& near, const char* ending) : path_(near.string() + fmt::format(".probe-{}.{}", getpid(), ending)) {}
+  ProbeFile(const fs::path& near, const char* ending)
+      : path_(near.string() + fmt::format(".probe-{}.{}", getpid(), ending)) {}
   ~ProbeFile() {
     std::error_code ignored;
     fs::remove(path_, ignored);
@@ -46,27 +46,33 @@ FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
   }
   size.metadata = size.total - size.linears - size.tables - size.vectors;
   size.linear_bits_per_weight = 8.0 * static_cast<double>(size.linears) / static_cast<double>(linear_weights);
-  size.bits_per_weight = 8.0 * static_cast<double>(size.total) / static_cast<double>(model::CountParameters(config));
+  size.bits_per_weight =
+      8.0 * static_cast<double>(size.total) / static_cast<double>(model::CountParameters(config));
   return size;
 }
 
-std::uint64_t MeasureFloat16(const fs::path& near, const model::ModelConfig& config, const model::ModelWeights& weights) {
+std::uint64_t MeasureFloat16(const fs::path& near, const model::ModelConfig& config,
+                             const model::ModelWeights& weights) {
   const ProbeFile file(near, "safetensors");
   std::vector<io::NamedFloats> tensors;
-  for (const model::TensorSpec& spec : model::ListTensors(config)) tensors.push_back({spec.name, spec.shape, weights.at(spec.name).values});
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    tensors.push_back({spec.name, spec.shape, weights.at(spec.name).values});
   io::WriteSafetensors(file.path(), std::move(tensors), io::FloatType::kF16);
   return fs::file_size(file.path());
 }
 
-std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const fs::path& near, const model::ModelConfig& config,
-                                        const model::ModelWeights& weights, const io::GgufMetadata& tokenizer,
-                                        const Evaluation& evaluate) {
+std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const fs::path& near,
+                                        const model::ModelConfig& config, const model::ModelWeights& weights,
+                                        const io::GgufMetadata& tokenizer, const Evaluation& evaluate) {
   const std::int64_t block = static_cast<std::int64_t>(io::Info(linear_type).elements);
   for (const model::TensorSpec& spec : model::ListTensors(config))
-    if ((IsLinear(spec) && spec.shape[1] % block != 0) || (IsTable(spec) && spec.shape[1] % 32 != 0)) return std::nullopt;
+    if ((IsLinear(spec) && spec.shape[1] % block != 0) || (IsTable(spec) && spec.shape[1] % 32 != 0))
+      return std::nullopt;
   Baseline baseline{.name = std::string(io::Info(linear_type).name), .size = {}, .scores = {}};
   const ProbeFile file(near, "gguf");
-  model::SaveGguf(file.path(), config, model::GgufTensorsOf(config, weights, linear_type, io::BlockType::kQ8_0), tokenizer, baseline.name);
+  model::SaveGguf(file.path(), config,
+                  model::GgufTensorsOf(config, weights, linear_type, io::BlockType::kQ8_0), tokenizer,
+                  baseline.name);
   baseline.size = MeasureGguf(file.path(), config);
   if (!evaluate) return baseline;
   runtime::NativeModel rounded(config, model::LoadGguf(file.path()).weights);

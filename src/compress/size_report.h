@@ -17,13 +17,13 @@ namespace forge::compress {
 
 /// Where the bytes of a GGUF file are. The four classes add up to the size of the file.
 struct FileSize {
-  std::uint64_t linears = 0;     // the seven linears of each layer
-  std::uint64_t tables = 0;      // embedding and head; a tied head is stored once
-  std::uint64_t vectors = 0;     // norms and biases
-  std::uint64_t metadata = 0;    // header, tokenizer, tensor list, padding
-  std::uint64_t total = 0;       // as the file system says
+  std::uint64_t linears = 0;   // the seven linears of each layer
+  std::uint64_t tables = 0;    // embedding and head; a tied head is stored once
+  std::uint64_t vectors = 0;   // norms and biases
+  std::uint64_t metadata = 0;  // header, tokenizer, tensor list, padding
+  std::uint64_t total = 0;     // as the file system says
   double linear_bits_per_weight = 0;
-  double bits_per_weight = 0;    // all bytes of the file, over all weights
+  double bits_per_weight = 0;  // all bytes of the file, over all weights
 };
 FileSize MeasureGguf(const std::filesystem::path& path, const model::ModelConfig& config);
 
@@ -33,14 +33,15 @@ std::uint64_t MeasureFloat16(const std::filesystem::path& near, const model::Mod
 
 using Evaluation = std::function<Scores(model::LanguageModel&)>;
 
-/// The same model rounded to nearest without training, as llama-quantize does it: what compression has to beat.
+/// The same model rounded to nearest without training, as llama-quantize does it: what compression has to
+/// beat.
 struct Baseline {
   std::string name;  // "Q8_0", "Q4_0": the type of the linears; tables are Q8_0
   FileSize size;
-  Scores scores;     // empty without an evaluation
+  Scores scores;  // empty without an evaluation
 };
-/// Written beside `near` to be measured, and removed again. Nothing if rows do not fill blocks of 32. The model is
-/// evaluated on the values that the file holds, in float.
+/// Written beside `near` to be measured, and removed again. Nothing if rows do not fill blocks of 32. The
+/// model is evaluated on the values that the file holds, in float.
 std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const std::filesystem::path& near,
                                         const model::ModelConfig& config, const model::ModelWeights& weights,
                                         const io::GgufMetadata& tokenizer, const Evaluation& evaluate);

@@ -29,11 +29,13 @@ bool IsTable(const model::TensorSpec& spec) {
 void CheckGroups(const model::ModelConfig& config, int group) {
   std::vector<std::string> problems;
   for (const model::TensorSpec& spec : model::ListTensors(config))
-    if (IsLinear(spec) && spec.shape[1] % group != 0) problems.push_back(fmt::format("{} has rows of {}", spec.name, spec.shape[1]));
+    if (IsLinear(spec) && spec.shape[1] % group != 0)
+      problems.push_back(fmt::format("{} has rows of {}", spec.name, spec.shape[1]));
   if (problems.empty()) return;
   throw Error({.what = fmt::format("cannot compress this model with groups of {} weights", group),
                .why = fmt::format("{}", fmt::join(problems, "; ")),
-               .fix = group > 64 ? "use --export-type q2_0 and --group-size 64" : "choose a model whose sizes are multiples of 64"});
+               .fix = group > 64 ? "use --export-type q2_0 and --group-size 64"
+                                 : "choose a model whose sizes are multiples of 64"});
 }
 
 void RoundTable(std::vector<float>& values, std::int64_t columns) {
@@ -50,7 +52,8 @@ CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWe
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
     const model::Tensor& tensor = weights.at(spec.name);
     if (IsLinear(spec)) {
-      result.ternary[spec.name] = TernarizeTensor(tensor.values, spec.shape[0], spec.shape[1], group, MomentsOf(moments, spec.name));
+      result.ternary[spec.name] =
+          TernarizeTensor(tensor.values, spec.shape[0], spec.shape[1], group, MomentsOf(moments, spec.name));
       continue;
     }
     model::Tensor& kept = result.weights[spec.name] = tensor;
@@ -74,16 +77,20 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   train::TrainJob job{.config = config, .initial = &initial, .teacher = &weights, .steps = training.steps};
   job.micro_batches = training.micro_batches;
   job.batch = training.batch;
-  job.optimizer = {.learning_rate = training.learning_rate, .warmup_steps = std::clamp(training.steps / 20, 1, 20)};
+  job.optimizer = {.learning_rate = training.learning_rate,
+                   .warmup_steps = std::clamp(training.steps / 20, 1, 20)};
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
   job.straight_through = {
-      .quantize = [&](const std::string& name, const float* values, std::int64_t out, std::int64_t in, float* quantized) {
-        TernarizeValues(values, out, in, training.group, MomentsOf(moments, name), quantized);
-      },
+      .quantize =
+          [&](const std::string& name, const float* values, std::int64_t out, std::int64_t in,
+              float* quantized) {
+            TernarizeValues(values, out, in, training.group, MomentsOf(moments, name), quantized);
+          },
       .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda_fraction); }};
   job.environment = training.environment;
   const train::TrainResult trained = train::OpenEngine().Train(job);
-  return Ternarize(config, trained.weights, training.group, moments);  // rounding a rounded table changes nothing
+  return Ternarize(config, trained.weights, training.group,
+                   moments);  // rounding a rounded table changes nothing
 }
 
 }  // namespace forge::compress

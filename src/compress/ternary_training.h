@@ -24,12 +24,12 @@ bool IsTable(const model::TensorSpec& spec);
 /// Throws Error(kInput) listing every linear whose rows do not divide into groups of `group`.
 void CheckGroups(const model::ModelConfig& config, int group);
 
-/// `values` as they come back from a Q8_0 block (binary16 if rows of `columns` do not fill blocks of 32): what the
-/// exported file and the runtime's 8-bit weights hold.
+/// `values` as they come back from a Q8_0 block (binary16 if rows of `columns` do not fill blocks of 32):
+/// what the exported file and the runtime's 8-bit weights hold.
 void RoundTable(std::vector<float>& values, std::int64_t columns);
 
-/// Makes the linears ternary without training: the h-weighted optimum of each group (group_ternary.h). Embedding and
-/// head are rounded as they are exported.
+/// Makes the linears ternary without training: the h-weighted optimum of each group (group_ternary.h).
+/// Embedding and head are rounded as they are exported.
 CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWeights& weights, int group,
                           const SecondMoments& moments);
 
@@ -48,10 +48,10 @@ struct TernaryTraining {
 /// min(step / (fraction * steps), 1): 0 at the first step, the exported model from fraction * steps on.
 double Lambda(int step, int steps, double fraction);
 
-/// Trains the linears so that the model survives being ternary: every step runs W + lambda * sg(Q(W) - W), Q being
-/// the same optimum with the same moments and binary16 scales as Ternarize, and learns from the distribution of the
-/// uncompressed model. Embedding and head stay at their rounded values, so the trained model is the exported one;
-/// norms and biases are trained. Resumes from environment.checkpoint.
+/// Trains the linears so that the model survives being ternary: every step runs W + lambda * sg(Q(W) - W), Q
+/// being the same optimum with the same moments and binary16 scales as Ternarize, and learns from the
+/// distribution of the uncompressed model. Embedding and head stay at their rounded values, so the trained
+/// model is the exported one; norms and biases are trained. Resumes from environment.checkpoint.
 CompressedModel TrainTernary(const model::ModelConfig& config, const model::ModelWeights& weights,
                              const SecondMoments& moments, const TernaryTraining& training);
 

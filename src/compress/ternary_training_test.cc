@@ -27,7 +27,8 @@ double Divergence(const ModelWeights& original, const CompressedModel& compresse
   const auto size = static_cast<std::size_t>(config.vocab_size);
   double total = 0;
   for (std::uint64_t text = 0; text < 10; ++text) {
-    const std::vector<float> p = first.Logits(RandomText(config, text)), q = second.Logits(RandomText(config, text));
+    const std::vector<float> p = first.Logits(RandomText(config, text)),
+                             q = second.Logits(RandomText(config, text));
     for (std::size_t row = 0; row < 12; ++row) {
       double p_sum = 0, q_sum = 0;
       for (std::size_t v = 0; v < size; ++v) {
@@ -44,7 +45,9 @@ double Divergence(const ModelWeights& original, const CompressedModel& compresse
 }
 
 TernaryTraining Training(const ModelConfig& config, int steps) {
-  return {.steps = steps, .batch = [&config](int step, int micro) { return TeacherBatch(config, step, micro); }, .environment = {}};
+  return {.steps = steps,
+          .batch = [&config](int step, int micro) { return TeacherBatch(config, step, micro); },
+          .environment = {}};
 }
 
 TEST(Lambda, RisesToOneOverAShareOfTheSteps) {
@@ -73,10 +76,14 @@ TEST(Ternarize, UsesTheMomentsOfEachLinear) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = OpinionatedWeights(config);
   SecondMoments moments;
-  for (int i = 0; i < 128; ++i) moments["model.layers.1.mlp.down_proj.weight"].push_back(1.0f + static_cast<float>(i % 5));
-  const CompressedModel plain = Ternarize(config, weights, 64, {}), weighted = Ternarize(config, weights, 64, moments);
+  for (int i = 0; i < 128; ++i)
+    moments["model.layers.1.mlp.down_proj.weight"].push_back(1.0f + static_cast<float>(i % 5));
+  const CompressedModel plain = Ternarize(config, weights, 64, {}),
+                        weighted = Ternarize(config, weights, 64, moments);
   for (const auto& [name, tensor] : plain.ternary)
-    EXPECT_EQ(weighted.ternary.at(name).scales == tensor.scales, name != "model.layers.1.mlp.down_proj.weight") << name;
+    EXPECT_EQ(weighted.ternary.at(name).scales == tensor.scales,
+              name != "model.layers.1.mlp.down_proj.weight")
+        << name;
   EXPECT_EQ(plain.weights.size() + plain.ternary.size(), weights.size());
 }
 
@@ -90,7 +97,8 @@ TEST(TrainTernary, BringsTheModelCloserToItsTeacherThanRoundingDoes) {
   // The tables are frozen as exported, norms and biases are not.
   EXPECT_EQ(trained.weights.at("model.embed_tokens.weight"), rounded.weights.at("model.embed_tokens.weight"));
   EXPECT_NE(trained.weights.at("model.norm.weight"), weights.at("model.norm.weight"));
-  EXPECT_NE(trained.weights.at("model.layers.0.self_attn.q_proj.bias"), weights.at("model.layers.0.self_attn.q_proj.bias"));
+  EXPECT_NE(trained.weights.at("model.layers.0.self_attn.q_proj.bias"),
+            weights.at("model.layers.0.self_attn.q_proj.bias"));
 }
 
 // The loss of the last step, at lambda 1, is that of the exported model before the last update.
@@ -99,8 +107,8 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = OpinionatedWeights(config);
   TernaryTraining training = Training(config, 2);
-  training.lambda_fraction = 0;      // lambda is 1 at once
-  training.learning_rate = 0;        // nothing moves
+  training.lambda_fraction = 0;  // lambda is 1 at once
+  training.learning_rate = 0;    // nothing moves
   struct Losses : NullMetricSink {
     void Metric(std::string_view name, std::int64_t, double value) override {
       if (name.ends_with("/loss")) last = value;
@@ -108,7 +116,8 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
     double last = -1;
   } losses;
   training.environment.sink = &losses;
-  training.batch = [&](int, int micro) {  // the ten texts of Divergence, all predictions after the first token
+  training.batch = [&](int,
+                       int micro) {  // the ten texts of Divergence, all predictions after the first token
     train::TokenBatch batch{.rows = 5, .length = 12};
     for (int row = 0; row < 5; ++row) {
       const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(micro * 5 + row));
@@ -118,12 +127,14 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
     return batch;
   };
   const CompressedModel exported = TrainTernary(config, weights, {}, training);
-  // Divergence counts the state after the last token too; 11 of 12 positions are the batch's. Compare by logits there.
+  // Divergence counts the state after the last token too; 11 of 12 positions are the batch's. Compare by
+  // logits there.
   const auto size = static_cast<std::size_t>(config.vocab_size);
   runtime::NativeModel first(config, weights), second(config, exported.weights, {}, exported.ternary);
   double expected = 0;
   for (std::uint64_t text = 0; text < 10; ++text) {
-    const std::vector<float> p = first.Logits(RandomText(config, text)), q = second.Logits(RandomText(config, text));
+    const std::vector<float> p = first.Logits(RandomText(config, text)),
+                             q = second.Logits(RandomText(config, text));
     for (std::size_t row = 0; row < 11; ++row) {
       double p_sum = 0, q_sum = 0;
       for (std::size_t v = 0; v < size; ++v) {

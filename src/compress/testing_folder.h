@@ -11,7 +11,8 @@ namespace forge::compress::testing {
 
 class TestFolder {
  public:
-  TestFolder() : path_(std::filesystem::temp_directory_path() / ("forge_compress_" + std::to_string(getpid()))) {
+  TestFolder()
+      : path_(std::filesystem::temp_directory_path() / ("forge_compress_" + std::to_string(getpid()))) {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }

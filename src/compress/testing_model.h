@@ -23,7 +23,8 @@ inline model::ModelWeights OpinionatedWeights(const model::ModelConfig& config) 
 inline std::vector<int> RandomText(const model::ModelConfig& config, std::uint64_t index, int length = 12) {
   Random random(4, "compress/testing", index);
   std::vector<int> tokens;
-  for (int i = 0; i < length; ++i) tokens.push_back(static_cast<int>(random.Below(static_cast<std::uint32_t>(config.vocab_size))));
+  for (int i = 0; i < length; ++i)
+    tokens.push_back(static_cast<int>(random.Below(static_cast<std::uint32_t>(config.vocab_size))));
   return tokens;
 }
 
@@ -31,7 +32,8 @@ inline std::vector<int> RandomText(const model::ModelConfig& config, std::uint64
 inline train::TokenBatch TeacherBatch(const model::ModelConfig& config, int step, int micro) {
   train::TokenBatch batch{.rows = 4, .length = 12};
   for (int row = 0; row < batch.rows; ++row) {
-    const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(1000 + (step * 2 + micro) * 4 + row));
+    const std::vector<int> text =
+        RandomText(config, static_cast<std::uint64_t>(1000 + (step * 2 + micro) * 4 + row));
     batch.tokens.insert(batch.tokens.end(), text.begin(), text.end());
     for (int t = 0; t < batch.length; ++t) batch.teacher_weights.push_back(t < 2 ? 0.0f : 1.0f);
   }
@@ -42,5 +44,6 @@ inline bool HasEngine() { return std::filesystem::exists(train::EnginePath()); }
 
 }  // namespace forge::compress::testing
 
-#define FORGE_SKIP_WITHOUT_ENGINE() \
-  if (!::forge::compress::testing::HasEngine()) GTEST_SKIP() << "libforge_engine.so is not here; build forge_engine or set FORGE_ENGINE"
+#define FORGE_SKIP_WITHOUT_ENGINE()             \
+  if (!::forge::compress::testing::HasEngine()) \
+  GTEST_SKIP() << "libforge_engine.so is not here; build forge_engine or set FORGE_ENGINE"

@@ -11,12 +11,14 @@ constexpr int kSpareTokens = 4;  // an answer that is a little too long must be 
 
 }  // namespace
 
-std::vector<std::string> GreedyAnswers(model::LanguageModel& model, const text::Tokenizer& tokenizer, const std::vector<Item>& items) {
+std::vector<std::string> GreedyAnswers(model::LanguageModel& model, const text::Tokenizer& tokenizer,
+                                       const std::vector<Item>& items) {
   std::vector<model::GenerateRequest> requests;
   model::GenerateOptions options{.max_new_tokens = 0, .stop_token_ids = model.config().eos_token_ids};
   for (const Item& item : items) {
     requests.push_back({tokenizer.Encode(item.prompt), 0});
-    options.max_new_tokens = std::max(options.max_new_tokens, static_cast<int>(tokenizer.Encode(item.completion).size()) + kSpareTokens);
+    options.max_new_tokens = std::max(
+        options.max_new_tokens, static_cast<int>(tokenizer.Encode(item.completion).size()) + kSpareTokens);
   }
   const std::vector<int> newline = tokenizer.Encode("\n");
   options.stop_token_ids.insert(options.stop_token_ids.end(), newline.begin(), newline.end());
@@ -36,7 +38,8 @@ bool IsCorrect(const Item& item, const std::string& answer) {
   return ours != std::string::npos && answer.substr(ours) == expected.substr(expected.rfind('='));
 }
 
-std::vector<double> ScoreItems(model::LanguageModel& model, const text::Tokenizer& tokenizer, const std::vector<Item>& items, Metric metric) {
+std::vector<double> ScoreItems(model::LanguageModel& model, const text::Tokenizer& tokenizer,
+                               const std::vector<Item>& items, Metric metric) {
   std::vector<double> scores;
   if (metric == Metric::kExactMatch) {
     const std::vector<std::string> answers = GreedyAnswers(model, tokenizer, items);
@@ -44,7 +47,8 @@ std::vector<double> ScoreItems(model::LanguageModel& model, const text::Tokenize
     return scores;
   }
   std::vector<model::ScoreRequest> requests;
-  for (const Item& item : items) requests.push_back({tokenizer.Encode(item.prompt), {tokenizer.Encode(item.completion)}});
+  for (const Item& item : items)
+    requests.push_back({tokenizer.Encode(item.prompt), {tokenizer.Encode(item.completion)}});
   for (const auto& continuations : model.Score(requests)) {
     double sum = 0;
     for (const float log_prob : continuations[0]) sum += static_cast<double>(log_prob);
@@ -54,7 +58,9 @@ std::vector<double> ScoreItems(model::LanguageModel& model, const text::Tokenize
 }
 
 double Mean(const std::vector<double>& values) {
-  return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return values.empty()
+             ? 0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 }  // namespace forge::eval

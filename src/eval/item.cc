@@ -7,10 +7,14 @@ namespace forge::eval {
 
 std::string_view Name(Split split) {
   switch (split) {
-    case Split::kTrain: return "train";
-    case Split::kSearch: return "search";
-    case Split::kSelection: return "selection";
-    case Split::kTest: return "test";
+    case Split::kTrain:
+      return "train";
+    case Split::kSearch:
+      return "search";
+    case Split::kSelection:
+      return "selection";
+    case Split::kTest:
+      return "test";
   }
   return "?";
 }

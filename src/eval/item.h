@@ -7,7 +7,8 @@
 
 namespace forge::eval {
 
-/// The disjoint parts of a task: training data, fitness of the search, choice of the champion, the reported number.
+/// The disjoint parts of a task: training data, fitness of the search, choice of the champion, the reported
+/// number.
 enum class Split { kTrain, kSearch, kSelection, kTest };
 std::string_view Name(Split split);
 

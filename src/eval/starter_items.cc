@@ -14,7 +14,8 @@ namespace forge::eval {
 namespace {
 
 constexpr std::uint32_t kModulus = 7;
-constexpr std::uint64_t kTaskSeed = 2024;  // of the evaluation items; fixed, so that all runs are compared on the same ones
+constexpr std::uint64_t kTaskSeed =
+    2024;  // of the evaluation items; fixed, so that all runs are compared on the same ones
 
 char Digit(std::uint32_t value) { return static_cast<char>('0' + value); }
 
@@ -36,14 +37,21 @@ Item CodeItem(Random& random) {
   for (std::uint32_t i = 0; i < length; ++i) text += static_cast<char>('a' + random.Below(8));
   result = text;
   switch (program) {
-    case 0: std::reverse(result.begin(), result.end()); break;
-    case 1: std::rotate(result.begin(), result.begin() + 1, result.end()); break;
-    case 2: for (char& c : result) c = static_cast<char>(c - 'a' + 'A'); break;
+    case 0:
+      std::reverse(result.begin(), result.end());
+      break;
+    case 1:
+      std::rotate(result.begin(), result.begin() + 1, result.end());
+      break;
+    case 2:
+      for (char& c : result) c = static_cast<char>(c - 'a' + 'A');
+      break;
     case 3:
       result.clear();
       for (const char c : text) result += {c, c};
       break;
-    default: std::sort(result.begin(), result.end());
+    default:
+      std::sort(result.begin(), result.end());
   }
   return {"c " + programs[program] + " " + text + ">", result + "\n"};
 }
@@ -61,8 +69,14 @@ Item StructuredItem(Random& random) {
   for (std::uint32_t i = 0; i < records; ++i) prompt += {' ', keys[i], values[i]};
   std::string query;
   switch (random.Below(5)) {
-    case 0: query = "K"; answer = keys; break;
-    case 1: query = "V"; answer = values; break;
+    case 0:
+      query = "K";
+      answer = keys;
+      break;
+    case 1:
+      query = "V";
+      answer = values;
+      break;
     case 2:
       query = "R";
       for (std::uint32_t i = records; i-- > 0;) answer += {keys[i], values[i]};
@@ -83,13 +97,16 @@ Item StructuredItem(Random& random) {
 
 Item Draw(StarterDomain domain, Random& random, const StarterItemOptions& options) {
   switch (domain) {
-    case StarterDomain::kCode: return CodeItem(random);
-    case StarterDomain::kStructured: return StructuredItem(random);
+    case StarterDomain::kCode:
+      return CodeItem(random);
+    case StarterDomain::kStructured:
+      return StructuredItem(random);
     case StarterDomain::kMath: {
       const std::string problem = MathProblem(random, options), states = StatesOf(problem);
       return {problem + "[", states + "]=" + states.back() + "\n"};
     }
-    case StarterDomain::kDirect: break;
+    case StarterDomain::kDirect:
+      break;
   }
   const std::string problem = MathProblem(random, options);
   return {problem + "=", std::string(1, StatesOf(problem).back()) + "\n"};
@@ -99,10 +116,14 @@ Item Draw(StarterDomain domain, Random& random, const StarterItemOptions& option
 
 std::string_view Name(StarterDomain domain) {
   switch (domain) {
-    case StarterDomain::kMath: return "math";
-    case StarterDomain::kCode: return "code";
-    case StarterDomain::kStructured: return "structured";
-    case StarterDomain::kDirect: return "direct";
+    case StarterDomain::kMath:
+      return "math";
+    case StarterDomain::kCode:
+      return "code";
+    case StarterDomain::kStructured:
+      return "structured";
+    case StarterDomain::kDirect:
+      return "direct";
   }
   return "?";
 }
@@ -128,7 +149,8 @@ Split SplitOf(std::string_view prompt) {
   return part < 3 ? Split::kTest : part < 4 ? Split::kSelection : part < 6 ? Split::kSearch : Split::kTrain;
 }
 
-Item MakeStarterItem(StarterDomain domain, Split split, std::uint64_t seed, std::uint64_t index, const StarterItemOptions& options) {
+Item MakeStarterItem(StarterDomain domain, Split split, std::uint64_t seed, std::uint64_t index,
+                     const StarterItemOptions& options) {
   Random random(seed, fmt::format("starter/{}/{}", Name(domain), Name(split)), index);
   for (;;) {  // a split holds at least 1/20 of all prompts
     Item item = Draw(domain, random, options);
@@ -136,13 +158,15 @@ Item MakeStarterItem(StarterDomain domain, Split split, std::uint64_t seed, std:
   }
 }
 
-std::vector<Item> StarterItems(StarterDomain domain, Split split, std::uint64_t seed, int count, const StarterItemOptions& options) {
+std::vector<Item> StarterItems(StarterDomain domain, Split split, std::uint64_t seed, int count,
+                               const StarterItemOptions& options) {
   std::vector<Item> items;
   std::set<std::string> seen;
   for (std::uint64_t index = 0; static_cast<int>(items.size()) < count; ++index) {
     if (index > 50u * static_cast<std::uint64_t>(count) + 1000)
       throw Error({.kind = ErrorKind::kUsage,
-                   .what = fmt::format("there are fewer than {} different {} items of {}", count, Name(split), Name(domain)),
+                   .what = fmt::format("there are fewer than {} different {} items of {}", count, Name(split),
+                                       Name(domain)),
                    .why = "the space of prompts is limited",
                    .fix = "ask for fewer items"});
     Item item = MakeStarterItem(domain, split, seed, index, options);

@@ -18,7 +18,8 @@ TEST(StarterItems, StatesAreTheRunningSumsModuloSeven) {
 
 TEST(StarterItems, SplitsAreDisjointAndMathSharesItsSplitWithDirect) {
   EXPECT_EQ(SplitOf("m 3245  ["), SplitOf("m 3245  ="));
-  for (const StarterDomain domain : {StarterDomain::kMath, StarterDomain::kCode, StarterDomain::kStructured, StarterDomain::kDirect}) {
+  for (const StarterDomain domain :
+       {StarterDomain::kMath, StarterDomain::kCode, StarterDomain::kStructured, StarterDomain::kDirect}) {
     std::set<std::string> seen;
     for (const Split split : {Split::kTrain, Split::kSearch, Split::kSelection, Split::kTest})
       for (const Item& item : StarterItems(domain, split, 1, 300)) {
@@ -30,7 +31,9 @@ TEST(StarterItems, SplitsAreDisjointAndMathSharesItsSplitWithDirect) {
 }
 
 TEST(StarterItems, AreAFunctionOfSeedAndIndex) {
-  const auto text = [](std::uint64_t seed, std::uint64_t index) { return MakeStarterItem(StarterDomain::kCode, Split::kTrain, seed, index).prompt; };
+  const auto text = [](std::uint64_t seed, std::uint64_t index) {
+    return MakeStarterItem(StarterDomain::kCode, Split::kTrain, seed, index).prompt;
+  };
   EXPECT_EQ(text(1, 5), text(1, 5));
   std::set<std::string> different{text(1, 5), text(1, 6), text(2, 5)};
   EXPECT_EQ(different.size(), 3u);
@@ -39,7 +42,8 @@ TEST(StarterItems, AreAFunctionOfSeedAndIndex) {
 // An independent reading of the prompt: the answers are recomputed from its text.
 TEST(StarterItems, CodeAnswersAreWhatTheProgramsGive) {
   for (const Item& item : StarterItems(StarterDomain::kCode, Split::kTest, 7, 200)) {
-    const std::string program = item.prompt.substr(2, 3), text = item.prompt.substr(6, item.prompt.size() - 7);
+    const std::string program = item.prompt.substr(2, 3),
+                      text = item.prompt.substr(6, item.prompt.size() - 7);
     const std::string answer = item.completion.substr(0, item.completion.size() - 1);
     std::string expected = text;
     if (program == "rev") expected = std::string(text.rbegin(), text.rend());

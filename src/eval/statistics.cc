@@ -63,18 +63,28 @@ double McNemarMidP(PairedCounts counts) {
 }
 
 double McNemarEValue(PairedCounts counts) {
-  // Substituting t = (1 + s) / 2: the integral over s in [0, 1] of (1 + s)^won (1 - s)^lost; Simpson's rule on the
-  // exponent-shifted integrand.
+  // Substituting t = (1 + s) / 2: the integral over s in [0, 1] of (1 + s)^won (1 - s)^lost; Simpson's rule
+  // on the exponent-shifted integrand.
   constexpr int kSteps = 20000;
-  const auto log_value = [&](double s) { return counts.won * std::log1p(s) + (s < 1 ? counts.lost * std::log1p(-s) : counts.lost > 0 ? -1e300 : 0.0); };
+  const auto log_value = [&](double s) {
+    return counts.won * std::log1p(s) + (s < 1             ? counts.lost * std::log1p(-s)
+                                         : counts.lost > 0 ? -1e300
+                                                           : 0.0);
+  };
   double peak = 0;
   for (int i = 0; i <= kSteps; ++i) peak = std::max(peak, log_value(static_cast<double>(i) / kSteps));
   double sum = 0;
-  for (int i = 0; i <= kSteps; ++i) sum += (i == 0 || i == kSteps ? 1 : i % 2 == 1 ? 4 : 2) * std::exp(log_value(static_cast<double>(i) / kSteps) - peak);
+  for (int i = 0; i <= kSteps; ++i)
+    sum += (i == 0 || i == kSteps ? 1
+            : i % 2 == 1          ? 4
+                                  : 2) *
+           std::exp(log_value(static_cast<double>(i) / kSteps) - peak);
   return std::exp(peak + std::log(sum / (3.0 * kSteps)));
 }
 
-std::optional<Interval> Bootstrap(int items, std::uint64_t seed, const std::function<std::optional<double>(std::span<const int>)>& statistic, int draws) {
+std::optional<Interval> Bootstrap(int items, std::uint64_t seed,
+                                  const std::function<std::optional<double>(std::span<const int>)>& statistic,
+                                  int draws) {
   if (items == 0) return std::nullopt;
   std::vector<double> values;
   std::vector<int> drawn(static_cast<std::size_t>(items));
@@ -87,7 +97,9 @@ std::optional<Interval> Bootstrap(int items, std::uint64_t seed, const std::func
   return Percentiles(values);
 }
 
-Interval BootstrapMeanDifference(const std::vector<std::vector<double>>& first, const std::vector<std::vector<double>>& second, std::uint64_t seed, int draws) {
+Interval BootstrapMeanDifference(const std::vector<std::vector<double>>& first,
+                                 const std::vector<std::vector<double>>& second, std::uint64_t seed,
+                                 int draws) {
   FORGE_CHECK(first.size() == second.size() && !first.empty());
   std::vector<double> values;
   for (int draw = 0; draw < draws; ++draw) {

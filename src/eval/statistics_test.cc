@@ -12,7 +12,14 @@ namespace {
 
 // quiet-star.md 4.2 and 4.3, as (lost, won) there.
 TEST(McNemar, GivesTheGoldenValues) {
-  const struct { int lost, won; double exact, mid; } cases[] = {{2, 10, 0.038574, 0.022461}, {5, 15, 0.041389, 0.026604}, {20, 40, 0.013489, 0.009853}, {50, 80, 0.010694, 0.008511}, {0, 6, 0.031250, 0.015625}};
+  const struct {
+    int lost, won;
+    double exact, mid;
+  } cases[] = {{2, 10, 0.038574, 0.022461},
+               {5, 15, 0.041389, 0.026604},
+               {20, 40, 0.013489, 0.009853},
+               {50, 80, 0.010694, 0.008511},
+               {0, 6, 0.031250, 0.015625}};
   for (const auto& c : cases) {
     EXPECT_NEAR(McNemarExact({c.won, c.lost}), c.exact, 1e-6);
     EXPECT_NEAR(McNemarMidP({c.won, c.lost}), c.mid, 1e-6);
@@ -38,18 +45,22 @@ TEST(Wilson, MatchesTheExampleWorkedByHand) {
   EXPECT_NEAR(WilsonInterval(10, 10).high, 1, 1e-12);
 }
 
-// Coverage of the 95 % interval of a mean over 300 data sets of 100 items: 285 expected, sd 3.8; the percentile
-// bootstrap is slightly narrow at this size, so 270 is the lower bound taken.
+// Coverage of the 95 % interval of a mean over 300 data sets of 100 items: 285 expected, sd 3.8; the
+// percentile bootstrap is slightly narrow at this size, so 270 is the lower bound taken.
 TEST(Bootstrap, CoversTheTrueMean) {
   int covered = 0;
   for (std::uint64_t set = 0; set < 300; ++set) {
     Random random(set, "test/data");
     std::vector<double> values(100);
     for (double& value : values) value = random.Uniform() < 0.3;
-    const auto interval = Bootstrap(100, set, [&](std::span<const int> drawn) -> std::optional<double> {
-      double sum = 0;
-      for (const int i : drawn) sum += values[static_cast<std::size_t>(i)];
-      return sum / 100; }, 400);
+    const auto interval = Bootstrap(
+        100, set,
+        [&](std::span<const int> drawn) -> std::optional<double> {
+          double sum = 0;
+          for (const int i : drawn) sum += values[static_cast<std::size_t>(i)];
+          return sum / 100;
+        },
+        400);
     covered += interval->low <= 0.3 && 0.3 <= interval->high;
   }
   EXPECT_GE(covered, 270);
@@ -57,7 +68,10 @@ TEST(Bootstrap, CoversTheTrueMean) {
 }
 
 TEST(Bootstrap, HasNoIntervalWhenTheStatisticIsOftenUndefined) {
-  EXPECT_EQ(Bootstrap(3, 1, [](std::span<const int> drawn) { return drawn[0] == 0 ? std::optional<double>() : 1.0; }), std::nullopt);
+  EXPECT_EQ(
+      Bootstrap(3, 1,
+                [](std::span<const int> drawn) { return drawn[0] == 0 ? std::optional<double>() : 1.0; }),
+      std::nullopt);
 }
 
 TEST(BootstrapMeanDifference, IsExactForAConstantDifferenceAndPaired) {

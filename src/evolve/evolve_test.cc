@@ -22,12 +22,18 @@ const GenomeSpace kSpace{.choice_sizes = {2, 2, 2},
 std::vector<Individual> Seeds() {
   std::vector<Individual> seeds;
   for (int i = 0; i < 8; ++i)
-    seeds.push_back({IndividualId(0, i), 0, "seed", {}, {{i / 4, i / 2 % 2, i % 2}, {0.1 * i, 0, 1}, {0, 1, 2, 3}}, std::nullopt});
+    seeds.push_back({IndividualId(0, i),
+                     0,
+                     "seed",
+                     {},
+                     {{i / 4, i / 2 % 2, i % 2}, {0.1 * i, 0, 1}, {0, 1, 2, 3}},
+                     std::nullopt});
   return seeds;
 }
 
 double Score(const Genome& genome) {  // best at (0.8, -0.5, 1.6)
-  return -std::pow(genome.genes[0] - 0.8, 2) - std::pow(genome.genes[1] + 0.5, 2) - std::pow(genome.genes[2] - 1.6, 2);
+  return -std::pow(genome.genes[0] - 0.8, 2) - std::pow(genome.genes[1] + 0.5, 2) -
+         std::pow(genome.genes[2] - 1.6, 2);
 }
 
 TEST(GenerationSearch, MakesSixMutantsOfTheBestTwoAndTwoAveragesOfTheWorstSix) {
@@ -36,7 +42,9 @@ TEST(GenerationSearch, MakesSixMutantsOfTheBestTwoAndTwoAveragesOfTheWorstSix) {
   all.push_back({"parent", 0, "reference", {}, {}, 100.0});  // references never breed
   const std::vector<Individual> next = NextGeneration(all, 1, kSpace, {});
   ASSERT_EQ(next.size(), 8u);
-  for (int i = 0; i < 6; ++i) EXPECT_EQ(next[static_cast<std::size_t>(i)].parents, std::vector<std::string>{i < 3 ? "g000_c07" : "g000_c06"});
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ(next[static_cast<std::size_t>(i)].parents,
+              std::vector<std::string>{i < 3 ? "g000_c07" : "g000_c06"});
   EXPECT_EQ(next[6].parents, (std::vector<std::string>{"g000_c05", "g000_c04", "g000_c03"}));
   EXPECT_NEAR(next[6].genome.genes[0], 0.4, 1e-12);
   EXPECT_EQ(next[7].parents, (std::vector<std::string>{"g000_c02", "g000_c01", "g000_c00"}));
@@ -46,7 +54,8 @@ TEST(GenerationSearch, KeepsGenesInTheirRangesAndPathsInTheirRules) {
   std::vector<Individual> all = Seeds();
   for (Individual& individual : all) individual.score = Score(individual.genome);
   for (int generation = 1; generation <= 60; ++generation) {
-    for (Individual& child : NextGeneration(all, generation, kSpace, {.mutation_rate = 0.5, .choice_rate = 0.3, .path_rate = 0.9})) {
+    for (Individual& child : NextGeneration(all, generation, kSpace,
+                                            {.mutation_rate = 0.5, .choice_rate = 0.3, .path_rate = 0.9})) {
       for (std::size_t i = 0; i < 3; ++i) {
         EXPECT_GE(child.genome.genes[i], kSpace.genes[i].low);
         EXPECT_LE(child.genome.genes[i], kSpace.genes[i].high);

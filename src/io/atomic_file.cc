@@ -18,8 +18,9 @@ namespace fs = std::filesystem;
   throw Error({.kind = ErrorKind::kEnvironment,
                .what = "cannot write " + path.string(),
                .why = std::strerror(error),
-               .fix = error == ENOSPC ? "free some disk space, or choose another folder; nothing was replaced"
-                                      : "check that the folder exists and can be written; nothing was replaced"});
+               .fix = error == ENOSPC
+                          ? "free some disk space, or choose another folder; nothing was replaced"
+                          : "check that the folder exists and can be written; nothing was replaced"});
 }
 
 void SyncFolder(const fs::path& folder) {

@@ -35,8 +35,8 @@ void WriteFileAtomically(const std::filesystem::path& path, std::string_view tex
 /// The whole file. Throws Error(kInput) if it cannot be read.
 std::string ReadFile(const std::filesystem::path& path);
 
-/// A folder that appears under its name only when complete: work in `path()`, then Commit. An existing target is
-/// replaced only if `replace`; otherwise Error(kInput). A left-over of a killed process is removed first.
+/// A folder that appears under its name only when complete: work in `path()`, then Commit. An existing target
+/// is replaced only if `replace`; otherwise Error(kInput). A left-over of a killed process is removed first.
 class AtomicFolder {
  public:
   explicit AtomicFolder(std::filesystem::path target, bool replace = false);

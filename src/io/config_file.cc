@@ -27,7 +27,8 @@ Json FromYaml(const YAML::Node& node) {
       if (double number; YAML::convert<double>::decode(node, number)) return number;
       return node.as<std::string>();
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -48,14 +49,18 @@ Json ReadConfigFile(const std::filesystem::path& path) {
 
 void CheckFieldNames(const Json& json, const std::vector<std::string>& names, const std::string& source) {
   if (!json.is_object())
-    throw Error({.kind = ErrorKind::kInput, .what = "cannot use the settings of " + source, .why = "they are not an object of fields", .fix = "write { \"field\": value, .. }"});
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot use the settings of " + source,
+                 .why = "they are not an object of fields",
+                 .fix = "write { \"field\": value, .. }"});
   for (const auto& [key, value] : json.items()) {
     if (std::find(names.begin(), names.end(), key) != names.end()) continue;
     const std::optional<std::string> nearest = NearestName(key, names);
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "unknown field \"" + key + "\" in " + source,
-                 .why = "forge refuses what it does not know, so that a misspelt setting is not lost",
-                 .fix = nearest ? "did you mean \"" + *nearest + "\"?" : "remove it; --help lists the settings"});
+    throw Error(
+        {.kind = ErrorKind::kInput,
+         .what = "unknown field \"" + key + "\" in " + source,
+         .why = "forge refuses what it does not know, so that a misspelt setting is not lost",
+         .fix = nearest ? "did you mean \"" + *nearest + "\"?" : "remove it; --help lists the settings"});
   }
 }
 

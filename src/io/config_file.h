@@ -17,14 +17,17 @@ Json ReadConfigFile(const std::filesystem::path& path);
 template <class Config>
 Json ConfigToJson(Config config) {
   Json json = Json::object();
-  config.VisitFields([&](std::string_view name, auto& value, const auto&, std::string_view) { json[std::string(name)] = value; });
+  config.VisitFields([&](std::string_view name, auto& value, const auto&, std::string_view) {
+    json[std::string(name)] = value;
+  });
   return json;
 }
 
 template <class Config>
 std::vector<std::string> FieldNames(Config config) {
   std::vector<std::string> names;
-  config.VisitFields([&](std::string_view name, auto&, const auto&, std::string_view) { names.emplace_back(name); });
+  config.VisitFields(
+      [&](std::string_view name, auto&, const auto&, std::string_view) { names.emplace_back(name); });
   return names;
 }
 
@@ -40,9 +43,9 @@ void ApplyConfigJson(Config& config, const Json& json, const std::string& source
     const auto found = json.find(std::string(name));
     if (found == json.end()) return;
     using T = std::decay_t<decltype(value)>;
-    const bool fits = std::is_same_v<T, bool> ? found->is_boolean()
-                      : std::is_same_v<T, double> ? found->is_number()
-                      : std::is_integral_v<T> ? found->is_number_integer()
+    const bool fits = std::is_same_v<T, bool>          ? found->is_boolean()
+                      : std::is_same_v<T, double>      ? found->is_number()
+                      : std::is_integral_v<T>          ? found->is_number_integer()
                       : std::is_same_v<T, std::string> ? found->is_string()
                                                        : found->is_array();
     if (!fits) ThrowWrongFieldType(name, *found, source);
@@ -59,7 +62,10 @@ template <class Config>
 void CheckConfigRanges(const Config& config, const std::string& source) {
   const std::vector<std::string> problems = Problems(config);
   if (problems.empty()) return;
-  throw Error({.kind = ErrorKind::kUsage, .what = "cannot use the settings of " + source, .why = fmt::format("{}", fmt::join(problems, "; ")), .fix = "change these values; --help shows the ranges"});
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "cannot use the settings of " + source,
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = "change these values; --help shows the ranges"});
 }
 
 }  // namespace forge::io

@@ -20,7 +20,8 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   int error = descriptor < 0 || fstat(descriptor, &info) != 0 ? errno : 0;
   if (error == 0 && !S_ISREG(info.st_mode)) error = EISDIR;
   if (error == 0 && info.st_size > 0) {
-    void* address = mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void* address =
+        mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (address == MAP_FAILED) {
       error = errno;
     } else {

@@ -15,7 +15,9 @@ std::vector<std::string> FindDifferences(const std::vector<NamedConfig>& models)
   for (std::size_t i = 1; i < models.size(); ++i) {
     const model::ModelConfig& other = models[i].config;
     const auto compare = [&](const char* field, const auto& a, const auto& b) {
-      if (a != b) differences.push_back(fmt::format("{} is {} in {} and {} in {}", field, a, models.front().name, b, models[i].name));
+      if (a != b)
+        differences.push_back(
+            fmt::format("{} is {} in {} and {} in {}", field, a, models.front().name, b, models[i].name));
     };
     compare("model_type", first.model_type, other.model_type);
     compare("vocab_size", first.vocab_size, other.vocab_size);

@@ -13,8 +13,9 @@ struct NamedConfig {
   model::ModelConfig config;
 };
 
-/// Everything in which a model differs from the first one so that their weights must not be mixed: architecture,
-/// shapes, vocabulary, RoPE base, norm epsilon, tied head, biases. One line for each difference; empty: compatible.
+/// Everything in which a model differs from the first one so that their weights must not be mixed:
+/// architecture, shapes, vocabulary, RoPE base, norm epsilon, tied head, biases. One line for each
+/// difference; empty: compatible.
 std::vector<std::string> FindDifferences(const std::vector<NamedConfig>& models);
 
 /// Throws Error(kInput) listing all the differences.

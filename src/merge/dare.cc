@@ -9,7 +9,8 @@
 
 namespace forge::merge {
 
-void Dare(const Deltas& deltas, std::span<const double> weights, double drop, std::uint64_t seed, std::string_view tensor, std::span<float> merged) {
+void Dare(const Deltas& deltas, std::span<const double> weights, double drop, std::uint64_t seed,
+          std::string_view tensor, std::span<float> merged) {
   FORGE_CHECK(deltas.size() == weights.size() && drop >= 0 && drop < 1);
   std::fill(merged.begin(), merged.end(), 0.0f);
   const auto threshold = static_cast<std::uint32_t>(std::min(drop * 0x1p32, 0x1p32 - 1));

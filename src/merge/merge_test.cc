@@ -67,8 +67,8 @@ TEST(TrimByMagnitude, KeepsTheLargestAndBreaksTiesByIndex) {
   EXPECT_THAT(TrimByMagnitude(std::vector<float>{0, 0}, 1), ElementsAre(0, 0));
 }
 
-// Weight 0: 3 and 1 agree, -2 is outvoted (sum 2): mean 2. Weight 1: -4 against 1: -4. Weight 2: 2 and -2 cancel: 0.
-// Weight 3 is trimmed away in the first two models (density 3/4 keeps the three largest of each).
+// Weight 0: 3 and 1 agree, -2 is outvoted (sum 2): mean 2. Weight 1: -4 against 1: -4. Weight 2: 2 and -2
+// cancel: 0. Weight 3 is trimmed away in the first two models (density 3/4 keeps the three largest of each).
 TEST(Ties, MatchesTheExampleWorkedByHand) {
   const std::vector<float> a{3, -4, 2, 0.5f}, b{1, 1, -2, 0.5f}, c{-2, 0, 0, 6};
   std::vector<float> merged(4);
@@ -112,7 +112,8 @@ class Recipe : public testing::Test {
     for (int layer = 0; layer < config_.num_hidden_layers; ++layer) recipe_.layers.push_back({0, layer});
   }
   model::ModelConfig config_ = TinyConfig();
-  model::ModelWeights base_ = RandomWeights(config_, 1), first_ = RandomWeights(config_, 2), second_ = RandomWeights(config_, 3);
+  model::ModelWeights base_ = RandomWeights(config_, 1), first_ = RandomWeights(config_, 2),
+                      second_ = RandomWeights(config_, 3);
   MergeSources sources_;
   MergeRecipe recipe_;
 };
@@ -141,8 +142,10 @@ TEST_F(Recipe, StacksLayersByThePath) {
   recipe_.layers = {{1, 1}, {0, 0}, {2, 0}};
   const MergedModel merged = ApplyRecipe(recipe_, sources_);
   EXPECT_EQ(merged.config.num_hidden_layers, 3);
-  EXPECT_EQ(merged.weights.at("model.layers.0.mlp.up_proj.weight"), first_.at("model.layers.1.mlp.up_proj.weight"));
-  EXPECT_EQ(merged.weights.at("model.layers.2.mlp.up_proj.weight"), second_.at("model.layers.0.mlp.up_proj.weight"));
+  EXPECT_EQ(merged.weights.at("model.layers.0.mlp.up_proj.weight"),
+            first_.at("model.layers.1.mlp.up_proj.weight"));
+  EXPECT_EQ(merged.weights.at("model.layers.2.mlp.up_proj.weight"),
+            second_.at("model.layers.0.mlp.up_proj.weight"));
   model::CheckWeights(merged.config, merged.weights, "merged");
   recipe_.layers = {{3, 0}};
   EXPECT_THROW(ApplyRecipe(recipe_, sources_), Error);

@@ -27,7 +27,11 @@ std::string InLayer(const std::string& name, int layer) {
 class TensorMerger {
  public:
   TensorMerger(const MergeRecipe& recipe, const MergeSources& sources, int group, std::string name)
-      : recipe_(recipe), sources_(sources), group_(group), name_(std::move(name)), base_(sources.base->at(name_).values) {
+      : recipe_(recipe),
+        sources_(sources),
+        group_(group),
+        name_(std::move(name)),
+        base_(sources.base->at(name_).values) {
     for (const model::ModelWeights* parent : sources.parents) {
       const std::vector<float>& values = parent->at(name_).values;
       std::vector<float>& delta = deltas_.emplace_back(base_.size());
@@ -56,7 +60,9 @@ class TensorMerger {
   }
 
  private:
-  double Coefficient(std::size_t parent) const { return recipe_.coefficients[parent][static_cast<std::size_t>(group_)]; }
+  double Coefficient(std::size_t parent) const {
+    return recipe_.coefficients[parent][static_cast<std::size_t>(group_)];
+  }
 
   std::vector<float> LinearDelta() const {
     Deltas deltas;
@@ -96,31 +102,43 @@ class TensorMerger {
 void CheckRecipe(const MergeRecipe& recipe, const MergeSources& sources) {
   const std::size_t parents = sources.parents.size();
   std::string why;
-  if (recipe.coefficients.size() != parents) why = fmt::format("it has coefficients for {} parents, not {}", recipe.coefficients.size(), parents);
+  if (recipe.coefficients.size() != parents)
+    why = fmt::format("it has coefficients for {} parents, not {}", recipe.coefficients.size(), parents);
   for (const std::vector<double>& row : recipe.coefficients)
-    if (row.size() != kComponentGroups) why = fmt::format("a parent has {} coefficients, not {}", row.size(), kComponentGroups);
-  if (recipe.ensemble_weights.size() != parents + 1) why = fmt::format("it has {} ensemble weights, not {}", recipe.ensemble_weights.size(), parents + 1);
-  if (!(recipe.density > 0 && recipe.density <= 1)) why = fmt::format("density is {}; it must be above 0 and at most 1", recipe.density);
+    if (row.size() != kComponentGroups)
+      why = fmt::format("a parent has {} coefficients, not {}", row.size(), kComponentGroups);
+  if (recipe.ensemble_weights.size() != parents + 1)
+    why = fmt::format("it has {} ensemble weights, not {}", recipe.ensemble_weights.size(), parents + 1);
+  if (!(recipe.density > 0 && recipe.density <= 1))
+    why = fmt::format("density is {}; it must be above 0 and at most 1", recipe.density);
   if (recipe.layers.empty()) why = "it has no layers";
   for (const LayerChoice& choice : recipe.layers)
-    if (choice.source < 0 || choice.source > static_cast<int>(parents) || choice.layer < 0 || choice.layer >= sources.config->num_hidden_layers)
+    if (choice.source < 0 || choice.source > static_cast<int>(parents) || choice.layer < 0 ||
+        choice.layer >= sources.config->num_hidden_layers)
       why = fmt::format("it asks for layer {} of source {}", choice.layer, choice.source);
   if (why.empty()) return;
-  throw Error({.what = "cannot apply a merge recipe", .why = why, .fix = "the recipe must be made for these parents"});
+  throw Error({.what = "cannot apply a merge recipe",
+               .why = why,
+               .fix = "the recipe must be made for these parents"});
 }
 
 }  // namespace
 
 std::string Name(Continuous continuous) { return continuous == Continuous::kLinear ? "linear" : "slerp"; }
 std::string Name(Ensemble ensemble) { return ensemble == Ensemble::kTies ? "ties" : "dare"; }
-std::string Name(Structure structure) { return structure == Structure::kFrankenmerge ? "frankenmerge" : "dfs"; }
+std::string Name(Structure structure) {
+  return structure == Structure::kFrankenmerge ? "frankenmerge" : "dfs";
+}
 
 int ComponentGroup(const model::TensorSpec& spec) {
   switch (spec.role) {
     case model::TensorRole::kAttentionLinear:
-    case model::TensorRole::kAttentionBias: return 0;
-    case model::TensorRole::kMlpLinear: return 1;
-    default: return 2;
+    case model::TensorRole::kAttentionBias:
+      return 0;
+    case model::TensorRole::kMlpLinear:
+      return 1;
+    default:
+      return 2;
   }
 }
 
@@ -146,7 +164,8 @@ MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) 
   }
   ThreadPool::Global().Run(jobs.size(), [&](std::size_t i) {
     const Job& job = jobs[i];
-    *job.to = job.copy_of != nullptr ? job.copy_of->at(job.from) : TensorMerger(recipe, sources, job.group, job.from).Merge();
+    *job.to = job.copy_of != nullptr ? job.copy_of->at(job.from)
+                                     : TensorMerger(recipe, sources, job.group, job.from).Merge();
   });
   return result;
 }

@@ -32,14 +32,15 @@ struct LayerChoice {
 /// How one candidate is made from the base and its parents (fine-tunes of that base). d_p = parent p - base.
 ///  1. continuous, per component group g, with the coefficients c = coefficients[p][g]:
 ///     linear: D = sum_p c_p d_p.
-///     slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the next parent by
-///     t / 2, t / 3, ..; D is the result minus the base.
+///     slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the next
+///     parent by t / 2, t / 3, ..; D is the result minus the base.
 ///  2. ensemble over the list D, d_1, d_2, ..  with weights ensemble_weights [parents + 1]:
-///     ties: Ties at `density`; dare: Dare with drop probability 1 - density. The result is multiplied by lambda.
-///     Weights that are zero for every parent pass D on (trimmed or thinned by density).
-///  3. structure: layer l of the result is layers[l]. frankenmerge keeps the number of layers and chooses a source
-///     for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source, any layer, also
-///     twice or never. Embedding, final norm and head come from the merged model.
+///     ties: Ties at `density`; dare: Dare with drop probability 1 - density. The result is multiplied by
+///     lambda. Weights that are zero for every parent pass D on (trimmed or thinned by density).
+///  3. structure: layer l of the result is layers[l]. frankenmerge keeps the number of layers and chooses a
+///  source
+///     for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source, any
+///     layer, also twice or never. Embedding, final norm and head come from the merged model.
 struct MergeRecipe {
   Continuous continuous = Continuous::kLinear;
   Ensemble ensemble = Ensemble::kTies;

@@ -5,7 +5,8 @@
 
 namespace forge::merge {
 
-/// Above this |cosine| two vectors count as parallel and are mixed linearly: sin(theta) would be lost in rounding.
+/// Above this |cosine| two vectors count as parallel and are mixed linearly: sin(theta) would be lost in
+/// rounding.
 inline constexpr double kCollinearCosine = 0.9995;
 
 /// Spherical interpolation (Shoemake 1985) between a (t = 0) and b (t = 1) by the signed angle between them:

@@ -11,11 +11,13 @@ namespace forge::merge {
 std::vector<float> TrimByMagnitude(std::span<const float> values, double density) {
   FORGE_CHECK(density > 0 && density <= 1);
   std::vector<float> kept(values.begin(), values.end());
-  const auto keep = std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(density * static_cast<double>(values.size()))));
+  const auto keep = std::max<std::size_t>(
+      1, static_cast<std::size_t>(std::llround(density * static_cast<double>(values.size()))));
   if (keep >= values.size()) return kept;
   std::vector<float> magnitudes(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) magnitudes[i] = std::abs(values[i]);
-  std::nth_element(magnitudes.begin(), magnitudes.begin() + static_cast<std::ptrdiff_t>(keep - 1), magnitudes.end(), std::greater<>());
+  std::nth_element(magnitudes.begin(), magnitudes.begin() + static_cast<std::ptrdiff_t>(keep - 1),
+                   magnitudes.end(), std::greater<>());
   const float border = magnitudes[keep - 1];
   std::size_t above = 0;
   for (const float value : values) above += std::abs(value) > border;

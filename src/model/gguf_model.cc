@@ -143,7 +143,7 @@ std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeig
   for (const TensorSpec& spec : ListTensors(config)) {
     const io::BlockType type = IsLinear(spec)   ? linear_type
                                : IsVector(spec) ? io::BlockType::kF32
-                                                     : table_type;
+                                                : table_type;
     tensors.push_back({.name = spec.name, .type = type, .values = weights.at(spec.name).values});
   }
   return tensors;

@@ -12,8 +12,8 @@ namespace forge::model {
 
 /// Log-probabilities asked for: those of every token of each continuation, after the shared prefix.
 struct ScoreRequest {
-  std::vector<int> prefix;                     // at least one token; computed once for all continuations
-  std::vector<std::vector<int>> continuations; // each at least one token
+  std::vector<int> prefix;                      // at least one token; computed once for all continuations
+  std::vector<std::vector<int>> continuations;  // each at least one token
 };
 
 struct GenerateRequest {
@@ -23,9 +23,9 @@ struct GenerateRequest {
 
 struct GenerateOptions {
   int max_new_tokens = 64;
-  double temperature = 0;  // 0: greedy; the lowest id wins a tie
-  double top_p = 1;        // (0, 1]: smallest set of tokens whose probability reaches it
-  int top_k = 0;           // 0: all
+  double temperature = 0;             // 0: greedy; the lowest id wins a tie
+  double top_p = 1;                   // (0, 1]: smallest set of tokens whose probability reaches it
+  int top_k = 0;                      // 0: all
   std::vector<int> stop_token_ids;    // generation ends after one of these; it is part of the result
   std::vector<int> banned_token_ids;  // never generated
   /// Called for each new token of each request (index, token); return false to stop that request.
@@ -38,15 +38,16 @@ struct Generation {
   bool stopped = false;          // by a stop token or on_token, not by max_new_tokens
 };
 
-/// What evaluation, search and reasoning know of a model: tokens in, numbers out. No torch type here or above.
-/// Requests of one call are worked on together; the results do not depend on how they are batched.
+/// What evaluation, search and reasoning know of a model: tokens in, numbers out. No torch type here or
+/// above. Requests of one call are worked on together; the results do not depend on how they are batched.
 class LanguageModel {
  public:
   virtual ~LanguageModel() = default;
   virtual const ModelConfig& config() const = 0;
   /// result[request][continuation][token] = natural log of the probability of that token.
   virtual std::vector<std::vector<std::vector<float>>> Score(std::span<const ScoreRequest> requests) = 0;
-  virtual std::vector<Generation> Generate(std::span<const GenerateRequest> requests, const GenerateOptions& options) = 0;
+  virtual std::vector<Generation> Generate(std::span<const GenerateRequest> requests,
+                                           const GenerateOptions& options) = 0;
   /// Logits after every position of `tokens`: [tokens.size(), vocab_size].
   virtual std::vector<float> Logits(std::span<const int> tokens) = 0;
 };

@@ -36,7 +36,8 @@ void CheckConfig(const ModelConfig& c, const std::string& source) {
     if (value > kLimit) problems.push_back(fmt::format("a size of {} is above {}", value, kLimit));
   constexpr int kMaxLayers = 4096;
   if (c.num_hidden_layers > kMaxLayers)
-    problems.push_back(fmt::format("num_hidden_layers is {}; it must be at most {}", c.num_hidden_layers, kMaxLayers));
+    problems.push_back(
+        fmt::format("num_hidden_layers is {}; it must be at most {}", c.num_hidden_layers, kMaxLayers));
   if (problems.empty()) return;
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot use the model of " + source,

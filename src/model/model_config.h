@@ -22,8 +22,8 @@ struct ModelConfig {
   double rope_theta = 10000;
   bool attention_bias = false;  // q, k and v have a bias: always in qwen2, by the file in llama
   bool tie_word_embeddings = false;
-  int bos_token_id = -1;            // -1: none
-  std::vector<int> eos_token_ids;   // one or more; config.json and generation_config.json may give a list
+  int bos_token_id = -1;           // -1: none
+  std::vector<int> eos_token_ids;  // one or more; config.json and generation_config.json may give a list
   int pad_token_id = -1;
 
   int query_size() const { return num_attention_heads * head_dim; }
@@ -31,8 +31,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-/// Throws Error(kInput) with all the rules that the config breaks (sizes <= 0, heads that do not divide, an odd
-/// head_dim, an unknown model_type). `source` names the file in the message.
+/// Throws Error(kInput) with all the rules that the config breaks (sizes <= 0, heads that do not divide, an
+/// odd head_dim, an unknown model_type). `source` names the file in the message.
 void CheckConfig(const ModelConfig& config, const std::string& source);
 
 /// Number of weights of the model; a tied head is counted once.

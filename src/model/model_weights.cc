@@ -15,13 +15,18 @@ Tensor Dequantize(const TernaryTensor& ternary) {
   const auto in = static_cast<std::size_t>(ternary.shape.back());
   const auto group = static_cast<std::size_t>(ternary.group);
   for (std::size_t i = 0; i < tensor.values.size(); ++i)
-    tensor.values[i] = ternary.scales[i / in * (in / group) + i % in / group] * static_cast<float>(ternary.codes[i]);
+    tensor.values[i] =
+        ternary.scales[i / in * (in / group) + i % in / group] * static_cast<float>(ternary.codes[i]);
   return tensor;
 }
 
-bool IsLinear(const TensorSpec& spec) { return spec.role == TensorRole::kAttentionLinear || spec.role == TensorRole::kMlpLinear; }
+bool IsLinear(const TensorSpec& spec) {
+  return spec.role == TensorRole::kAttentionLinear || spec.role == TensorRole::kMlpLinear;
+}
 
-bool IsVector(const TensorSpec& spec) { return spec.role == TensorRole::kNorm || spec.role == TensorRole::kAttentionBias; }
+bool IsVector(const TensorSpec& spec) {
+  return spec.role == TensorRole::kNorm || spec.role == TensorRole::kAttentionBias;
+}
 
 std::vector<TensorSpec> ListTensors(const ModelConfig& c) {
   using enum TensorRole;
@@ -71,7 +76,8 @@ void CheckWeights(const ModelConfig& config, const ModelWeights& weights, const 
     }
     for (std::size_t i = 0; i < found->second.values.size(); ++i) {
       if (std::isfinite(found->second.values[i])) continue;
-      problems.push_back(fmt::format("tensor {} holds {} at element {}", spec.name, found->second.values[i], i));
+      problems.push_back(
+          fmt::format("tensor {} holds {} at element {}", spec.name, found->second.values[i], i));
       break;
     }
   }

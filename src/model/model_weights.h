@@ -17,8 +17,8 @@ struct Tensor {
   bool operator==(const Tensor&) const = default;
 };
 
-/// All weights of a model by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...), sorted by
-/// name. A tied head is not stored: lm_head.weight is absent when tie_word_embeddings is set.
+/// All weights of a model by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...), sorted
+/// by name. A tied head is not stored: lm_head.weight is absent when tie_word_embeddings is set.
 using ModelWeights = std::map<std::string, Tensor>;
 
 /// A linear with ternary weights: value [o][i] = scales[o][i / group] * codes[o][i], codes in {-1, 0, 1}.

@@ -17,15 +17,19 @@ namespace {
 std::optional<int> GroupOf(const io::GgufFile::Entry* entry) {
   if (entry == nullptr || !entry->type) return std::nullopt;
   switch (*entry->type) {
-    case io::BlockType::kQ2_0: return 64;
+    case io::BlockType::kQ2_0:
+      return 64;
     case io::BlockType::kTQ1_0:
-    case io::BlockType::kTQ2_0: return 256;
-    default: return std::nullopt;
+    case io::BlockType::kTQ2_0:
+      return 256;
+    default:
+      return std::nullopt;
   }
 }
 
 /// The codes and scales of values that were decoded from ternary blocks.
-TernaryTensor ToTernary(const Tensor& tensor, int group, const std::string& name, const std::filesystem::path& path) {
+TernaryTensor ToTernary(const Tensor& tensor, int group, const std::string& name,
+                        const std::filesystem::path& path) {
   TernaryTensor ternary{.shape = tensor.shape, .group = group};
   const auto size = static_cast<std::size_t>(group);
   ternary.codes.resize(tensor.values.size());
@@ -39,9 +43,11 @@ TernaryTensor ToTernary(const Tensor& tensor, int group, const std::string& name
       ternary.codes[start + i] = static_cast<std::int8_t>((values[i] > 0) - (values[i] < 0));
     }
     if (!is_ternary)
-      throw Error({.what = "cannot use the ternary weights of " + path.string(),
-                   .why = fmt::format("{}: the group at element {} holds more than one magnitude", name, start),
-                   .fix = "compress the model again, or convert it without llama-quantize (it rounds to other codes)"});
+      throw Error(
+          {.what = "cannot use the ternary weights of " + path.string(),
+           .why = fmt::format("{}: the group at element {} holds more than one magnitude", name, start),
+           .fix =
+               "compress the model again, or convert it without llama-quantize (it rounds to other codes)"});
     ternary.scales.push_back(scale);
   }
   return ternary;
@@ -55,7 +61,8 @@ TernaryModel LoadTernaryGguf(const std::filesystem::path& path) {
   TernaryModel model{.config = loaded.config, .weights = std::move(loaded.weights), .ternary = {}};
   const auto convert = [&](int layer, std::initializer_list<const char*> linears) {
     std::vector<std::string> names;
-    for (const char* linear : linears) names.push_back(fmt::format("model.layers.{}.{}.weight", layer, linear));
+    for (const char* linear : linears)
+      names.push_back(fmt::format("model.layers.{}.{}.weight", layer, linear));
     const std::optional<int> group = GroupOf(file.Find(GgufName(names.front())));
     for (const std::string& name : names)
       if (!group || GroupOf(file.Find(GgufName(name))) != group) return;

@@ -18,8 +18,10 @@ struct CompressSettings {
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
     visit("input_model", input_model, AnyValue{}, "The model to compress: a folder or GGUF file.");
-    visit("output_model", output_model, AnyValue{}, "Where the GGUF file goes, a path ending in .gguf; empty: only in the run folder.");
-    visit("calibration_dataset", calibration_dataset, AnyValue{}, "starter, a JSONL file of {domain, prompt, completion}, or data:FOLDER (see --tasks of evolve).");
+    visit("output_model", output_model, AnyValue{},
+          "Where the GGUF file goes, a path ending in .gguf; empty: only in the run folder.");
+    visit("calibration_dataset", calibration_dataset, AnyValue{},
+          "starter, a JSONL file of {domain, prompt, completion}, or data:FOLDER (see --tasks of evolve).");
     visit("eval_samples", eval_samples, InRange{1, 100000}, "Test items of each domain, for the retention.");
     compress.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
       if (name != "seed") visit(name, value, rule, help);  // the run's seed is used

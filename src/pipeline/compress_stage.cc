@@ -23,18 +23,24 @@ constexpr std::size_t kCalibrationTokens = 512;    // of one text
 
 /// Domains to measure, among them the direct answers that the reasoning stage baked.
 std::vector<eval::DomainItems> EvaluationDomains(const CompressSettings& settings) {
-  std::vector<eval::DomainItems> domains = LoadTasks(settings.calibration_dataset, {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
+  std::vector<eval::DomainItems> domains = LoadTasks(
+      settings.calibration_dataset,
+      {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
   if (settings.calibration_dataset == "starter") {
     eval::DomainItems direct{.name = "direct"};
-    direct.test = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kTest, 2024, settings.eval_samples, eval::Exactly(3));
-    direct.search = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kSearch, 2024, std::min(500, settings.compress.calibration_samples), eval::Exactly(3));
+    direct.test = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kTest, 2024,
+                                     settings.eval_samples, eval::Exactly(3));
+    direct.search =
+        eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kSearch, 2024,
+                           std::min(500, settings.compress.calibration_samples), eval::Exactly(3));
     domains.push_back(std::move(direct));
   }
   return domains;
 }
 
 /// Texts for the activations, the domains in turn.
-std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains, const text::Tokenizer& tokenizer) {
+std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
+                                               const text::Tokenizer& tokenizer) {
   std::vector<std::vector<int>> texts;
   std::size_t longest = 0;
   for (const eval::DomainItems& domain : domains) longest = std::max(longest, domain.search.size());
@@ -52,22 +58,34 @@ Json RetentionJson(const std::optional<compress::Retention>& retention) {
   Json json = Json::object();
   if (!retention) return json;
   for (const compress::DomainRetention& domain : retention->domains) {
-    json[domain.domain] = {{"before", domain.before}, {"after", domain.after}, {"retention", domain.retention}, {"n", domain.items}};
+    json[domain.domain] = {{"before", domain.before},
+                           {"after", domain.after},
+                           {"retention", domain.retention},
+                           {"n", domain.items}};
     if (domain.interval) json[domain.domain]["retention_ci"] = {domain.interval->low, domain.interval->high};
   }
   return json;
 }
 
 Json ClassesJson(const compress::FileSize& size) {
-  return {{"linears", size.linears}, {"embedding and head", size.tables}, {"norms and biases", size.vectors}, {"metadata and tokenizer", size.metadata}};
+  return {{"linears", size.linears},
+          {"embedding and head", size.tables},
+          {"norms and biases", size.vectors},
+          {"metadata and tokenizer", size.metadata}};
 }
 
 Json ResultJson(const compress::CompressResult& result, const std::string& metric) {
   Json files = Json::array();
   files.push_back({{"name", "input, fp16"}, {"bytes", result.float16_bytes}, {"retention", 1.0}});
-  files.push_back({{"name", "ternary"}, {"bytes", result.size.total}, {"retention", result.retention ? Json(result.retention->mean) : Json()}, {"classes", ClassesJson(result.size)}});
+  files.push_back({{"name", "ternary"},
+                   {"bytes", result.size.total},
+                   {"retention", result.retention ? Json(result.retention->mean) : Json()},
+                   {"classes", ClassesJson(result.size)}});
   for (const compress::BaselineResult& baseline : result.baselines)
-    files.push_back({{"name", baseline.baseline.name}, {"bytes", baseline.baseline.size.total}, {"retention", baseline.retention ? Json(baseline.retention->mean) : Json()}, {"classes", ClassesJson(baseline.baseline.size)}});
+    files.push_back({{"name", baseline.baseline.name},
+                     {"bytes", baseline.baseline.size.total},
+                     {"retention", baseline.retention ? Json(baseline.retention->mean) : Json()},
+                     {"classes", ClassesJson(baseline.baseline.size)}});
   return {{"input_bytes", result.float16_bytes},
           {"output_bytes", result.size.total},
           {"ratio", result.ratio},
@@ -75,7 +93,9 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
           {"bits_per_weight_file", result.size.bits_per_weight},
           {"metric", metric},
           {"retention", result.retention ? Json(result.retention->mean) : Json()},
-          {"retention_ci", result.retention && result.retention->interval ? Json{result.retention->interval->low, result.retention->interval->high} : Json()},
+          {"retention_ci", result.retention && result.retention->interval
+                               ? Json{result.retention->interval->low, result.retention->interval->high}
+                               : Json()},
           {"worst_retention", result.retention ? Json(result.retention->worst()) : Json()},
           {"passed", result.passed},
           {"per_domain", RetentionJson(result.retention)},
@@ -84,11 +104,14 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
 
 }  // namespace
 
-fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& model, const RunContext& context) {
+fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& model,
+                          const RunContext& context) {
   context.store->BeginStage(context.run, kStage);
   track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
   if (!model.ternary.empty())
-    throw Error({.what = "cannot compress " + model.path.string(), .why = "its linears are ternary already", .fix = "give the uncompressed model"});
+    throw Error({.what = "cannot compress " + model.path.string(),
+                 .why = "its linears are ternary already",
+                 .fix = "give the uncompressed model"});
   const std::vector<eval::DomainItems> domains = EvaluationDomains(settings);
   const fs::path folder = context.folder / "compress";
   fs::create_directories(folder);
@@ -99,18 +122,29 @@ fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& m
   input.model_name = model.name;
   input.calibration = CalibrationTexts(domains, *model.tokenizer);
   if (settings.calibration_dataset == "starter") {
-    const StarterMixture mixture{.math = kDomainRows, .code = kDomainRows, .structured = kDomainRows, .direct = kDirectRows, .direct_operations = 3};
-    input.batch = [&, mixture](int step, int micro) { return BatchOf(*model.tokenizer, MixedStarterItems(mixture, context.seed + 99, step, micro, input.micro_batches), Target::kTeacher); };
+    const StarterMixture mixture{.math = kDomainRows,
+                                 .code = kDomainRows,
+                                 .structured = kDomainRows,
+                                 .direct = kDirectRows,
+                                 .direct_operations = 3};
+    input.batch = [&, mixture](int step, int micro) {
+      return BatchOf(*model.tokenizer,
+                     MixedStarterItems(mixture, context.seed + 99, step, micro, input.micro_batches),
+                     Target::kTeacher);
+    };
   } else {
     input.batch = [&](int step, int micro) {
       std::vector<eval::Item> items;
-      for (const eval::DomainItems& domain : domains) items.push_back(domain.search[static_cast<std::size_t>(step * input.micro_batches + micro) % domain.search.size()]);
+      for (const eval::DomainItems& domain : domains)
+        items.push_back(domain.search[static_cast<std::size_t>(step * input.micro_batches + micro) %
+                                      domain.search.size()]);
       return BatchOf(*model.tokenizer, items, Target::kTeacher);
     };
   }
   input.evaluate = [&](model::LanguageModel& candidate) {
     compress::Scores scores;
-    for (const eval::DomainItems& domain : domains) scores.push_back(eval::ScoreItems(candidate, *model.tokenizer, domain.test, domain.metric));
+    for (const eval::DomainItems& domain : domains)
+      scores.push_back(eval::ScoreItems(candidate, *model.tokenizer, domain.test, domain.metric));
     return scores;
   };
   for (const eval::DomainItems& domain : domains) input.domains.push_back(domain.name);
@@ -120,7 +154,8 @@ fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& m
   const compress::CompressResult result = compress::Compress(input, config, sink, *context.stop);
   std::error_code ignored;  // the checkpoint of a finished training takes space and nothing else
   fs::remove(input.checkpoint, ignored);
-  const std::string metric = domains[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token";
+  const std::string metric =
+      domains[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token";
   context.store->EndStage(context.run, kStage, track::State::kDone, ResultJson(result, metric));
   return result.file;
 }

@@ -22,9 +22,11 @@ evolve::GenomeSpace MergeGenomeSpace(int parents, int layers) {
                             .free_path_value = 1,
                             .path_stride = layers};
   for (int parent = 0; parent < parents; ++parent)
-    for (const char* group : kGroupNames) space.genes.push_back({fmt::format("coefficient {} {}", parent + 1, group), -0.2, 1.6});
+    for (const char* group : kGroupNames)
+      space.genes.push_back({fmt::format("coefficient {} {}", parent + 1, group), -0.2, 1.6});
   space.genes.push_back({"slerp_t", 0, 1});
-  for (int parent = 0; parent < parents; ++parent) space.genes.push_back({fmt::format("ensemble weight {}", parent + 1), 0, 1});
+  for (int parent = 0; parent < parents; ++parent)
+    space.genes.push_back({fmt::format("ensemble weight {}", parent + 1), 0, 1});
   space.genes.push_back({"density", 0.2, 1});
   space.genes.push_back({"lambda", 0.3, 1.6});
   return space;
@@ -34,14 +36,17 @@ std::vector<evolve::Individual> MergeSeeds(int parents, int layers) {
   std::vector<evolve::Individual> seeds;
   for (int i = 0; i < 8; ++i) {
     evolve::Genome genome{.choices = {i / 4, i / 2 % 2, i % 2}};
-    for (int parent = 0; parent < parents; ++parent) genome.genes.insert(genome.genes.end(), std::begin(kSeedCoefficients), std::end(kSeedCoefficients));
+    for (int parent = 0; parent < parents; ++parent)
+      genome.genes.insert(genome.genes.end(), std::begin(kSeedCoefficients), std::end(kSeedCoefficients));
     genome.genes.push_back(0.5);
     genome.genes.insert(genome.genes.end(), static_cast<std::size_t>(parents), i / 4 == 0 ? 0.0 : 0.3);
     genome.genes.push_back(0.9);
     genome.genes.push_back(1.0);
     for (int layer = 0; layer < layers; ++layer) genome.path.push_back(layer);
-    // The slerp seeds also start from a changed structure: one layer of a parent (frankenmerge), or one layer twice (dfs).
-    if (i / 4 == 1 && i % 2 == 0) genome.path[static_cast<std::size_t>(layers / 2)] += (1 + i / 2 % parents) * layers;
+    // The slerp seeds also start from a changed structure: one layer of a parent (frankenmerge), or one layer
+    // twice (dfs).
+    if (i / 4 == 1 && i % 2 == 0)
+      genome.path[static_cast<std::size_t>(layers / 2)] += (1 + i / 2 % parents) * layers;
     if (i / 4 == 1 && i % 2 == 1) genome.path.insert(genome.path.begin() + layers / 2, layers / 2);
     seeds.push_back({evolve::IndividualId(0, i), 0, "seed", {}, std::move(genome), std::nullopt});
   }
@@ -54,7 +59,8 @@ merge::MergeRecipe ToRecipe(const evolve::Genome& genome, int parents, int layer
                             .structure = static_cast<merge::Structure>(genome.choices[2]),
                             .dare_seed = dare_seed};
   auto gene = genome.genes.begin();
-  for (int parent = 0; parent < parents; ++parent, gene += merge::kComponentGroups) recipe.coefficients.emplace_back(gene, gene + merge::kComponentGroups);
+  for (int parent = 0; parent < parents; ++parent, gene += merge::kComponentGroups)
+    recipe.coefficients.emplace_back(gene, gene + merge::kComponentGroups);
   recipe.slerp_t = *gene++;
   recipe.ensemble_weights.push_back(1);
   for (int parent = 0; parent < parents; ++parent) recipe.ensemble_weights.push_back(*gene++);
@@ -66,7 +72,8 @@ merge::MergeRecipe ToRecipe(const evolve::Genome& genome, int parents, int layer
 
 merge::MergeRecipe UniformRecipe(int parents, int layers) {
   merge::MergeRecipe recipe;
-  recipe.coefficients.assign(static_cast<std::size_t>(parents), std::vector<double>(merge::kComponentGroups, 1.0 / parents));
+  recipe.coefficients.assign(static_cast<std::size_t>(parents),
+                             std::vector<double>(merge::kComponentGroups, 1.0 / parents));
   recipe.ensemble_weights.assign(static_cast<std::size_t>(parents) + 1, 0.0);
   recipe.ensemble_weights[0] = 1;
   for (int layer = 0; layer < layers; ++layer) recipe.layers.push_back({0, layer});
@@ -76,8 +83,11 @@ merge::MergeRecipe UniformRecipe(int parents, int layers) {
 io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers) {
   const merge::MergeRecipe recipe = ToRecipe(genome, parents, layers, 0);
   io::Json path = io::Json::array();
-  for (const merge::LayerChoice& choice : recipe.layers) path.push_back(fmt::format("{}:{}", choice.source == 0 ? "merged" : fmt::format("parent {}", choice.source), choice.layer));
-  return {{"recipe", merge::Name(recipe.continuous) + " x " + merge::Name(recipe.ensemble) + " x " + merge::Name(recipe.structure)},
+  for (const merge::LayerChoice& choice : recipe.layers)
+    path.push_back(fmt::format(
+        "{}:{}", choice.source == 0 ? "merged" : fmt::format("parent {}", choice.source), choice.layer));
+  return {{"recipe", merge::Name(recipe.continuous) + " x " + merge::Name(recipe.ensemble) + " x " +
+                         merge::Name(recipe.structure)},
           {"coefficients", recipe.coefficients},
           {"slerp_t", recipe.slerp_t},
           {"ensemble_weights", recipe.ensemble_weights},

@@ -7,9 +7,11 @@
 
 namespace forge::pipeline {
 
-/// How a genome of the search reads as a merge recipe. Genes, in order: coefficients [parent][component group] in
-/// [-0.2, 1.6], slerp_t [0, 1], the ensemble weights of the parents [0, 1] (that of the continuous merge is 1),
-/// density [0.2, 1], lambda [0.3, 1.6]. Choices: continuous, ensemble, structure. Path entries: source * layers + layer.
+/// How a genome of the search reads as a merge recipe. Genes, in order: coefficients [parent][component
+/// group] in
+/// [-0.2, 1.6], slerp_t [0, 1], the ensemble weights of the parents [0, 1] (that of the continuous merge is
+/// 1), density [0.2, 1], lambda [0.3, 1.6]. Choices: continuous, ensemble, structure. Path entries: source *
+/// layers + layer.
 evolve::GenomeSpace MergeGenomeSpace(int parents, int layers);
 
 /// The eight seeds of the original: {linear, slerp} x {ties, dare} x {frankenmerge, dfs}.

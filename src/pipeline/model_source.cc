@@ -40,12 +40,16 @@ fs::path ResolveModel(const std::string& name, const fs::path& models_dir) {
   const fs::path by_hub_name = models_dir / fs::path(hub).filename();
   if (fs::exists(by_hub_name)) return by_hub_name;
   const std::size_t slash = hub.find('/');  // OWNER/NAME, not a path
-  const bool known = slash != std::string::npos && slash != 0 && hub.find('/', slash + 1) == std::string::npos && hub[0] != '.' && hub[0] != '~';
+  const bool known = slash != std::string::npos && slash != 0 &&
+                     hub.find('/', slash + 1) == std::string::npos && hub[0] != '.' && hub[0] != '~';
   throw Error({.kind = ErrorKind::kInput,
                .what = "there is no model " + name,
                .why = fmt::format("neither {} nor {} exists", name, (models_dir / name).string()),
-               .fix = known ? fmt::format("download the files of https://huggingface.co/{} into {}", hub, (models_dir / name).string())
-                            : "give the path of a model folder or GGUF file, or train the starter suite: forge starter --out " + models_dir.string() + "/starter"});
+               .fix = known ? fmt::format("download the files of https://huggingface.co/{} into {}", hub,
+                                          (models_dir / name).string())
+                            : "give the path of a model folder or GGUF file, or train the starter suite: "
+                              "forge starter --out " +
+                                  models_dir.string() + "/starter"});
 }
 
 bool IsLoraFolder(const fs::path& path) { return fs::exists(path / "adapter_config.json"); }
@@ -55,7 +59,9 @@ LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
   loaded.name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
   if (IsLoraFolder(path)) {
     if (lora_base == nullptr)
-      throw Error({.what = "cannot use " + path.string() + " alone", .why = "it is a LoRA adapter, which changes a base model", .fix = "give the base model too: --base MODEL"});
+      throw Error({.what = "cannot use " + path.string() + " alone",
+                   .why = "it is a LoRA adapter, which changes a base model",
+                   .fix = "give the base model too: --base MODEL"});
     loaded.config = lora_base->config;
     loaded.weights = lora_base->weights;
     loaded.ternary = lora_base->ternary;
@@ -77,7 +83,8 @@ LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
   loaded.tokenizer = text::LoadTokenizer(path);
   if (loaded.tokenizer->size() > loaded.config.vocab_size)
     throw Error({.what = "cannot use the model " + path.string(),
-                 .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows", loaded.tokenizer->size(), loaded.config.vocab_size),
+                 .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows",
+                                    loaded.tokenizer->size(), loaded.config.vocab_size),
                  .fix = "use the tokenizer that belongs to this model"});
   return loaded;
 }
@@ -91,7 +98,8 @@ runtime::PackOptions StoredPacking(const fs::path& path) {
   std::set<std::string> linears, tables;  // types of the matrices
   const auto note = [&](const std::string& name, std::size_t dimensions, const std::string& type) {
     if (dimensions != 2) return;
-    const bool is_table = name == "model.embed_tokens.weight" || name == "lm_head.weight" || name == "token_embd.weight" || name == "output.weight";
+    const bool is_table = name == "model.embed_tokens.weight" || name == "lm_head.weight" ||
+                          name == "token_embd.weight" || name == "output.weight";
     const bool is_ternary = type == "Q2_0" || type == "TQ1_0" || type == "TQ2_0";
     if (!is_ternary) (is_table ? tables : linears).insert(type);
   };
@@ -100,7 +108,8 @@ runtime::PackOptions StoredPacking(const fs::path& path) {
     for (const auto& [name, item] : folder.items()) note(name, item.entry->shape.size(), item.entry->dtype);
   } else {
     const io::GgufFile file(path);
-    for (const auto& entry : file.entries()) note(entry.name, entry.shape.size(), entry.type ? std::string(io::Info(*entry.type).name) : "");
+    for (const auto& entry : file.entries())
+      note(entry.name, entry.shape.size(), entry.type ? std::string(io::Info(*entry.type).name) : "");
   }
   const auto narrowest = [](const std::set<std::string>& types) {
     if (types == std::set<std::string>{"BF16"}) return runtime::WeightType::kBFloat16;
@@ -111,9 +120,12 @@ runtime::PackOptions StoredPacking(const fs::path& path) {
 }
 
 void SaveLoadedModel(const fs::path& folder, const LoadedModel& model, bool full_precision, bool replace) {
-  io::AtomicFolder staging(folder.string() + ".tokenizer", true);  // the tokenizer's files, to be copied into the model folder
+  io::AtomicFolder staging(folder.string() + ".tokenizer",
+                           true);  // the tokenizer's files, to be copied into the model folder
   text::SaveTokenizer(staging.path(), model.tokenizer->data(), model.config.max_position_embeddings);
-  model::SaveModelFolder(folder, model.config, model.weights, full_precision ? io::FloatType::kF32 : io::FloatType::kBF16, staging.path(), replace);
+  model::SaveModelFolder(folder, model.config, model.weights,
+                         full_precision ? io::FloatType::kF32 : io::FloatType::kBF16, staging.path(),
+                         replace);
 }
 
 std::uint64_t WeightBytes(const model::ModelConfig& config) {

@@ -32,15 +32,23 @@ TEST_F(ModelSource, RunsACompressedFileOnTernaryWeightsWithTheSameResult) {
   config.eos_token_ids = {text::kByteEndOfText};
   const model::ModelWeights weights = model::testing::RandomWeights(config);
   std::map<std::string, std::pair<std::vector<std::int8_t>, std::vector<float>>> ternary;
-  std::vector<model::GgufTensor> tensors = model::GgufTensorsOf(config, weights, io::BlockType::kQ2_0, io::BlockType::kQ8_0);
+  std::vector<model::GgufTensor> tensors =
+      model::GgufTensorsOf(config, weights, io::BlockType::kQ2_0, io::BlockType::kQ8_0);
   for (model::GgufTensor& tensor : tensors) {
     if (tensor.type != io::BlockType::kQ2_0) continue;
     auto& [codes, scales] = ternary[tensor.name];
-    for (const float value : tensor.values) codes.push_back(static_cast<std::int8_t>(value > 0.05f ? 1 : value < -0.05f ? -1 : 0));
+    for (const float value : tensor.values)
+      codes.push_back(static_cast<std::int8_t>(value > 0.05f ? 1 : value < -0.05f ? -1 : 0));
     scales.assign(codes.size() / 64, 0.125f);
-    tensor = {.name = tensor.name, .type = io::BlockType::kQ2_0, .values = {}, .codes = codes, .scales = scales, .group_size = 64};
+    tensor = {.name = tensor.name,
+              .type = io::BlockType::kQ2_0,
+              .values = {},
+              .codes = codes,
+              .scales = scales,
+              .group_size = 64};
   }
-  model::SaveGguf(folder_ / "small.gguf", config, tensors, text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "small");
+  model::SaveGguf(folder_ / "small.gguf", config, tensors,
+                  text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "small");
 
   LoadedModel loaded = LoadModel(folder_ / "small.gguf");
   EXPECT_EQ(loaded.ternary.size(), ternary.size());

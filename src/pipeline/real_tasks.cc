@@ -15,18 +15,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxCharacters = 600;      // of prompt and completion together: about 160 tokens
-constexpr std::size_t kLeastCompletion = 80;     // characters; less says little
-constexpr int kStoryWords = 120;                 // of a story's completion
-constexpr int kPromptWords = 32;                 // of a story's prompt, where the first sentence is longer
+constexpr std::size_t kMaxCharacters = 600;   // of prompt and completion together: about 160 tokens
+constexpr std::size_t kLeastCompletion = 80;  // characters; less says little
+constexpr int kStoryWords = 120;              // of a story's completion
+constexpr int kPromptWords = 32;              // of a story's prompt, where the first sentence is longer
 constexpr const char* kStoryEnd = "<|endoftext|>";
-// Where the unseen tail begins: the specialists saw 6000 of 7473 questions, 700 of 974 programs, 80 % of the stories.
+// Where the unseen tail begins: the specialists saw 6000 of 7473 questions, 700 of 974 programs, 80 % of the
+// stories.
 constexpr double kMathTail = 0.81, kCodeTail = 0.72, kStoryTail = 0.8;
 
 std::string ReadSource(const fs::path& path) {
   if (!fs::exists(path))
     throw Error({.what = "cannot read the tasks: there is no " + path.string(),
-                 .why = "data:FOLDER takes eval/gsm8k/train.jsonl, eval/code/mbpp.jsonl and text/tinystories_train_2MiB.txt from the folder",
+                 .why = "data:FOLDER takes eval/gsm8k/train.jsonl, eval/code/mbpp.jsonl and "
+                        "text/tinystories_train_2MiB.txt from the folder",
                  .fix = "give the folder that holds them: --tasks data:FOLDER"});
   return io::ReadFile(path);
 }
@@ -37,8 +39,11 @@ std::string WithoutCarriageReturns(std::string text) {
 }
 
 std::string TextField(const io::Json& json, const char* field, const std::string& where) {
-  if (!json.is_object() || !json.contains(field) || !json[field].is_string() || json[field].get_ref<const std::string&>().empty())
-    throw Error({.what = "cannot use " + where, .why = fmt::format("the field \"{}\" is missing, empty or no text", field), .fix = "give the data set's own JSONL file"});
+  if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
+      json[field].get_ref<const std::string&>().empty())
+    throw Error({.what = "cannot use " + where,
+                 .why = fmt::format("the field \"{}\" is missing, empty or no text", field),
+                 .fix = "give the data set's own JSONL file"});
   return WithoutCarriageReturns(json[field]);
 }
 
@@ -50,14 +55,17 @@ std::string CutAtWord(const std::string& text, std::size_t size) {
 }
 
 /// Adds the item unless cutting leaves too little of it.
-void AddItem(const char* domain, std::string prompt, const std::string& completion, std::vector<NamedItem>& items) {
-  if (prompt.size() + kLeastCompletion > kMaxCharacters && prompt.size() + completion.size() > kMaxCharacters) return;
+void AddItem(const char* domain, std::string prompt, const std::string& completion,
+             std::vector<NamedItem>& items) {
+  if (prompt.size() + kLeastCompletion > kMaxCharacters && prompt.size() + completion.size() > kMaxCharacters)
+    return;
   std::string cut = CutAtWord(completion, kMaxCharacters - std::min(kMaxCharacters, prompt.size()));
   if (cut.find_first_not_of(" \n\t") == std::string::npos) return;
   items.push_back({domain, {std::move(prompt), std::move(cut)}});
 }
 
-using AddLine = std::function<void(const io::Json& json, const std::string& where, std::vector<NamedItem>& items)>;
+using AddLine =
+    std::function<void(const io::Json& json, const std::string& where, std::vector<NamedItem>& items)>;
 
 void ReadJsonLines(const fs::path& path, double tail, const AddLine& add, std::vector<NamedItem>& items) {
   std::istringstream stream(ReadSource(path));
@@ -74,7 +82,8 @@ void ReadJsonLines(const fs::path& path, double tail, const AddLine& add, std::v
 }
 
 void AddMath(const io::Json& json, const std::string& where, std::vector<NamedItem>& items) {
-  AddItem("math", "Question: " + TextField(json, "question", where) + "\nAnswer:", " " + TextField(json, "answer", where), items);
+  AddItem("math", "Question: " + TextField(json, "question", where) + "\nAnswer:",
+          " " + TextField(json, "answer", where), items);
 }
 
 void AddCode(const io::Json& json, const std::string& where, std::vector<NamedItem>& items) {
@@ -98,23 +107,30 @@ std::size_t AfterWords(const std::string& text, std::size_t start, int count) {
 
 void AddStory(const std::string& story, std::vector<NamedItem>& items) {
   const std::size_t stop = story.find_first_of(".!?");
-  const std::size_t sentence = stop == std::string::npos ? story.size() : std::min(story.find_first_of(" \n", stop), story.size());
+  const std::size_t sentence =
+      stop == std::string::npos ? story.size() : std::min(story.find_first_of(" \n", stop), story.size());
   const std::size_t prompt = std::min(sentence, AfterWords(story, 0, kPromptWords));
   const std::size_t end = AfterWords(story, prompt, kStoryWords);
-  if (end - prompt >= kLeastCompletion) AddItem("stories", story.substr(0, prompt), story.substr(prompt, end - prompt), items);
+  if (end - prompt >= kLeastCompletion)
+    AddItem("stories", story.substr(0, prompt), story.substr(prompt, end - prompt), items);
 }
 
 void ReadStories(const fs::path& path, std::vector<NamedItem>& items) {
   const std::string text = WithoutCarriageReturns(ReadSource(path));
   std::vector<std::string> stories;
   std::size_t at = 0;
-  for (std::size_t end; (end = text.find(kStoryEnd, at)) != std::string::npos; at = end + std::char_traits<char>::length(kStoryEnd)) {  // what follows the last mark is cut off
+  for (std::size_t end; (end = text.find(kStoryEnd, at)) != std::string::npos;
+       at = end + std::char_traits<char>::length(kStoryEnd)) {  // what follows the last mark is cut off
     const std::size_t first = text.find_first_not_of(" \n", at), last = text.find_last_not_of(" \n", end - 1);
     if (end > at && first < end) stories.push_back(text.substr(first, last + 1 - first));
   }
   if (stories.empty())
-    throw Error({.what = "cannot use " + path.string(), .why = fmt::format("there is no {} in it, which ends each story", kStoryEnd), .fix = "give the TinyStories text file"});
-  for (auto i = static_cast<std::size_t>(static_cast<double>(stories.size()) * kStoryTail); i < stories.size(); ++i) AddStory(stories[i], items);
+    throw Error({.what = "cannot use " + path.string(),
+                 .why = fmt::format("there is no {} in it, which ends each story", kStoryEnd),
+                 .fix = "give the TinyStories text file"});
+  for (auto i = static_cast<std::size_t>(static_cast<double>(stories.size()) * kStoryTail);
+       i < stories.size(); ++i)
+    AddStory(stories[i], items);
 }
 
 }  // namespace

@@ -25,16 +25,27 @@ class RealTasks : public ::testing::Test {
     std::string math, code, stories;
     for (int i = 0; i < kLines; ++i) {
       const std::string number = std::to_string(i);
-      math += io::Json{{"question", "What is " + number + " + 1?"}, {"answer", Repeat("add one, ", 100) + "#### " + number}}.dump() + "\n";
-      code += io::Json{{"text", "Return " + number}, {"code", "def f():\r\n  return " + number + "\r\n"}, {"test_list", {"assert f() == " + number}}, {"task_id", i}}.dump() + "\n";
-      stories += "Once there was cat " + number + ". " + Repeat("It ran far away. ", 60) + "\n<|endoftext|>\n";
+      math += io::Json{{"question", "What is " + number + " + 1?"},
+                       {"answer", Repeat("add one, ", 100) + "#### " + number}}
+                  .dump() +
+              "\n";
+      code += io::Json{{"text", "Return " + number},
+                       {"code", "def f():\r\n  return " + number + "\r\n"},
+                       {"test_list", {"assert f() == " + number}},
+                       {"task_id", i}}
+                  .dump() +
+              "\n";
+      stories +=
+          "Once there was cat " + number + ". " + Repeat("It ran far away. ", 60) + "\n<|endoftext|>\n";
     }
     Write("eval/gsm8k/train.jsonl", math);
     Write("eval/code/mbpp.jsonl", code);
     Write("text/tinystories_train_2MiB.txt", stories + "A story that is cut o");
   }
   void TearDown() override { fs::remove_all(folder_); }
-  void Write(const std::string& name, const std::string& text) const { io::WriteFileAtomically(folder_ / name, text); }
+  void Write(const std::string& name, const std::string& text) const {
+    io::WriteFileAtomically(folder_ / name, text);
+  }
   static std::string Repeat(const std::string& text, int count) {
     std::string result;
     for (int i = 0; i < count; ++i) result += text;
@@ -82,7 +93,8 @@ TEST_F(RealTasks, CutsLongTextsAtAWord) {
 }
 
 TEST_F(RealTasks, SplitIntoDisjointParts) {
-  const std::vector<eval::DomainItems> domains = LoadTasks("data:" + folder_.string(), {.search = 8, .selection = 8, .test = 8});
+  const std::vector<eval::DomainItems> domains =
+      LoadTasks("data:" + folder_.string(), {.search = 8, .selection = 8, .test = 8});
   ASSERT_EQ(domains.size(), 3u);
   for (const eval::DomainItems& domain : domains) {
     EXPECT_EQ(domain.metric, eval::Metric::kNegativeLogLikelihood);

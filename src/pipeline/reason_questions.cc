@@ -18,19 +18,27 @@ using eval::Split;
 using eval::StarterDomain;
 
 constexpr std::uint64_t kQuestionSeed = 2025;
-constexpr int kTrainingQuestions[] = {60, 600, 5000};  // of one, two and three operations; there are 70, 700, 7000
+constexpr int kTrainingQuestions[] = {60, 600,
+                                      5000};  // of one, two and three operations; there are 70, 700, 7000
 constexpr int kSelectionQuestions = 200;
 
 std::vector<reason::Question> StarterQuestions(Split split, int count, int operations) {
   std::vector<reason::Question> questions;
-  for (const eval::Item& item : eval::StarterItems(StarterDomain::kDirect, split, kQuestionSeed, count, eval::Exactly(operations)))
+  for (const eval::Item& item :
+       eval::StarterItems(StarterDomain::kDirect, split, kQuestionSeed, count, eval::Exactly(operations)))
     questions.push_back({item.prompt.substr(0, item.prompt.size() - 1), item.completion.substr(0, 1)});
   return questions;
 }
 
 QuestionSet StarterSet(int count) {
-  QuestionSet set{.name = "starter", .format = {.opening = {text::kByteStartOfThought}, .closing = {text::kByteEndOfThought}, .suffix = "=", .thought_length = 3, .answer_length = 2}};
-  for (int operations = 1; operations <= 3; ++operations) set.training.push_back(StarterQuestions(Split::kTrain, kTrainingQuestions[operations - 1], operations));
+  QuestionSet set{.name = "starter",
+                  .format = {.opening = {text::kByteStartOfThought},
+                             .closing = {text::kByteEndOfThought},
+                             .suffix = "=",
+                             .thought_length = 3,
+                             .answer_length = 2}};
+  for (int operations = 1; operations <= 3; ++operations)
+    set.training.push_back(StarterQuestions(Split::kTrain, kTrainingQuestions[operations - 1], operations));
   set.selection = StarterQuestions(Split::kSelection, kSelectionQuestions, 3);
   set.test = StarterQuestions(Split::kTest, count, 3);
   set.format.banned = {text::kByteEndOfText, text::kByteStartOfThought, text::kByteEndOfThought};
@@ -39,15 +47,23 @@ QuestionSet StarterSet(int count) {
 }
 
 QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& tokenizer) {
-  QuestionSet set{.name = "gsm8k", .format = {.opening = tokenizer.Encode("\nLet's think step by step."), .closing = {}, .suffix = "\nThe answer is", .thought_length = 48, .answer_length = 12}};
+  QuestionSet set{.name = "gsm8k",
+                  .format = {.opening = tokenizer.Encode("\nLet's think step by step."),
+                             .closing = {},
+                             .suffix = "\nThe answer is",
+                             .thought_length = 48,
+                             .answer_length = 12}};
   std::istringstream lines(io::ReadFile(path));
   int number = 0;
   for (std::string line; std::getline(lines, line) && static_cast<int>(set.test.size()) < count;) {
     ++number;
     if (line.empty()) continue;
     const io::Json json = io::ParseJson(line, fmt::format("{}:{}", path, number));
-    if (!json.is_object() || !json.contains("question") || !json.contains("answer") || !json["answer"].is_string() || !json["question"].is_string())
-      throw Error({.what = fmt::format("cannot use line {} of {}", number, path), .why = "it has no texts \"question\" and \"answer\"", .fix = "give the JSONL file of GSM8K"});
+    if (!json.is_object() || !json.contains("question") || !json.contains("answer") ||
+        !json["answer"].is_string() || !json["question"].is_string())
+      throw Error({.what = fmt::format("cannot use line {} of {}", number, path),
+                   .why = "it has no texts \"question\" and \"answer\"",
+                   .fix = "give the JSONL file of GSM8K"});
     std::string answer = json["answer"];
     const std::size_t mark = answer.rfind("#### ");
     if (mark != std::string::npos) answer = answer.substr(mark + 5);
@@ -57,7 +73,9 @@ QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& 
   for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
     if (const auto id = tokenizer.IdOf(special)) set.format.banned.push_back(*id);
   if (static_cast<int>(set.test.size()) < count)
-    throw Error({.what = fmt::format("{} has only {} questions", path, set.test.size()), .why = fmt::format("the A/B test asks for {}", count), .fix = "lower --eval-samples or --ab-rounds"});
+    throw Error({.what = fmt::format("{} has only {} questions", path, set.test.size()),
+                 .why = fmt::format("the A/B test asks for {}", count),
+                 .fix = "lower --eval-samples or --ab-rounds"});
   return set;
 }
 
@@ -66,7 +84,10 @@ QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& 
 QuestionSet LoadQuestions(const std::string& dataset, int count, const text::Tokenizer& tokenizer) {
   if (dataset == "starter") return StarterSet(count);
   if (dataset.starts_with("gsm8k:")) return Gsm8kSet(dataset.substr(6), count, tokenizer);
-  throw Error({.kind = ErrorKind::kUsage, .what = "unknown data set " + dataset, .why = "the reasoning stage knows starter and gsm8k:FILE.jsonl", .fix = "give --eval-dataset starter, or gsm8k: with the path of the JSONL file"});
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "unknown data set " + dataset,
+               .why = "the reasoning stage knows starter and gsm8k:FILE.jsonl",
+               .fix = "give --eval-dataset starter, or gsm8k: with the path of the JSONL file"});
 }
 
 }  // namespace forge::pipeline

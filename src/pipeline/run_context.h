@@ -13,8 +13,8 @@ namespace forge::pipeline {
 /// What every stage of a run works in.
 struct RunContext {
   track::Store* store = nullptr;
-  std::string run;                // id
-  std::filesystem::path folder;   // <output-dir>/<run-id>
+  std::string run;               // id
+  std::filesystem::path folder;  // <output-dir>/<run-id>
   std::string device = "cpu";
   std::uint64_t seed = 1;
   MetricSink* terminal = nullptr;

@@ -11,19 +11,19 @@ namespace forge::pipeline {
 
 struct RunRequest {
   std::string output_dir = "output";
-  std::string command;       // as typed, for the report
-  io::Json config;           // resolved; kept with the run and compared on resume
+  std::string command;  // as typed, for the report
+  io::Json config;      // resolved; kept with the run and compared on resume
   std::uint64_t seed = 1;
   std::string device = "cpu";
-  std::string resume;        // unified_checkpoints/<id>.json, or a run id; empty: a new run
+  std::string resume;  // unified_checkpoints/<id>.json, or a run id; empty: a new run
 };
 
 /// A run from its start (or resume) to its end in the store, with its folder and its resume handle
 /// <output-dir>/unified_checkpoints/<id>.json.
 class ManagedRun {
  public:
-  /// Throws Error(kInput) for a handle that is not there or belongs to another store, Error(kEnvironment) if the
-  /// output folder cannot be written.
+  /// Throws Error(kInput) for a handle that is not there or belongs to another store, Error(kEnvironment) if
+  /// the output folder cannot be written.
   ManagedRun(const RunRequest& request, MetricSink& terminal, const StopToken& stop);
 
   const RunContext& context() const { return context_; }
@@ -31,7 +31,8 @@ class ManagedRun {
   const io::Json& config() const { return config_; }
   std::filesystem::path handle() const;
 
-  /// Calls work, which returns the result for FinishRun; records how it ended. An interrupted run says how to go on.
+  /// Calls work, which returns the result for FinishRun; records how it ended. An interrupted run says how to
+  /// go on.
   void Execute(const std::function<io::Json(const RunContext&)>& work);
 
  private:

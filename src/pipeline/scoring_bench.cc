@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scoring the starter tasks: the runtime, all items together, against libtorch eager, one sequence at a time. Both in
-// one run, in turn. Needs the training engine (a build with torch).
+// Scoring the starter tasks: the runtime, all items together, against libtorch eager, one sequence at a time.
+// Both in one run, in turn. Needs the training engine (a build with torch).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -39,14 +39,17 @@ void BM_ScoreStarterItems(benchmark::State& state) {
   runtime::NativeModel runtime(config, weights);
   std::vector<double> speedups;
   for (auto _ : state) {
-    const double eager = Seconds([&] { benchmark::DoNotOptimize(train::OpenEngine().ScoreEach(config, weights, sequences, "cpu")); });
+    const double eager = Seconds(
+        [&] { benchmark::DoNotOptimize(train::OpenEngine().ScoreEach(config, weights, sequences, "cpu")); });
     const double ours = Seconds([&] { benchmark::DoNotOptimize(runtime.Score(requests)); });
     state.SetIterationTime(ours);
     speedups.push_back(eager / ours);
   }
   std::sort(speedups.begin(), speedups.end());
   state.counters["speedup_vs_libtorch_eager"] = speedups[speedups.size() / 2];
-  state.counters["tokens_per_second"] = benchmark::Counter(static_cast<double>(tokens * static_cast<std::int64_t>(state.iterations())), benchmark::Counter::kIsRate);
+  state.counters["tokens_per_second"] =
+      benchmark::Counter(static_cast<double>(tokens * static_cast<std::int64_t>(state.iterations())),
+                         benchmark::Counter::kIsRate);
   state.SetLabel(std::string(Name(ChosenTarget())));
 }
 BENCHMARK(BM_ScoreStarterItems)->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(3);

@@ -33,9 +33,12 @@ TEST(SmolLm2, GivesTheLogitsAndGreedyIdsOfTransformers) {
     std::vector<float> expected(width);
     logits.ReadFloats(test["tensors"]["logits_last"].get<std::string>(), expected);
     const std::vector<float> ours = model.Logits(ids);
-    for (std::size_t i = 0; i < width; ++i) largest = std::max(largest, std::fabs(static_cast<double>(ours[ours.size() - width + i]) - static_cast<double>(expected[i])));
+    for (std::size_t i = 0; i < width; ++i)
+      largest = std::max(largest, std::fabs(static_cast<double>(ours[ours.size() - width + i]) -
+                                            static_cast<double>(expected[i])));
     const model::GenerateRequest request{ids, 0};
-    const auto generations = model.Generate({&request, 1}, {.max_new_tokens = kSteps});  // no stop tokens, as the golden
+    const auto generations =
+        model.Generate({&request, 1}, {.max_new_tokens = kSteps});  // no stop tokens, as the golden
     EXPECT_EQ(generations[0].tokens, test["greedy_ids"].get<std::vector<int>>()) << test["kind"];
   }
   RecordProperty("largest_difference", std::to_string(largest));
@@ -50,7 +53,8 @@ TEST(SmolLm2, HasTheSameLogitsWhenPackedAsItIsStored) {
   EXPECT_EQ(options.embeddings, runtime::WeightType::kInt8);  // the table is Q8_0
   EXPECT_EQ(options.linears, runtime::WeightType::kFloat32);  // Q4_1 has no kernel
   const std::vector<int> ids = loaded.tokenizer->Encode("Once upon a time");
-  EXPECT_EQ(runtime::NativeModel(loaded.config, loaded.weights, options).Logits(ids), runtime::NativeModel(loaded.config, loaded.weights).Logits(ids));
+  EXPECT_EQ(runtime::NativeModel(loaded.config, loaded.weights, options).Logits(ids),
+            runtime::NativeModel(loaded.config, loaded.weights).Logits(ids));
 }
 
 }  // namespace

@@ -28,16 +28,19 @@ model::ModelConfig StarterModelConfig() {
           .pad_token_id = text::kByteEndOfText};
 }
 
-std::vector<eval::Item> MixedStarterItems(const StarterMixture& mixture, std::uint64_t seed, int step, int micro, int micro_batches) {
+std::vector<eval::Item> MixedStarterItems(const StarterMixture& mixture, std::uint64_t seed, int step,
+                                          int micro, int micro_batches) {
   std::vector<eval::Item> items;
   const auto add = [&](StarterDomain domain, int rows) {
     eval::StarterItemOptions options;
     if (domain == StarterDomain::kMath) options.max_operations = mixture.math_max_operations;
-    if (domain == StarterDomain::kDirect && mixture.direct_operations > 0) options = eval::Exactly(mixture.direct_operations);
+    if (domain == StarterDomain::kDirect && mixture.direct_operations > 0)
+      options = eval::Exactly(mixture.direct_operations);
     for (int row = 0; row < rows; ++row)
       if (row % micro_batches == micro)
-        items.push_back(eval::MakeStarterItem(domain, eval::Split::kTrain, seed, static_cast<std::uint64_t>(step) * 1024 + static_cast<std::uint64_t>(row),
-                                              options));
+        items.push_back(eval::MakeStarterItem(
+            domain, eval::Split::kTrain, seed,
+            static_cast<std::uint64_t>(step) * 1024 + static_cast<std::uint64_t>(row), options));
   };
   add(StarterDomain::kMath, mixture.math);
   add(StarterDomain::kCode, mixture.code);
@@ -46,7 +49,8 @@ std::vector<eval::Item> MixedStarterItems(const StarterMixture& mixture, std::ui
   return items;
 }
 
-train::TokenBatch BatchOf(const text::Tokenizer& tokenizer, const std::vector<eval::Item>& items, Target target) {
+train::TokenBatch BatchOf(const text::Tokenizer& tokenizer, const std::vector<eval::Item>& items,
+                          Target target) {
   std::vector<std::vector<int>> rows;
   std::vector<std::size_t> prompts;
   train::TokenBatch batch{.rows = static_cast<int>(items.size())};
@@ -67,7 +71,8 @@ train::TokenBatch BatchOf(const text::Tokenizer& tokenizer, const std::vector<ev
   return batch;
 }
 
-train::TokenBatch MixedStarterBatch(const text::Tokenizer& tokenizer, const StarterMixture& mixture, std::uint64_t seed, int step, int micro, int micro_batches) {
+train::TokenBatch MixedStarterBatch(const text::Tokenizer& tokenizer, const StarterMixture& mixture,
+                                    std::uint64_t seed, int step, int micro, int micro_batches) {
   return BatchOf(tokenizer, MixedStarterItems(mixture, seed, step, micro, micro_batches), Target::kTokens);
 }
 

@@ -30,16 +30,22 @@ using model::TensorRole;
 constexpr int kSelectionItems = 100;  // of each domain, at a review
 constexpr int kReviewInterval = 25, kFirstReview = 75;
 constexpr int kBaseRows = 120, kSpecialistRows = 64, kDirectRows = 4;
-constexpr double kGoals[] = {0.65, 0.75, 0.65};  // accuracy of math, code and structured that the base is held to
+constexpr double kGoals[] = {0.65, 0.75,
+                             0.65};  // accuracy of math, code and structured that the base is held to
 constexpr double kGoalSlack = 0.05;
 constexpr int kBaseOperations = 4;  // the base adds up to 4 digits; its math specialist learns 5
-constexpr double kLaggingWeight = 1.0, kDoneWeight = 0.15;  // share of rows of a domain before and after its goal
+constexpr double kLaggingWeight = 1.0,
+                 kDoneWeight = 0.15;  // share of rows of a domain before and after its goal
 const std::array<std::string, 4> kModels{"base", "math", "code", "structured"};
 
 class Suite {
  public:
   Suite(const StarterConfig& config, MetricSink& sink, const StopToken& stop)
-      : config_(config), sink_(sink), stop_(stop), tokenizer_(text::MakeByteTokenizer()), work_(config.out + ".work") {}
+      : config_(config),
+        sink_(sink),
+        stop_(stop),
+        tokenizer_(text::MakeByteTokenizer()),
+        work_(config.out + ".work") {}
 
   StarterTable Run() {
     const auto start = std::chrono::steady_clock::now();
@@ -60,10 +66,16 @@ class Suite {
  private:
   fs::path Folder(const std::string& name) const { return fs::path(config_.out) / name; }
   bool Finished(const std::string& name) const { return fs::exists(Folder(name) / "model.safetensors"); }
-  model::ModelWeights Load(const std::string& name) const { return model::LoadModelFolder(Folder(name)).weights; }
+  model::ModelWeights Load(const std::string& name) const {
+    return model::LoadModelFolder(Folder(name)).weights;
+  }
 
   void CheckOutput() {
-    const io::Json identity{{"seed", config_.seed}, {"base_max_steps", config_.base_max_steps}, {"specialist_steps", config_.specialist_steps}, {"adaptation_steps", config_.adaptation_steps}, {"recipe", 2}};
+    const io::Json identity{{"seed", config_.seed},
+                            {"base_max_steps", config_.base_max_steps},
+                            {"specialist_steps", config_.specialist_steps},
+                            {"adaptation_steps", config_.adaptation_steps},
+                            {"recipe", 2}};
     const fs::path receipt = fs::path(config_.out) / "starter_config.json";
     if (fs::exists(config_.out) && !fs::is_empty(config_.out)) {
       if (fs::exists(receipt) && io::ReadJsonFile(receipt) == identity) return;
@@ -104,17 +116,34 @@ class Suite {
     return {.config = StarterModelConfig(),
             .initial = &initial,
             .steps = steps,
-            .environment = {.device = config_.device == "auto" ? "cpu" : config_.device, .sink = &sink_, .stop = &stop_, .name = name, .checkpoint = work_ / (name + ".safetensors"), .checkpoint_interval = kReviewInterval}};
+            .environment = {.device = config_.device == "auto" ? "cpu" : config_.device,
+                            .sink = &sink_,
+                            .stop = &stop_,
+                            .name = name,
+                            .checkpoint = work_ / (name + ".safetensors"),
+                            .checkpoint_interval = kReviewInterval}};
   }
 
   model::ModelWeights TrainBase() {
     const model::ModelWeights initial = InitialWeights();
     train::TrainJob job = Job("starter base", initial, config_.base_max_steps);
-    job.optimizer = {.learning_rate = 2e-3, .final_learning_rate_ratio = 1, .warmup_steps = 30, .beta2 = 0.98, .weight_decay = 0.01};
-    StarterMixture mixture{.math = 39, .code = 39, .structured = 38, .direct = kDirectRows, .math_max_operations = kBaseOperations};
-    job.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, config_.seed, step, micro, 2); };
+    job.optimizer = {.learning_rate = 2e-3,
+                     .final_learning_rate_ratio = 1,
+                     .warmup_steps = 30,
+                     .beta2 = 0.98,
+                     .weight_decay = 0.01};
+    StarterMixture mixture{.math = 39,
+                           .code = 39,
+                           .structured = 38,
+                           .direct = kDirectRows,
+                           .math_max_operations = kBaseOperations};
+    job.batch = [&](int step, int micro) {
+      return MixedStarterBatch(tokenizer_, mixture, config_.seed, step, micro, 2);
+    };
     job.review_interval = kReviewInterval;
-    job.review = [&](int finished, const model::ModelWeights& weights) { return finished < kFirstReview || Review(weights, mixture); };
+    job.review = [&](int finished, const model::ModelWeights& weights) {
+      return finished < kFirstReview || Review(weights, mixture);
+    };
     return train::OpenEngine().Train(job).weights;
   }
 
@@ -131,39 +160,63 @@ class Suite {
       finished = finished && accuracies.back() >= goal - kGoalSlack;
     }
     const double total = shares[0] + shares[1] + shares[2];
-    const auto rows = [&](std::size_t i) { return std::max(6, static_cast<int>(std::lround((kBaseRows - kDirectRows) * shares[i] / total))); };
-    mixture = {.math = rows(0), .code = rows(1), .structured = rows(2), .direct = kDirectRows, .math_max_operations = kBaseOperations};
-    sink_.Log(fmt::format("starter base: math {:.2f}, code {:.2f}, structured {:.2f}", accuracies[0], accuracies[1], accuracies[2]));
+    const auto rows = [&](std::size_t i) {
+      return std::max(6, static_cast<int>(std::lround((kBaseRows - kDirectRows) * shares[i] / total)));
+    };
+    mixture = {.math = rows(0),
+               .code = rows(1),
+               .structured = rows(2),
+               .direct = kDirectRows,
+               .math_max_operations = kBaseOperations};
+    sink_.Log(fmt::format("starter base: math {:.2f}, code {:.2f}, structured {:.2f}", accuracies[0],
+                          accuracies[1], accuracies[2]));
     return !finished;
   }
 
   model::ModelWeights TrainSpecialist(const model::ModelWeights& base, std::size_t index) {
     const std::string name = "starter " + kModels[index];
-    StarterMixture mixture{.math = index == 1 ? kSpecialistRows - kDirectRows : 0, .code = index == 2 ? kSpecialistRows : 0, .structured = index == 3 ? kSpecialistRows : 0, .direct = index == 1 ? kDirectRows : 0};
+    StarterMixture mixture{.math = index == 1 ? kSpecialistRows - kDirectRows : 0,
+                           .code = index == 2 ? kSpecialistRows : 0,
+                           .structured = index == 3 ? kSpecialistRows : 0,
+                           .direct = index == 1 ? kDirectRows : 0};
     const std::uint64_t seed = config_.seed + 1000 * index;
     train::TrainJob skill = Job(name, base, config_.specialist_steps);
-    skill.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, seed, step, micro, 2); };
+    skill.batch = [&](int step, int micro) {
+      return MixedStarterBatch(tokenizer_, mixture, seed, step, micro, 2);
+    };
     skill.trainable = model::IsLinear;
-    skill.optimizer = {.learning_rate = 5e-4, .final_learning_rate_ratio = 0.1, .warmup_steps = 10, .beta2 = 0.98, .weight_decay = 0.01};
+    skill.optimizer = {.learning_rate = 5e-4,
+                       .final_learning_rate_ratio = 0.1,
+                       .warmup_steps = 10,
+                       .beta2 = 0.98,
+                       .weight_decay = 0.01};
     const model::ModelWeights skilled = train::OpenEngine().Train(skill).weights;
     train::TrainJob adaptation = Job(name + " adaptation", skilled, config_.adaptation_steps);
-    adaptation.batch = [&](int step, int micro) { return MixedStarterBatch(tokenizer_, mixture, seed, config_.specialist_steps + step, micro, 2); };
+    adaptation.batch = [&](int step, int micro) {
+      return MixedStarterBatch(tokenizer_, mixture, seed, config_.specialist_steps + step, micro, 2);
+    };
     adaptation.trainable = [](const model::TensorSpec& spec) { return !IsLinear(spec); };
-    adaptation.optimizer = {.learning_rate = 1.2e-3, .final_learning_rate_ratio = 1, .warmup_steps = 1, .beta2 = 0.98};
+    adaptation.optimizer = {
+        .learning_rate = 1.2e-3, .final_learning_rate_ratio = 1, .warmup_steps = 1, .beta2 = 0.98};
     return train::OpenEngine().Train(adaptation).weights;
   }
 
   StarterTable Measure(const std::vector<model::ModelWeights>& models) {
     StarterTable table{.n = config_.test_items};
     std::vector<std::vector<eval::Item>> columns;
-    for (const eval::DomainItems& domain : eval::StarterTasks({.search = 1, .selection = 1, .test = config_.test_items})) columns.push_back(domain.test);
-    for (const int operations : {3, 4}) columns.push_back(eval::StarterItems(StarterDomain::kDirect, eval::Split::kTest, 2024, config_.test_items, eval::Exactly(operations)));
+    for (const eval::DomainItems& domain :
+         eval::StarterTasks({.search = 1, .selection = 1, .test = config_.test_items}))
+      columns.push_back(domain.test);
+    for (const int operations : {3, 4})
+      columns.push_back(eval::StarterItems(StarterDomain::kDirect, eval::Split::kTest, 2024,
+                                           config_.test_items, eval::Exactly(operations)));
     for (std::size_t m = 0; m < models.size(); ++m) {
       runtime::NativeModel model(StarterModelConfig(), models[m]);
       StarterRow& row = table.rows.emplace_back(StarterRow{kModels[m], {}});
       for (const std::vector<eval::Item>& items : columns) {
         int correct = 0;
-        for (const double score : eval::ScoreItems(model, tokenizer_, items, eval::Metric::kExactMatch)) correct += score > 0;
+        for (const double score : eval::ScoreItems(model, tokenizer_, items, eval::Metric::kExactMatch))
+          correct += score > 0;
         row.correct.push_back(correct);
       }
     }
@@ -172,26 +225,37 @@ class Suite {
   }
 
   static void FindMisses(StarterTable& table) {
-    const auto accuracy = [&](std::size_t model, std::size_t domain) { return static_cast<double>(table.rows[model].correct[domain]) / table.n; };
+    const auto accuracy = [&](std::size_t model, std::size_t domain) {
+      return static_cast<double>(table.rows[model].correct[domain]) / table.n;
+    };
     const auto demand = [&](bool holds, const std::string& rule) {
       if (!holds) table.misses.push_back(rule);
     };
     for (std::size_t domain = 0; domain < 3; ++domain) {
       const double own = accuracy(domain + 1, domain);
-      demand(own >= 0.85, fmt::format("{} has {:.3f} on its own domain, below 0.85", kModels[domain + 1], own));
+      demand(own >= 0.85,
+             fmt::format("{} has {:.3f} on its own domain, below 0.85", kModels[domain + 1], own));
       for (std::size_t other = 0; other < 3; ++other) {
         if (other == domain) continue;
-        demand(accuracy(domain + 1, other) <= own - 0.3, fmt::format("{} has {:.3f} on {}, less than 0.3 below its own {:.3f}", kModels[domain + 1], accuracy(domain + 1, other), kModels[other + 1], own));
-        demand(accuracy(0, domain) > accuracy(other + 1, domain), fmt::format("the base is not above {} on {}", kModels[other + 1], kModels[domain + 1]));
+        demand(accuracy(domain + 1, other) <= own - 0.3,
+               fmt::format("{} has {:.3f} on {}, less than 0.3 below its own {:.3f}", kModels[domain + 1],
+                           accuracy(domain + 1, other), kModels[other + 1], own));
+        demand(accuracy(0, domain) > accuracy(other + 1, domain),
+               fmt::format("the base is not above {} on {}", kModels[other + 1], kModels[domain + 1]));
       }
-      demand(accuracy(0, domain) < own, fmt::format("the base is not below {} on its domain", kModels[domain + 1]));
+      demand(accuracy(0, domain) < own,
+             fmt::format("the base is not below {} on its domain", kModels[domain + 1]));
     }
-    for (const std::size_t model : {std::size_t{0}, std::size_t{1}}) demand(accuracy(model, 4) <= 0.25, fmt::format("{} answers {:.3f} of 4 operations directly, above 0.25", kModels[model], accuracy(model, 4)));
+    for (const std::size_t model : {std::size_t{0}, std::size_t{1}})
+      demand(accuracy(model, 4) <= 0.25, fmt::format("{} answers {:.3f} of 4 operations directly, above 0.25",
+                                                     kModels[model], accuracy(model, 4)));
   }
 
   void Write(const StarterTable& table) const {
-    io::Json json{{"n", table.n}, {"seed", config_.seed}, {"misses", table.misses}, {"rows", io::Json::array()}};
-    for (const StarterRow& row : table.rows) json["rows"].push_back({{"model", row.model}, {"correct", row.correct}});
+    io::Json json{
+        {"n", table.n}, {"seed", config_.seed}, {"misses", table.misses}, {"rows", io::Json::array()}};
+    for (const StarterRow& row : table.rows)
+      json["rows"].push_back({{"model", row.model}, {"correct", row.correct}});
     io::WriteJsonFile(fs::path(config_.out) / "starter.json", json);
   }
 
@@ -209,14 +273,18 @@ StarterTable TrainStarterSuite(const StarterConfig& config, MetricSink& sink, co
 }
 
 std::string ShowStarterTable(const StarterTable& table) {
-  std::string text = fmt::format("exact match, n = {} test items each, with 95 % intervals (Wilson)\n{:<12}", table.n, "");
-  for (const char* name : {"math", "code", "structured", "direct K=3", "direct K=4"}) text += fmt::format("{:>22}", name);
+  std::string text =
+      fmt::format("exact match, n = {} test items each, with 95 % intervals (Wilson)\n{:<12}", table.n, "");
+  for (const char* name : {"math", "code", "structured", "direct K=3", "direct K=4"})
+    text += fmt::format("{:>22}", name);
   text += "\n";
   for (const StarterRow& row : table.rows) {
     text += fmt::format("{:<12}", row.model);
     for (const int correct : row.correct) {
       const eval::Interval interval = eval::WilsonInterval(correct, table.n);
-      text += fmt::format("{:>22}", fmt::format("{:.3f} [{:.3f}, {:.3f}]", static_cast<double>(correct) / table.n, interval.low, interval.high));
+      text +=
+          fmt::format("{:>22}", fmt::format("{:.3f} [{:.3f}, {:.3f}]", static_cast<double>(correct) / table.n,
+                                            interval.low, interval.high));
     }
     text += "\n";
   }

@@ -27,8 +27,10 @@ struct StarterConfig {
     visit("seed", seed, AnyValue{}, "Same seed, same machine: same bytes.");
     visit("test_items", test_items, InRange{50, 1500}, "Items of each domain's accuracy.");
     visit("base_max_steps", base_max_steps, InRange{1, 100000}, "Most training steps of the base.");
-    visit("specialist_steps", specialist_steps, InRange{1, 100000}, "Training steps of a specialist's skill.");
-    visit("adaptation_steps", adaptation_steps, InRange{0, 100000}, "Steps in which only embedding, norms and biases follow.");
+    visit("specialist_steps", specialist_steps, InRange{1, 100000},
+          "Training steps of a specialist's skill.");
+    visit("adaptation_steps", adaptation_steps, InRange{0, 100000},
+          "Steps in which only embedding, norms and biases follow.");
     visit("device", device, OneOf{{"auto", "cpu", "cuda"}}, "Where to train.");
   }
 };
@@ -46,14 +48,14 @@ struct StarterTable {
   double seconds = 0;
 };
 
-/// Trains base and specialists and writes them as standard model folders, with starter.json (the table). Goes on
-/// from what an earlier, stopped call left. Finished models are kept; an `out` that holds something else is
-/// Error(kInput).
+/// Trains base and specialists and writes them as standard model folders, with starter.json (the table). Goes
+/// on from what an earlier, stopped call left. Finished models are kept; an `out` that holds something else
+/// is Error(kInput).
 ///
-/// The recipe: a Qwen2 model of 0.63 M weights; the base learns all domains until each is close to a middling goal,
-/// with more rows for the domains that lag; a specialist then trains its attention and MLP matrices on its own
-/// domain, and afterwards, for a few steps, embedding, norms and biases only, which makes it forget the other
-/// domains in tensors that a merge can leave alone.
+/// The recipe: a Qwen2 model of 0.63 M weights; the base learns all domains until each is close to a middling
+/// goal, with more rows for the domains that lag; a specialist then trains its attention and MLP matrices on
+/// its own domain, and afterwards, for a few steps, embedding, norms and biases only, which makes it forget
+/// the other domains in tensors that a merge can leave alone.
 StarterTable TrainStarterSuite(const StarterConfig& config, MetricSink& sink, const StopToken& stop);
 
 /// The table as text, with the intervals.

@@ -20,7 +20,10 @@ namespace {
 constexpr std::string_view kFolderPrefix = "data:";
 
 [[noreturn]] void ThrowLine(const std::string& path, int line, const std::string& why) {
-  throw Error({.what = fmt::format("cannot use line {} of {}", line, path), .why = why, .fix = "each line must be {\"domain\": .., \"prompt\": .., \"completion\": ..} with texts that are not empty"});
+  throw Error({.what = fmt::format("cannot use line {} of {}", line, path),
+               .why = why,
+               .fix = "each line must be {\"domain\": .., \"prompt\": .., \"completion\": ..} with texts "
+                      "that are not empty"});
 }
 
 std::vector<NamedItem> ReadItemLines(const std::string& path) {
@@ -32,7 +35,9 @@ std::vector<NamedItem> ReadItemLines(const std::string& path) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const io::Json json = io::ParseJson(line, fmt::format("{}:{}", path, number));
     for (const char* field : {"domain", "prompt", "completion"})
-      if (!json.is_object() || !json.contains(field) || !json[field].is_string() || json[field].get<std::string>().empty()) ThrowLine(path, number, fmt::format("the field \"{}\" is missing, empty or no text", field));
+      if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
+          json[field].get<std::string>().empty())
+        ThrowLine(path, number, fmt::format("the field \"{}\" is missing, empty or no text", field));
     items.push_back({json["domain"], {json["prompt"], json["completion"]}});
   }
   return items;
@@ -44,8 +49,10 @@ std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSize
   if (spec == "starter") return eval::StarterTasks({sizes.search, sizes.selection, sizes.test});
   std::map<std::string, eval::DomainItems> domains;
   std::set<std::string> seen;
-  for (NamedItem& named : spec.starts_with(kFolderPrefix) ? ReadRealItems(spec.substr(kFolderPrefix.size())) : ReadItemLines(spec)) {
-    if (!seen.insert(named.item.prompt).second) continue;  // the same prompt twice would sit in one split twice
+  for (NamedItem& named : spec.starts_with(kFolderPrefix) ? ReadRealItems(spec.substr(kFolderPrefix.size()))
+                                                          : ReadItemLines(spec)) {
+    if (!seen.insert(named.item.prompt).second)
+      continue;  // the same prompt twice would sit in one split twice
     eval::DomainItems& domain = domains[named.domain];
     domain.name = named.domain;
     domain.metric = eval::Metric::kNegativeLogLikelihood;
@@ -58,10 +65,15 @@ std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSize
   std::vector<eval::DomainItems> result;
   for (auto& [name, domain] : domains) {
     if (domain.search.empty() || domain.selection.empty() || domain.test.empty())
-      throw Error({.what = "the domain " + name + " of " + spec + " has too few items", .why = "search, selection and test need at least one each", .fix = "give at least 30 items of each domain"});
+      throw Error({.what = "the domain " + name + " of " + spec + " has too few items",
+                   .why = "search, selection and test need at least one each",
+                   .fix = "give at least 30 items of each domain"});
     result.push_back(std::move(domain));
   }
-  if (result.empty()) throw Error({.what = "there are no items in " + spec, .why = "nothing in it can be used as an item", .fix = "give a JSONL file of items, or data:FOLDER"});
+  if (result.empty())
+    throw Error({.what = "there are no items in " + spec,
+                 .why = "nothing in it can be used as an item",
+                 .fix = "give a JSONL file of items, or data:FOLDER"});
   return result;
 }
 

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "io/sha256.h"
 #include "pipeline/compress_stage.h"
 #include "pipeline/evolve_stage.h"
 #include "pipeline/reason_stage.h"
 #include "pipeline/starter_suite.h"
-#include "io/sha256.h"
 #include "runtime/native_model.h"
 #include "track/store_metric_sink.h"
 
@@ -28,9 +28,11 @@ void Skip(const RunContext& context, const char* stage) {
   context.store->EndStage(context.run, stage, track::State::kSkipped);
 }
 
-/// The names that nobody gave are those of the seed's example; with the starter preset the suite stands for them.
+/// The names that nobody gave are those of the seed's example; with the starter preset the suite stands for
+/// them.
 bool WantsStarter(const UnifiedConfig& config) {
-  return config.preset == "starter" && !config.no_evomerge && config.evolve.base_models == EvolveConfig{}.base_models;
+  return config.preset == "starter" && !config.no_evomerge &&
+         config.evolve.base_models == EvolveConfig{}.base_models;
 }
 
 void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
@@ -43,10 +45,12 @@ void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
     sink.Log(ShowStarterTable(table));
     io::Json rows = io::Json::object();
     for (const StarterRow& row : table.rows) rows[row.model] = row.correct;
-    context.store->EndStage(context.run, "starter", track::State::kDone, {{"n", table.n}, {"correct", rows}, {"misses", table.misses}});
+    context.store->EndStage(context.run, "starter", track::State::kDone,
+                            {{"n", table.n}, {"correct", rows}, {"misses", table.misses}});
   }
   config.evolve.base = (folder / "base").string();
-  config.evolve.base_models = {(folder / "math").string(), (folder / "code").string(), (folder / "structured").string()};
+  config.evolve.base_models = {(folder / "math").string(), (folder / "code").string(),
+                               (folder / "structured").string()};
 }
 
 std::string Sample(const fs::path& path, const std::string& prompt) {
@@ -54,7 +58,8 @@ std::string Sample(const fs::path& path, const std::string& prompt) {
   runtime::NativeModel model(loaded.config, loaded.weights, {}, loaded.ternary);
   model::GenerateOptions options{.max_new_tokens = 48, .stop_token_ids = loaded.config.eos_token_ids};
   const std::vector<int> newline = loaded.tokenizer->Encode("\n");
-  if (prompt.starts_with("m ")) options.stop_token_ids.insert(options.stop_token_ids.end(), newline.begin(), newline.end());
+  if (prompt.starts_with("m "))
+    options.stop_token_ids.insert(options.stop_token_ids.end(), newline.begin(), newline.end());
   const std::vector<model::GenerateRequest> requests{{loaded.tokenizer->Encode(prompt), 0}};
   return prompt + loaded.tokenizer->Decode(model.Generate(requests, options)[0].tokens, true);
 }
@@ -66,7 +71,10 @@ Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context) {
   fs::path current;
   if (config.no_evomerge) {
     if (config.input_model.empty())
-      throw Error({.kind = ErrorKind::kUsage, .what = "there is no model to start from", .why = "--no-evomerge leaves out the stage that makes one", .fix = "give --input-model"});
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "there is no model to start from",
+                   .why = "--no-evomerge leaves out the stage that makes one",
+                   .fix = "give --input-model"});
     current = ResolveModel(config.input_model, config.evolve.models_dir);
     if (!IsDone(context, "evolve")) Skip(context, "evolve");
   } else {
@@ -86,10 +94,15 @@ Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context) {
     if (!IsDone(context, "compress")) RunCompressStage(config.compress, LoadModel(current), context);
     current = context.folder / "compress" / "model.gguf";
   }
-  for (const char* name : {"evolve/champion/model.safetensors", "reason/baked/model.safetensors", "compress/model.gguf"})
+  for (const char* name :
+       {"evolve/champion/model.safetensors", "reason/baked/model.safetensors", "compress/model.gguf"})
     if (const fs::path file = context.folder / name; fs::exists(file))
-      context.store->RecordArtifact(context.run, {.name = name, .path = name, .bytes = fs::file_size(file), .sha256 = io::Sha256OfFile(file)});
-  const std::string prompt = !config.sample_prompt.empty() ? config.sample_prompt : starter_tasks ? "m 3245  =" : "Once upon a time";
+      context.store->RecordArtifact(
+          context.run,
+          {.name = name, .path = name, .bytes = fs::file_size(file), .sha256 = io::Sha256OfFile(file)});
+  const std::string prompt = !config.sample_prompt.empty() ? config.sample_prompt
+                             : starter_tasks               ? "m 3245  ="
+                                                           : "Once upon a time";
   return {{"final_model", current.string()}, {"sample", Sample(current, prompt)}};
 }
 

@@ -22,26 +22,32 @@ struct UnifiedConfig {
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
-    visit("preset", preset, OneOf{{"starter", "smoke"}}, "starter: the starter suite is trained first when no models are given. smoke: a quick pass over a real model (NLL fitness, one generation, no training).");
+    visit("preset", preset, OneOf{{"starter", "smoke"}},
+          "starter: the starter suite is trained first when no models are given. smoke: a quick pass over a "
+          "real model (NLL fitness, one generation, no training).");
     visit("no_evomerge", no_evomerge, AnyValue{}, "Leave the merge out; needs --input-model.");
     visit("no_quietstar", no_quietstar, AnyValue{}, "Leave the reasoning stage out.");
     visit("no_compression", no_compression, AnyValue{}, "Leave the compression out.");
     visit("input_model", input_model, AnyValue{}, "The model to start from when the merge is left out.");
-    visit("sample_prompt", sample_prompt, AnyValue{}, "Prompt of the sample that the final model writes; empty: one that fits the tasks.");
+    visit("sample_prompt", sample_prompt, AnyValue{},
+          "Prompt of the sample that the final model writes; empty: one that fits the tasks.");
     evolve.VisitFields(visit);
     reason.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
       if (name != "model" && name != "out") visit(name, value, rule, help);
     });
     compress.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
       if (name == "input_model" || name == "output_model" || name == "eval_samples") return;
-      visit(name == "learning_rate" ? std::string_view("compress_learning_rate") : name == "training_steps" ? std::string_view("compress_steps") : name, value, rule, help);
+      visit(name == "learning_rate"    ? std::string_view("compress_learning_rate")
+            : name == "training_steps" ? std::string_view("compress_steps")
+                                       : name,
+            value, rule, help);
     });
   }
 };
 
-/// Runs the stages in order; a stage whose result is in the store is not run again. The model goes from stage to stage
-/// through its folder, so that a resumed run continues with the same bytes. Returns the result for FinishRun:
-/// final_model, versions, sample.
+/// Runs the stages in order; a stage whose result is in the store is not run again. The model goes from stage
+/// to stage through its folder, so that a resumed run continues with the same bytes. Returns the result for
+/// FinishRun: final_model, versions, sample.
 io::Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context);
 
 }  // namespace forge::pipeline

@@ -31,7 +31,14 @@ std::vector<bool> Right(int right, int n) {
 }
 
 ArmResults Good() {
-  return {.a0 = Right(15, 100), .a1 = Right(95, 100), .a2 = Right(16, 100), .a3 = Right(14, 100), .c0 = Right(15, 100), .b0 = Right(90, 100), .b1 = Right(95, 100), .guards = {{"code", {{1, 1, 0}, {1, 1, 0}}}}};
+  return {.a0 = Right(15, 100),
+          .a1 = Right(95, 100),
+          .a2 = Right(16, 100),
+          .a3 = Right(14, 100),
+          .c0 = Right(15, 100),
+          .b0 = Right(90, 100),
+          .b1 = Right(95, 100),
+          .guards = {{"code", {{1, 1, 0}, {1, 1, 0}}}}};
 }
 
 // Retention (90 - 15) / (95 - 15) = 0.9375.
@@ -63,7 +70,15 @@ class Thinking : public testing::Test {
     config_.eos_token_ids = {256};
     weights_ = model::testing::RandomWeights(config_);
     model_ = std::make_unique<runtime::NativeModel>(config_, weights_);
-    thinker_ = {model_.get(), &tokenizer_, {.opening = {257}, .closing = {258}, .suffix = "=", .thought_length = 3, .answer_length = 2, .banned = {257, 258}}, std::nullopt};
+    thinker_ = {model_.get(),
+                &tokenizer_,
+                {.opening = {257},
+                 .closing = {258},
+                 .suffix = "=",
+                 .thought_length = 3,
+                 .answer_length = 2,
+                 .banned = {257, 258}},
+                std::nullopt};
   }
   model::ModelConfig config_ = model::testing::TinyConfig();
   model::ModelWeights weights_;
@@ -95,7 +110,8 @@ TEST_F(Thinking, WhatIsBannedInThoughtsMayEndAnAnswer) {
 // quiet-star.md 5.7, test 3: weight 0 is the base model, weight 1 the model after the thought.
 TEST_F(Thinking, TheMixingHeadAtItsEndsGivesTheBaseAndTheThoughtPrediction) {
   const auto thoughts = Think(thinker_, questions_, false, 0);
-  const auto direct = FirstTokenProbabilities(thinker_, questions_, {}), after = FirstTokenProbabilities(thinker_, questions_, thoughts);
+  const auto direct = FirstTokenProbabilities(thinker_, questions_, {}),
+             after = FirstTokenProbabilities(thinker_, questions_, thoughts);
   for (const float bias : {-1e9f, 1e9f}) {
     thinker_.mixing_head = train::MakeMixingHead(config_.hidden_size, 1);
     thinker_.mixing_head->b3 = bias;
@@ -105,23 +121,30 @@ TEST_F(Thinking, TheMixingHeadAtItsEndsGivesTheBaseAndTheThoughtPrediction) {
   }
 }
 
-// quiet-star.md 5.7, test 8: the target is the mean over thoughts, and without thoughts the model's own distribution.
+// quiet-star.md 5.7, test 8: the target is the mean over thoughts, and without thoughts the model's own
+// distribution.
 TEST_F(Thinking, BakeTargetsAreTheMeanOverSampledThoughts) {
   const auto targets = MakeBakeTargets(thinker_, questions_, 2, 7);
   const auto first = FirstTokenProbabilities(thinker_, questions_, Think(thinker_, questions_, true, 7 * 64));
-  const auto second = FirstTokenProbabilities(thinker_, questions_, Think(thinker_, questions_, true, 7 * 64 + 1));
+  const auto second =
+      FirstTokenProbabilities(thinker_, questions_, Think(thinker_, questions_, true, 7 * 64 + 1));
   for (std::size_t i = 0; i < questions_.size(); ++i) {
     double total = 0;
     for (const auto& [id, probability] : targets[i].probabilities) {
-      EXPECT_NEAR(probability, (first[i][static_cast<std::size_t>(id)] + second[i][static_cast<std::size_t>(id)]) / 2, 5e-3);
+      EXPECT_NEAR(probability,
+                  (first[i][static_cast<std::size_t>(id)] + second[i][static_cast<std::size_t>(id)]) / 2,
+                  5e-3);
       total += static_cast<double>(probability);
     }
     EXPECT_NEAR(total, 1, 1e-5);
-    EXPECT_EQ(tokenizer_.Decode(std::span(targets[i].tokens).first(static_cast<std::size_t>(targets[i].answer_position))), questions_[i].prompt + "=");
+    EXPECT_EQ(tokenizer_.Decode(
+                  std::span(targets[i].tokens).first(static_cast<std::size_t>(targets[i].answer_position))),
+              questions_[i].prompt + "=");
   }
   const auto control = MakeBakeTargets(thinker_, questions_, 0, 7);
   const auto direct = FirstTokenProbabilities(thinker_, questions_, {});
-  for (const auto& [id, probability] : control[0].probabilities) EXPECT_NEAR(probability, direct[0][static_cast<std::size_t>(id)], 5e-3);
+  for (const auto& [id, probability] : control[0].probabilities)
+    EXPECT_NEAR(probability, direct[0][static_cast<std::size_t>(id)], 5e-3);
 }
 
 TEST_F(Thinking, MetaTokensReplaceTwoRowsOnly) {
@@ -129,7 +152,8 @@ TEST_F(Thinking, MetaTokensReplaceTwoRowsOnly) {
   const model::ModelWeights changed = WithMetaTokens(weights_, 257, start, 258, end);
   const auto& before = weights_.at("model.embed_tokens.weight").values;
   const auto& after = changed.at("model.embed_tokens.weight").values;
-  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_EQ(after[i], i / 64 == 257 ? 0.5f : i / 64 == 258 ? -0.5f : before[i]);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_EQ(after[i], i / 64 == 257 ? 0.5f : i / 64 == 258 ? -0.5f : before[i]);
 }
 
 }  // namespace

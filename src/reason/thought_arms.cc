@@ -17,8 +17,11 @@ std::string LastNumber(const std::string& text) {
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (std::isdigit(static_cast<unsigned char>(c)) != 0 || (c == '.' && !current.empty()) || (c == '-' && current.empty())) current += c;
-    else if (c != ',' || current.empty()) finish();
+    if (std::isdigit(static_cast<unsigned char>(c)) != 0 || (c == '.' && !current.empty()) ||
+        (c == '-' && current.empty()))
+      current += c;
+    else if (c != ',' || current.empty())
+      finish();
   }
   finish();
   const std::size_t point = last.find('.');
@@ -41,10 +44,14 @@ std::vector<bool> RunArm(const ThinkingModel& thinker, const std::vector<Questio
   std::vector<std::vector<int>> thoughts;
   if (arm == Arm::kThought || arm == Arm::kShuffled) thoughts = Think(thinker, questions, false, 0);
   if (arm == Arm::kShuffled) std::rotate(thoughts.begin(), thoughts.begin() + 1, thoughts.end());
-  if (arm == Arm::kFiller) thoughts.assign(questions.size(), std::vector<int>(static_cast<std::size_t>(thinker.format.thought_length), thinker.tokenizer->Encode(".").front()));
+  if (arm == Arm::kFiller)
+    thoughts.assign(questions.size(),
+                    std::vector<int>(static_cast<std::size_t>(thinker.format.thought_length),
+                                     thinker.tokenizer->Encode(".").front()));
   const std::vector<std::string> answers = Answer(thinker, questions, thoughts);
   std::vector<bool> right;
-  for (std::size_t i = 0; i < questions.size(); ++i) right.push_back(IsRight(answers[i], questions[i].answer));
+  for (std::size_t i = 0; i < questions.size(); ++i)
+    right.push_back(IsRight(answers[i], questions[i].answer));
   return right;
 }
 

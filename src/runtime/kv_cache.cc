@@ -6,19 +6,26 @@
 namespace forge::runtime {
 
 std::size_t KeyValueBytesPerToken(const model::ModelConfig& config) {
-  return static_cast<std::size_t>(config.num_hidden_layers) * 2 * static_cast<std::size_t>(config.key_value_size()) * sizeof(float);
+  return static_cast<std::size_t>(config.num_hidden_layers) * 2 *
+         static_cast<std::size_t>(config.key_value_size()) * sizeof(float);
 }
 
-KeyValueCache::KeyValueCache(const model::ModelConfig& config, int capacity, std::shared_ptr<const KeyValueCache> prefix)
-    : prefix_(std::move(prefix)), capacity_(capacity), head_dim_(config.head_dim),
+KeyValueCache::KeyValueCache(const model::ModelConfig& config, int capacity,
+                             std::shared_ptr<const KeyValueCache> prefix)
+    : prefix_(std::move(prefix)),
+      capacity_(capacity),
+      head_dim_(config.head_dim),
       width_(static_cast<std::size_t>(config.key_value_size())) {
   FORGE_CHECK(!prefix_ || !prefix_->prefix_);  // one level: a query sees at most two spans
   if (prefix_) prefix_length_ = prefix_->length();
-  storage_.resize(static_cast<std::size_t>(config.num_hidden_layers) * 2 * static_cast<std::size_t>(capacity) * width_);
+  storage_.resize(static_cast<std::size_t>(config.num_hidden_layers) * 2 *
+                  static_cast<std::size_t>(capacity) * width_);
 }
 
 std::size_t KeyValueCache::Offset(int layer, int own_position) const {
-  return (static_cast<std::size_t>(layer) * 2 * static_cast<std::size_t>(capacity_) + static_cast<std::size_t>(own_position)) * width_;
+  return (static_cast<std::size_t>(layer) * 2 * static_cast<std::size_t>(capacity_) +
+          static_cast<std::size_t>(own_position)) *
+         width_;
 }
 
 float* KeyValueCache::Keys(int layer, int position) {

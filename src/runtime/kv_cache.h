@@ -9,18 +9,20 @@
 
 namespace forge::runtime {
 
-/// Keys and values of one sequence, float32. A cache may stand on a finished prefix that several sequences share;
-/// positions count from the start of the prefix.
+/// Keys and values of one sequence, float32. A cache may stand on a finished prefix that several sequences
+/// share; positions count from the start of the prefix.
 class KeyValueCache {
  public:
   /// `capacity`: positions of its own, after those of the prefix. The prefix must not grow any more.
-  KeyValueCache(const model::ModelConfig& config, int capacity, std::shared_ptr<const KeyValueCache> prefix = nullptr);
+  KeyValueCache(const model::ModelConfig& config, int capacity,
+                std::shared_ptr<const KeyValueCache> prefix = nullptr);
 
   int length() const { return prefix_length_ + own_length_; }
   int capacity() const { return prefix_length_ + capacity_; }
   std::size_t bytes() const { return storage_.size() * sizeof(float); }
 
-  /// Room for the keys and values of `position` (== length() for the first layer of a new token): [key_value_size].
+  /// Room for the keys and values of `position` (== length() for the first layer of a new token):
+  /// [key_value_size].
   float* Keys(int layer, int position);
   float* Values(int layer, int position);
   /// Counts `tokens` new positions as filled; called after the last layer.

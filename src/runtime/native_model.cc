@@ -13,30 +13,34 @@
 
 namespace forge::runtime {
 
-using model::Generation;
 using model::GenerateOptions;
 using model::GenerateRequest;
+using model::Generation;
 using model::ScoreRequest;
 
 namespace {
 
-constexpr std::size_t kTokensPerGroup = 2048;     // scoring: tokens whose caches live at the same time
-constexpr std::size_t kHeadRows = 64;             // rows of logits held at once: 12 MiB at 49152 tokens
-constexpr std::size_t kCacheBudget = 512u << 20;  // generation: bytes of key-value cache over all active sequences
+constexpr std::size_t kTokensPerGroup = 2048;  // scoring: tokens whose caches live at the same time
+constexpr std::size_t kHeadRows = 64;          // rows of logits held at once: 12 MiB at 49152 tokens
+constexpr std::size_t kCacheBudget = 512u
+                                     << 20;  // generation: bytes of key-value cache over all active sequences
 constexpr std::size_t kMaxActive = 256;
-constexpr std::int64_t kSmallModel = 8'000'000;   // weights; below, requests are cut over threads, not products
+constexpr std::int64_t kSmallModel =
+    8'000'000;  // weights; below, requests are cut over threads, not products
 
 }  // namespace
 
 NativeModel::NativeModel(PackedWeights weights) : transformer_(std::move(weights)) {}
 
-NativeModel::NativeModel(const model::ModelConfig& config, const model::ModelWeights& weights, const PackOptions& options,
-                         const model::TernaryWeights& ternary)
+NativeModel::NativeModel(const model::ModelConfig& config, const model::ModelWeights& weights,
+                         const PackOptions& options, const model::TernaryWeights& ternary)
     : transformer_(PackWeights(config, weights, options, ternary)) {}
 
 void NativeModel::CheckTokens(std::span<const int> tokens) const {
   if (tokens.empty())
-    throw Error({.what = "cannot run the model on an empty text", .why = "there is no token to start from", .fix = "give a prompt"});
+    throw Error({.what = "cannot run the model on an empty text",
+                 .why = "there is no token to start from",
+                 .fix = "give a prompt"});
   for (const int token : tokens)
     if (token < 0 || token >= config().vocab_size)
       throw Error({.what = fmt::format("token {} is not in the model's vocabulary", token),
@@ -72,7 +76,8 @@ std::vector<std::vector<std::vector<float>>> NativeModel::Score(std::span<const 
       std::size_t end = first, tokens = 0;
       while (end < last && (end == first || tokens < kTokensPerGroup)) {
         tokens += requests[end].prefix.size();
-        for (const std::vector<int>& continuation : requests[end].continuations) tokens += continuation.size();
+        for (const std::vector<int>& continuation : requests[end].continuations)
+          tokens += continuation.size();
         ++end;
       }
       ScoreShard(requests.subspan(first, end - first), results.data() + first);
@@ -82,7 +87,8 @@ std::vector<std::vector<std::vector<float>>> NativeModel::Score(std::span<const 
   return results;
 }
 
-void NativeModel::ScoreShard(std::span<const ScoreRequest> requests, std::vector<std::vector<float>>* results) const {
+void NativeModel::ScoreShard(std::span<const ScoreRequest> requests,
+                             std::vector<std::vector<float>>* results) const {
   struct Wanted {
     std::vector<float>* log_probs;
     std::size_t index;
@@ -102,7 +108,8 @@ void NativeModel::ScoreShard(std::span<const ScoreRequest> requests, std::vector
         const float* row = logits.data() + r * vocabulary;
         const double total = Kernels().log_sum_exp(row, vocabulary);
         for (const Wanted& wanted : targets[start + r])
-          (*wanted.log_probs)[wanted.index] = static_cast<float>(static_cast<double>(row[wanted.token]) - total);
+          (*wanted.log_probs)[wanted.index] =
+              static_cast<float>(static_cast<double>(row[wanted.token]) - total);
       }
     }
   };
@@ -136,19 +143,22 @@ void NativeModel::ScoreShard(std::span<const ScoreRequest> requests, std::vector
     for (std::size_t c = 0; c < requests[i].continuations.size(); ++c) {
       const std::vector<int>& continuation = requests[i].continuations[c];
       if (continuation.size() < 2) continue;
-      owned.push_back(std::make_unique<KeyValueCache>(config(), static_cast<int>(continuation.size()) - 1, prefixes[i]));
+      owned.push_back(
+          std::make_unique<KeyValueCache>(config(), static_cast<int>(continuation.size()) - 1, prefixes[i]));
       caches.push_back(owned.back().get());
       for (std::size_t t = 0; t + 1 < continuation.size(); ++t) {
         rows.push_back(static_cast<int>(tokens.size()));
         targets.push_back({{&results[i][c], t + 1, continuation[t + 1]}});
-        tokens.push_back({continuation[t], static_cast<int>(caches.size()) - 1, static_cast<int>(requests[i].prefix.size() + t)});
+        tokens.push_back({continuation[t], static_cast<int>(caches.size()) - 1,
+                          static_cast<int>(requests[i].prefix.size() + t)});
       }
     }
   }
   if (!tokens.empty()) finish(tokens, caches, rows, targets);
 }
 
-std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> requests, const GenerateOptions& options) {
+std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> requests,
+                                              const GenerateOptions& options) {
   CheckGenerateOptions(options);
   for (const GenerateRequest& request : requests) CheckTokens(request.prompt);
   std::vector<Generation> results(requests.size());
@@ -187,17 +197,20 @@ void NativeModel::GenerateShard(std::span<const GenerateRequest> requests, std::
     sequence.pending = {sampled.token};
     const auto& stops = options.stop_token_ids;
     result.stopped = std::find(stops.begin(), stops.end(), sampled.token) != stops.end();
-    if (options.on_token && !options.on_token(first_index + sequence.index, sampled.token)) result.stopped = true;
+    if (options.on_token && !options.on_token(first_index + sequence.index, sampled.token))
+      result.stopped = true;
     return !result.stopped && static_cast<int>(result.tokens.size()) < sequence.limit;
   };
   while (next < requests.size() || !active.empty()) {
-    while (next < requests.size() && active.size() < kMaxActive && (active.empty() || cache_bytes < kCacheBudget)) {
+    while (next < requests.size() && active.size() < kMaxActive &&
+           (active.empty() || cache_bytes < kCacheBudget)) {
       const GenerateRequest& request = requests[next];
       const int room = config().max_position_embeddings - static_cast<int>(request.prompt.size());
       const int limit = std::min(options.max_new_tokens, room + 1);
       if (limit > 0) {
-        active.push_back({next, std::make_unique<KeyValueCache>(config(), static_cast<int>(request.prompt.size()) + limit),
-                          request.prompt, Random(request.seed, "runtime/sample"), limit});
+        active.push_back(
+            {next, std::make_unique<KeyValueCache>(config(), static_cast<int>(request.prompt.size()) + limit),
+             request.prompt, Random(request.seed, "runtime/sample"), limit});
         cache_bytes += active.back().cache->bytes();
       }
       ++next;
@@ -208,7 +221,8 @@ void NativeModel::GenerateShard(std::span<const GenerateRequest> requests, std::
     std::vector<int> rows;
     for (const Active& sequence : active) {
       int position = sequence.cache->length();
-      for (const int token : sequence.pending) tokens.push_back({token, static_cast<int>(caches.size()), position++});
+      for (const int token : sequence.pending)
+        tokens.push_back({token, static_cast<int>(caches.size()), position++});
       caches.push_back(sequence.cache.get());
       rows.push_back(static_cast<int>(tokens.size()) - 1);
     }

@@ -13,8 +13,8 @@ class NativeModel : public model::LanguageModel {
  public:
   explicit NativeModel(PackedWeights weights);
   /// All tensors packed as float32, or as `options` say.
-  NativeModel(const model::ModelConfig& config, const model::ModelWeights& weights, const PackOptions& options = {},
-              const model::TernaryWeights& ternary = {});
+  NativeModel(const model::ModelConfig& config, const model::ModelWeights& weights,
+              const PackOptions& options = {}, const model::TernaryWeights& ternary = {});
 
   const model::ModelConfig& config() const override { return transformer_.config(); }
   std::vector<std::vector<std::vector<float>>> Score(std::span<const model::ScoreRequest> requests) override;
@@ -27,17 +27,18 @@ class NativeModel : public model::LanguageModel {
   /// logits [rows, vocab_size] of hidden states [rows, hidden_size].
   std::vector<float> HeadLogits(std::span<const float> hidden_states);
 
-  /// Transformer::ObserveLinearInputs. Small models run several requests on several threads: give one sequence a
-  /// call (LastHidden) to see them in order.
+  /// Transformer::ObserveLinearInputs. Small models run several requests on several threads: give one
+  /// sequence a call (LastHidden) to see them in order.
   void ObserveLinearInputs(LinearObserver observer) { transformer_.ObserveLinearInputs(std::move(observer)); }
 
   std::size_t weight_bytes() const { return transformer_.weight_bytes(); }
 
  private:
-  /// Runs work(first, last) over [0, count): cut over the pool's threads for small models, whose single products
-  /// are too short to be cut themselves; in one piece for large ones.
+  /// Runs work(first, last) over [0, count): cut over the pool's threads for small models, whose single
+  /// products are too short to be cut themselves; in one piece for large ones.
   void Shard(std::size_t count, const std::function<void(std::size_t, std::size_t)>& work) const;
-  void ScoreShard(std::span<const model::ScoreRequest> requests, std::vector<std::vector<float>>* results) const;
+  void ScoreShard(std::span<const model::ScoreRequest> requests,
+                  std::vector<std::vector<float>>* results) const;
   void GenerateShard(std::span<const model::GenerateRequest> requests, std::size_t first_index,
                      const model::GenerateOptions& options, model::Generation* results) const;
   void CheckTokens(std::span<const int> tokens) const;

@@ -36,18 +36,21 @@ class SlowModel {
     for (int layer = 0; layer < config_.num_hidden_layers; ++layer) Layer(layer, states);
     std::vector<std::vector<double>> logits;
     for (auto& state : states)
-      logits.push_back(Linear(config_.tie_word_embeddings ? "model.embed_tokens" : "lm_head", Norm("model.norm.weight", state)));
+      logits.push_back(Linear(config_.tie_word_embeddings ? "model.embed_tokens" : "lm_head",
+                              Norm("model.norm.weight", state)));
     return logits;
   }
 
-  mutable std::map<std::string, std::vector<std::vector<double>>> inputs;  // of each linear, in the order of the tokens
+  mutable std::map<std::string, std::vector<std::vector<double>>>
+      inputs;  // of each linear, in the order of the tokens
 
  private:
   std::vector<double> Norm(const std::string& name, const std::vector<double>& x) const {
     double mean = 0;
     for (const double value : x) mean += value * value / static_cast<double>(x.size());
     std::vector<double> out;
-    for (std::size_t i = 0; i < x.size(); ++i) out.push_back(x[i] / std::sqrt(mean + config_.rms_norm_eps) * weights_.at(name).values[i]);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      out.push_back(x[i] / std::sqrt(mean + config_.rms_norm_eps) * weights_.at(name).values[i]);
     return out;
   }
   std::vector<double> Linear(const std::string& name, const std::vector<double>& x) const {
@@ -64,7 +67,8 @@ class SlowModel {
     const auto half = static_cast<std::size_t>(config_.head_dim / 2);
     for (std::size_t head = 0; head < x.size(); head += 2 * half)
       for (std::size_t i = 0; i < half; ++i) {
-        const double angle = position / std::pow(config_.rope_theta, static_cast<double>(i) / static_cast<double>(half));
+        const double angle =
+            position / std::pow(config_.rope_theta, static_cast<double>(i) / static_cast<double>(half));
         const double a = x[head + i], b = x[head + half + i];
         x[head + i] = a * std::cos(angle) - b * std::sin(angle);
         x[head + half + i] = b * std::cos(angle) + a * std::sin(angle);
@@ -87,12 +91,14 @@ class SlowModel {
         std::vector<double> weights(t + 1);
         double total = 0;
         for (std::size_t p = 0; p <= t; ++p) {
-          for (int i = 0; i < config_.head_dim; ++i) weights[p] += query[static_cast<std::size_t>(q + i)] * keys[p][static_cast<std::size_t>(k + i)];
+          for (int i = 0; i < config_.head_dim; ++i)
+            weights[p] += query[static_cast<std::size_t>(q + i)] * keys[p][static_cast<std::size_t>(k + i)];
           total += weights[p] = std::exp(weights[p] / std::sqrt(config_.head_dim));
         }
         for (std::size_t p = 0; p <= t; ++p)
           for (int i = 0; i < config_.head_dim; ++i)
-            attended[static_cast<std::size_t>(q + i)] += weights[p] / total * values[p][static_cast<std::size_t>(k + i)];
+            attended[static_cast<std::size_t>(q + i)] +=
+                weights[p] / total * values[p][static_cast<std::size_t>(k + i)];
       }
       const std::vector<double> output = Linear(prefix + "self_attn.o_proj", attended);
       for (std::size_t i = 0; i < output.size(); ++i) states[t][i] += output[i];
@@ -125,7 +131,8 @@ ModelConfig UntiedLlama() {
 
 const std::vector<int> kTokens{7, 1, 33, 12, 12, 0, 39, 5, 20, 21, 22};
 
-// Values are O(1) and pass some 20 float32 roundings of relative size 6e-8 in sums of up to 128 terms: 2e-5 is ample.
+// Values are O(1) and pass some 20 float32 roundings of relative size 6e-8 in sums of up to 128 terms: 2e-5
+// is ample.
 TEST(NativeModel, LogitsEqualTheTextbookForwardPass) {
   for (const ModelConfig& config : {TinyConfig("qwen2"), TinyConfig("llama"), UntiedLlama()}) {
     const ModelWeights weights = RandomWeights(config);
@@ -134,7 +141,8 @@ TEST(NativeModel, LogitsEqualTheTextbookForwardPass) {
     const auto expected = SlowModel(config, weights).Logits(kTokens);
     for (std::size_t t = 0; t < kTokens.size(); ++t)
       for (std::size_t v = 0; v < expected[t].size(); ++v)
-        ASSERT_NEAR(logits[t * expected[t].size() + v], expected[t][v], 2e-5) << config.model_type << " " << t;
+        ASSERT_NEAR(logits[t * expected[t].size() + v], expected[t][v], 2e-5)
+            << config.model_type << " " << t;
   }
 }
 
@@ -153,7 +161,9 @@ TEST(NativeModel, ScoresEqualTheTextbookLogProbsWithASharedPrefix) {
       all.insert(all.end(), requests[r].continuations[c].begin(), requests[r].continuations[c].end());
       const auto logits = slow.Logits(all);
       for (std::size_t t = 0; t < requests[r].continuations[c].size(); ++t)
-        ASSERT_NEAR(scores[r][c][t], LogProb(logits[requests[r].prefix.size() - 1 + t], requests[r].continuations[c][t]), 2e-5);
+        ASSERT_NEAR(scores[r][c][t],
+                    LogProb(logits[requests[r].prefix.size() - 1 + t], requests[r].continuations[c][t]),
+                    2e-5);
     }
 }
 
@@ -163,7 +173,8 @@ TEST(NativeModel, GreedyGenerationFollowsTheHighestLogitInABatchAsAlone) {
   NativeModel model(config, weights);
   const SlowModel slow(config, weights);
   std::vector<model::GenerateRequest> requests;
-  for (std::size_t length = 1; length <= 9; ++length) requests.push_back({{kTokens.begin(), kTokens.begin() + static_cast<std::ptrdiff_t>(length)}, 0});
+  for (std::size_t length = 1; length <= 9; ++length)
+    requests.push_back({{kTokens.begin(), kTokens.begin() + static_cast<std::ptrdiff_t>(length)}, 0});
   const auto results = model.Generate(requests, {.max_new_tokens = 6});
   for (std::size_t r = 0; r < requests.size(); ++r) {
     std::vector<int> tokens = requests[r].prompt;
@@ -184,7 +195,8 @@ TEST(NativeModel, SamplingDependsOnTheSeedOnlyAndKeepsToTopKAndStops) {
   NativeModel model(config, RandomWeights(config));
   std::vector<model::GenerateRequest> requests(40, {kTokens, 0});
   for (std::size_t i = 0; i < requests.size(); ++i) requests[i].seed = i / 2;
-  const auto results = model.Generate(requests, {.max_new_tokens = 8, .temperature = 1.0, .stop_token_ids = {3}});
+  const auto results =
+      model.Generate(requests, {.max_new_tokens = 8, .temperature = 1.0, .stop_token_ids = {3}});
   bool differs = false, stopped = false;
   for (std::size_t i = 0; i < requests.size(); i += 2) {
     EXPECT_EQ(results[i].tokens, results[i + 1].tokens);
@@ -194,9 +206,11 @@ TEST(NativeModel, SamplingDependsOnTheSeedOnlyAndKeepsToTopKAndStops) {
   }
   EXPECT_TRUE(differs);
   const auto greedy = model.Generate(std::span(requests).first(1), {.max_new_tokens = 8});
-  const auto top1 = model.Generate(std::span(requests).first(1), {.max_new_tokens = 8, .temperature = 2.0, .top_k = 1});
+  const auto top1 =
+      model.Generate(std::span(requests).first(1), {.max_new_tokens = 8, .temperature = 2.0, .top_k = 1});
   EXPECT_EQ(greedy[0].tokens, top1[0].tokens);
-  const auto banned = model.Generate(std::span(requests).first(1), {.max_new_tokens = 8, .banned_token_ids = {greedy[0].tokens[0]}});
+  const auto banned = model.Generate(std::span(requests).first(1),
+                                     {.max_new_tokens = 8, .banned_token_ids = {greedy[0].tokens[0]}});
   EXPECT_NE(banned[0].tokens[0], greedy[0].tokens[0]);
 }
 
@@ -214,16 +228,20 @@ TEST(NativeModel, TernaryWeightsGiveTheBitsOfTheirDequantizedValues) {
   ModelWeights weights = RandomWeights(config);
   model::TernaryWeights ternary;
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
-    if (spec.role != model::TensorRole::kAttentionLinear && spec.role != model::TensorRole::kMlpLinear) continue;
+    if (spec.role != model::TensorRole::kAttentionLinear && spec.role != model::TensorRole::kMlpLinear)
+      continue;
     Random random(3, spec.name);
     model::TernaryTensor& tensor = ternary[spec.name];
     tensor.shape = spec.shape;
     tensor.group = 64;
-    for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1]; ++i) tensor.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
-    for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1] / 64; ++i) tensor.scales.push_back(0.25f * static_cast<float>(random.Uniform()));
+    for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1]; ++i)
+      tensor.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
+    for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1] / 64; ++i)
+      tensor.scales.push_back(0.25f * static_cast<float>(random.Uniform()));
     weights[spec.name] = model::Dequantize(tensor);
   }
-  EXPECT_EQ(NativeModel(config, weights, {}, ternary).Logits(kTokens), NativeModel(config, weights).Logits(kTokens));
+  EXPECT_EQ(NativeModel(config, weights, {}, ternary).Logits(kTokens),
+            NativeModel(config, weights).Logits(kTokens));
 }
 
 TEST(NativeModel, ShowsAnObserverTheInputsOfTheLinears) {
@@ -234,14 +252,17 @@ TEST(NativeModel, ShowsAnObserverTheInputsOfTheLinears) {
   const SlowModel slow(config, weights);
   slow.Logits(kTokens);
   int calls = 0;
-  model.ObserveLinearInputs([&](int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width) {
-    const char* names[] = {"self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"};
-    const auto& expected = slow.inputs.at("model.layers." + std::to_string(layer) + "." + names[static_cast<int>(input)]);
-    ASSERT_EQ(count, expected.size());
-    ASSERT_EQ(width, expected[0].size());
-    for (std::size_t i = 0; i < count * width; ++i) ASSERT_NEAR(rows[i], expected[i / width][i % width], 2e-5);
-    ++calls;
-  });
+  model.ObserveLinearInputs(
+      [&](int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width) {
+        const char* names[] = {"self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"};
+        const auto& expected =
+            slow.inputs.at("model.layers." + std::to_string(layer) + "." + names[static_cast<int>(input)]);
+        ASSERT_EQ(count, expected.size());
+        ASSERT_EQ(width, expected[0].size());
+        for (std::size_t i = 0; i < count * width; ++i)
+          ASSERT_NEAR(rows[i], expected[i / width][i % width], 2e-5);
+        ++calls;
+      });
   model.Logits(kTokens);
   EXPECT_EQ(calls, 4 * config.num_hidden_layers);
   model.ObserveLinearInputs({});
@@ -260,12 +281,15 @@ TEST_P(Golden, LogitsAreWithin2e4OfTheReference) {
   NativeModel model(loaded.config, loaded.weights);
   for (const io::Json& golden : io::ReadJsonFile(folder / "cases.json")) {
     const std::vector<int> ids = golden["ids"];
-    std::vector<float> expected(golden["shape"][0].get<std::size_t>() * golden["shape"][1].get<std::size_t>());
-    std::ifstream(folder / golden["logits_file"].get<std::string>(), std::ios::binary).read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
+    std::vector<float> expected(golden["shape"][0].get<std::size_t>() *
+                                golden["shape"][1].get<std::size_t>());
+    std::ifstream(folder / golden["logits_file"].get<std::string>(), std::ios::binary)
+        .read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
     const std::vector<float> logits = model.Logits(ids);
     ASSERT_EQ(logits.size(), expected.size());
     float worst = 0;
-    for (std::size_t i = 0; i < logits.size(); ++i) worst = std::max(worst, std::abs(logits[i] - expected[i]));
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      worst = std::max(worst, std::abs(logits[i] - expected[i]));
     EXPECT_LE(worst, 2e-4f);
   }
 }
@@ -277,7 +301,8 @@ TEST(NativeModel, GreedyIdsOfStories260KEqualTheReference) {
   const std::vector<int> prompt{1, 403, 407, 261, 378};
   std::ifstream file(SharedFolder() / "data/golden/greedy_ids.txt");
   std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto results = model.Generate(std::vector<model::GenerateRequest>{{prompt, 0}}, {.max_new_tokens = 20});
+  const auto results =
+      model.Generate(std::vector<model::GenerateRequest>{{prompt, 0}}, {.max_new_tokens = 20});
   std::string ids;
   for (const int token : results[0].tokens) ids += (ids.empty() ? "" : " ") + std::to_string(token);
   EXPECT_NE(text.find(ids), std::string::npos) << ids << "\n" << text.substr(0, 600);

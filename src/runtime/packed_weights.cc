@@ -10,12 +10,15 @@ namespace {
 
 class Packer {
  public:
-  Packer(const model::ModelWeights& weights, const model::TernaryWeights& ternary) : weights_(weights), ternary_(ternary) {}
+  Packer(const model::ModelWeights& weights, const model::TernaryWeights& ternary)
+      : weights_(weights), ternary_(ternary) {}
 
   const std::vector<float>& Values(const std::string& name) const {
     const auto found = weights_.find(name);
     if (found == weights_.end())
-      throw Error({.what = "cannot prepare the model for the runtime", .why = "tensor " + name + " is missing", .fix = "copy or convert the model again"});
+      throw Error({.what = "cannot prepare the model for the runtime",
+                   .why = "tensor " + name + " is missing",
+                   .fix = "copy or convert the model again"});
     return found->second.values;
   }
 
@@ -70,8 +73,11 @@ class Packer {
 std::size_t PackedWeights::bytes() const {
   std::size_t total = embedding.bytes() + head.bytes() + final_norm.size() * sizeof(float);
   for (const PackedLayer& layer : layers)
-    total += layer.query_key_value.bytes() + layer.attention_output.bytes() + layer.gate_up.bytes() + layer.down.bytes() +
-             (layer.input_norm.size() + layer.post_attention_norm.size() + layer.query_key_value_bias.size()) * sizeof(float);
+    total +=
+        layer.query_key_value.bytes() + layer.attention_output.bytes() + layer.gate_up.bytes() +
+        layer.down.bytes() +
+        (layer.input_norm.size() + layer.post_attention_norm.size() + layer.query_key_value_bias.size()) *
+            sizeof(float);
   return total;
 }
 
@@ -89,15 +95,19 @@ PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWe
     PackedLayer& layer = packed.layers.emplace_back();
     layer.input_norm = packer.Values(prefix + "input_layernorm.weight");
     layer.post_attention_norm = packer.Values(prefix + "post_attention_layernorm.weight");
-    layer.query_key_value = packer.Pack({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"}, hidden, options.linears);
+    layer.query_key_value =
+        packer.Pack({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
+                    hidden, options.linears);
     if (config.attention_bias)
       for (const char* name : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
         const std::vector<float>& bias = packer.Values(attention + name);
         layer.query_key_value_bias.insert(layer.query_key_value_bias.end(), bias.begin(), bias.end());
       }
-    layer.attention_output = packer.Pack({attention + "o_proj.weight"}, static_cast<std::size_t>(config.query_size()), options.linears);
+    layer.attention_output = packer.Pack({attention + "o_proj.weight"},
+                                         static_cast<std::size_t>(config.query_size()), options.linears);
     layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, hidden, options.linears);
-    layer.down = packer.Pack({mlp + "down_proj.weight"}, static_cast<std::size_t>(config.intermediate_size), options.linears);
+    layer.down = packer.Pack({mlp + "down_proj.weight"}, static_cast<std::size_t>(config.intermediate_size),
+                             options.linears);
   }
   return packed;
 }

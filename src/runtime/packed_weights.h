@@ -8,8 +8,8 @@
 
 namespace forge::runtime {
 
-/// The weights of one decoder layer in the layout of the kernels. q, k, v are one matrix (in this order), and so
-/// are gate and up: fewer, larger products.
+/// The weights of one decoder layer in the layout of the kernels. q, k, v are one matrix (in this order), and
+/// so are gate and up: fewer, larger products.
 struct PackedLayer {
   std::vector<float> input_norm, post_attention_norm;  // [hidden_size]
   PackedMatrix query_key_value;                        // [query_size + 2 key_value_size, hidden_size]
@@ -33,9 +33,9 @@ struct PackOptions {
   WeightType embeddings = WeightType::kFloat32;  // embedding and head
 };
 
-/// Linears named in `ternary` are packed from there, all others from `weights`. q, k, v (and gate, up) of a layer
-/// must be ternary together. kInt8 falls on linears whose input is a multiple of 32 and is refused otherwise
-/// (Error kInput). The weights must fit the config (CheckWeights).
+/// Linears named in `ternary` are packed from there, all others from `weights`. q, k, v (and gate, up) of a
+/// layer must be ternary together. kInt8 falls on linears whose input is a multiple of 32 and is refused
+/// otherwise (Error kInput). The weights must fit the config (CheckWeights).
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
                           const PackOptions& options, const model::TernaryWeights& ternary = {});
 

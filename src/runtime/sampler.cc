@@ -16,27 +16,41 @@ namespace forge::runtime {
 
 void CheckGenerateOptions(const model::GenerateOptions& options) {
   std::vector<std::string> problems;
-  if (options.max_new_tokens < 0) problems.push_back(fmt::format("max_new_tokens is {}; it must be 0 or more", options.max_new_tokens));
-  if (!(options.temperature >= 0 && options.temperature <= 100)) problems.push_back(fmt::format("temperature is {}; it must be 0 to 100", options.temperature));
-  if (!(options.top_p > 0 && options.top_p <= 1)) problems.push_back(fmt::format("top_p is {}; it must be above 0 and at most 1", options.top_p));
-  if (options.top_k < 0) problems.push_back(fmt::format("top_k is {}; it must be 0 (all) or more", options.top_k));
+  if (options.max_new_tokens < 0)
+    problems.push_back(fmt::format("max_new_tokens is {}; it must be 0 or more", options.max_new_tokens));
+  if (!(options.temperature >= 0 && options.temperature <= 100))
+    problems.push_back(fmt::format("temperature is {}; it must be 0 to 100", options.temperature));
+  if (!(options.top_p > 0 && options.top_p <= 1))
+    problems.push_back(fmt::format("top_p is {}; it must be above 0 and at most 1", options.top_p));
+  if (options.top_k < 0)
+    problems.push_back(fmt::format("top_k is {}; it must be 0 (all) or more", options.top_k));
   if (problems.empty()) return;
-  throw Error({.kind = ErrorKind::kUsage, .what = "cannot generate with these options", .why = fmt::format("{}", fmt::join(problems, "; ")), .fix = "see forge generate --help"});
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "cannot generate with these options",
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = "see forge generate --help"});
 }
 
-SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options, Random& random) {
+SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
+                         Random& random) {
   const double log_total = Kernels().log_sum_exp(logits.data(), logits.size());
   const auto banned = [&](int id) {
-    return std::find(options.banned_token_ids.begin(), options.banned_token_ids.end(), id) != options.banned_token_ids.end();
+    return std::find(options.banned_token_ids.begin(), options.banned_token_ids.end(), id) !=
+           options.banned_token_ids.end();
   };
   const auto result = [&](int id) {
-    return SampledToken{id, static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_total)};
+    return SampledToken{
+        id, static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_total)};
   };
   int best = -1;
   for (int id = 0; id < static_cast<int>(logits.size()); ++id)
-    if ((best < 0 || logits[static_cast<std::size_t>(id)] > logits[static_cast<std::size_t>(best)]) && !banned(id)) best = id;
+    if ((best < 0 || logits[static_cast<std::size_t>(id)] > logits[static_cast<std::size_t>(best)]) &&
+        !banned(id))
+      best = id;
   if (best < 0)
-    throw Error({.what = "cannot generate a token", .why = "every token of the vocabulary is banned", .fix = "ban fewer tokens"});
+    throw Error({.what = "cannot generate a token",
+                 .why = "every token of the vocabulary is banned",
+                 .fix = "ban fewer tokens"});
   if (options.temperature == 0) return result(best);
 
   std::vector<int> ids(logits.size());
@@ -57,7 +71,8 @@ SampledToken SampleToken(std::span<const float> logits, const model::GenerateOpt
   double total = 0;
   const double highest = static_cast<double>(logits[static_cast<std::size_t>(best)]);
   for (std::size_t i = 0; i < ids.size(); ++i)
-    total += weights[i] = std::exp((static_cast<double>(logits[static_cast<std::size_t>(ids[i])]) - highest) / options.temperature);
+    total += weights[i] = std::exp((static_cast<double>(logits[static_cast<std::size_t>(ids[i])]) - highest) /
+                                   options.temperature);
   if (options.top_p < 1) {
     double kept = 0;
     std::size_t count = 0;

@@ -14,10 +14,11 @@ struct SampledToken {
 };
 
 /// Picks the next token. temperature 0: the highest logit, the lowest id among equals. Otherwise softmax of
-/// logits / temperature, cut to the top_k most probable, then to the smallest set that reaches top_p; ids of equal
-/// probability are ordered by id. Banned ids are never picked (they keep their share in log_prob).
+/// logits / temperature, cut to the top_k most probable, then to the smallest set that reaches top_p; ids of
+/// equal probability are ordered by id. Banned ids are never picked (they keep their share in log_prob).
 /// Throws Error(kInput) if every token is banned.
-SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options, Random& random);
+SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
+                         Random& random);
 
 /// Throws Error(kUsage) with every option that is out of range.
 void CheckGenerateOptions(const model::GenerateOptions& options);

@@ -10,24 +10,26 @@
 namespace forge::runtime {
 
 namespace {
-constexpr std::size_t kTokensPerPiece = 512;  // bounds the scratch memory: about 10 kB a token at hidden_size 576
+constexpr std::size_t kTokensPerPiece =
+    512;  // bounds the scratch memory: about 10 kB a token at hidden_size 576
 }
 
 struct Transformer::Scratch {
-  std::vector<float> state;      // [tokens, hidden_size], the residual stream
-  std::vector<float> normed;     // [tokens, hidden_size]
-  std::vector<float> projected;  // [tokens, query_size + 2 key_value_size]
-  std::vector<float> attended;   // [tokens, query_size]
-  std::vector<float> gate_up;    // [tokens, 2 intermediate_size]
-  std::vector<float> gated;      // [tokens, intermediate_size]
-  std::vector<float> added;      // [tokens, hidden_size]
+  std::vector<float> state;           // [tokens, hidden_size], the residual stream
+  std::vector<float> normed;          // [tokens, hidden_size]
+  std::vector<float> projected;       // [tokens, query_size + 2 key_value_size]
+  std::vector<float> attended;        // [tokens, query_size]
+  std::vector<float> gate_up;         // [tokens, 2 intermediate_size]
+  std::vector<float> gated;           // [tokens, intermediate_size]
+  std::vector<float> added;           // [tokens, hidden_size]
   std::vector<float> cosines, sines;  // [tokens, head_dim / 2]
 };
 
 Transformer::Transformer(PackedWeights weights) : weights_(std::move(weights)) {
   const int half = config().head_dim / 2;
   for (int i = 0; i < half; ++i)
-    rope_frequencies_.push_back(static_cast<float>(1.0 / std::pow(config().rope_theta, 2.0 * i / config().head_dim)));
+    rope_frequencies_.push_back(
+        static_cast<float>(1.0 / std::pow(config().rope_theta, 2.0 * i / config().head_dim)));
 }
 
 void Transformer::Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
@@ -36,17 +38,22 @@ void Transformer::Forward(std::span<const TokenInput> tokens, std::span<KeyValue
   Scratch scratch;
   std::size_t next_wanted = 0;
   for (std::size_t start = 0; start < tokens.size(); start += kTokensPerPiece) {
-    const std::span<const TokenInput> piece = tokens.subspan(start, std::min(kTokensPerPiece, tokens.size() - start));
+    const std::span<const TokenInput> piece =
+        tokens.subspan(start, std::min(kTokensPerPiece, tokens.size() - start));
     ForwardPiece(piece, caches, scratch);
-    for (; next_wanted < wanted.size() && static_cast<std::size_t>(wanted[next_wanted]) < start + piece.size(); ++next_wanted)
-      Kernels().rms_norm(scratch.state.data() + (static_cast<std::size_t>(wanted[next_wanted]) - start) * hidden,
-                         weights_.final_norm.data(), hidden, static_cast<float>(config().rms_norm_eps),
-                         hidden_states + next_wanted * hidden);
+    for (;
+         next_wanted < wanted.size() && static_cast<std::size_t>(wanted[next_wanted]) < start + piece.size();
+         ++next_wanted)
+      Kernels().rms_norm(
+          scratch.state.data() + (static_cast<std::size_t>(wanted[next_wanted]) - start) * hidden,
+          weights_.final_norm.data(), hidden, static_cast<float>(config().rms_norm_eps),
+          hidden_states + next_wanted * hidden);
   }
   FORGE_CHECK(next_wanted == wanted.size());
 }
 
-void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& s) const {
+void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
+                               Scratch& s) const {
   const KernelTable& kernels = Kernels();
   const std::size_t count = tokens.size(), hidden = static_cast<std::size_t>(config().hidden_size);
   const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
@@ -72,7 +79,8 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
   }
   const auto norm = [&](const std::vector<float>& gain) {
     for (std::size_t t = 0; t < count; ++t)
-      kernels.rms_norm(s.state.data() + t * hidden, gain.data(), hidden, epsilon, s.normed.data() + t * hidden);
+      kernels.rms_norm(s.state.data() + t * hidden, gain.data(), hidden, epsilon,
+                       s.normed.data() + t * hidden);
   };
   const auto add = [&] { kernels.axpy(1.0f, s.added.data(), count * hidden, s.state.data()); };
   for (int i = 0; i < config().num_hidden_layers; ++i) {
@@ -90,13 +98,14 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
     norm(layer.post_attention_norm);
     observe(LinearInput::kMlp, s.normed);
     layer.gate_up.Multiply(s.normed.data(), count, {}, s.gate_up.data());
-    ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate), [&](std::size_t begin, std::size_t end) {
-      for (std::size_t t = begin; t < end; ++t) {
-        float* gate = s.gate_up.data() + t * 2 * intermediate;
-        kernels.silu_multiply(gate, gate + intermediate, intermediate);
-        std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
-      }
-    });
+    ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate),
+                [&](std::size_t begin, std::size_t end) {
+                  for (std::size_t t = begin; t < end; ++t) {
+                    float* gate = s.gate_up.data() + t * 2 * intermediate;
+                    kernels.silu_multiply(gate, gate + intermediate, intermediate);
+                    std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
+                  }
+                });
     observe(LinearInput::kDown, s.gated);
     layer.down.Multiply(s.gated.data(), count, {}, s.added.data());
     add();
@@ -104,7 +113,8 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
   for (const TokenInput& token : tokens) caches[static_cast<std::size_t>(token.sequence)]->Extend(1);
 }
 
-void Transformer::Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& s) const {
+void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
+                            std::span<KeyValueCache* const> caches, Scratch& s) const {
   const auto head_dim = static_cast<std::size_t>(config().head_dim), half = head_dim / 2;
   const auto query_size = static_cast<std::size_t>(config().query_size());
   const auto key_value_size = static_cast<std::size_t>(config().key_value_size());
@@ -133,10 +143,11 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens, std::
       scores.resize(static_cast<std::size_t>(tokens[t].position) + 1);
       for (int head = 0; head < config().num_attention_heads; ++head) {
         KeyValueSpan spans[2];
-        const int count = caches[static_cast<std::size_t>(tokens[t].sequence)]->Spans(layer, head / queries_per_key, tokens[t].position, spans);
+        const int count = caches[static_cast<std::size_t>(tokens[t].sequence)]->Spans(
+            layer, head / queries_per_key, tokens[t].position, spans);
         const std::size_t offset = static_cast<std::size_t>(head) * head_dim;
-        kernels.attend(s.projected.data() + t * row_size + offset, config().head_dim, scale, spans, count, scores.data(),
-                       s.attended.data() + t * query_size + offset);
+        kernels.attend(s.projected.data() + t * row_size + offset, config().head_dim, scale, spans, count,
+                       scores.data(), s.attended.data() + t * query_size + offset);
       }
     }
   });

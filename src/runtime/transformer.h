@@ -19,10 +19,12 @@ struct TokenInput {
 /// What goes into a linear: that of q, k, v; of o; of gate, up; of down.
 enum class LinearInput { kAttention, kAttentionOutput, kMlp, kDown };
 /// Sees rows [count, width] of one layer's linear input, on the thread that runs the forward pass.
-using LinearObserver = std::function<void(int layer, LinearInput input, const float* rows, std::size_t count, std::size_t width)>;
+using LinearObserver = std::function<void(int layer, LinearInput input, const float* rows, std::size_t count,
+                                          std::size_t width)>;
 
-/// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face, grouped
-/// queries, SwiGLU). Tokens of many sequences run together; the result of a token does not depend on the others.
+/// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face,
+/// grouped queries, SwiGLU). Tokens of many sequences run together; the result of a token does not depend on
+/// the others.
 class Transformer {
  public:
   explicit Transformer(PackedWeights weights);
@@ -30,21 +32,24 @@ class Transformer {
   const model::ModelConfig& config() const { return weights_.config; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
 
-  /// From now on shows `observer` every input of the linears; an empty one ends that. Not during a forward pass.
+  /// From now on shows `observer` every input of the linears; an empty one ends that. Not during a forward
+  /// pass.
   void ObserveLinearInputs(LinearObserver observer) { observer_ = std::move(observer); }
 
-  /// Appends the tokens to their caches. hidden_states [wanted.size(), hidden_size]: the final-normed state of the
-  /// tokens whose indices are in `wanted` (ascending). Works through long inputs in pieces.
-  void Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, std::span<const int> wanted,
-               float* hidden_states) const;
+  /// Appends the tokens to their caches. hidden_states [wanted.size(), hidden_size]: the final-normed state
+  /// of the tokens whose indices are in `wanted` (ascending). Works through long inputs in pieces.
+  void Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
+               std::span<const int> wanted, float* hidden_states) const;
 
   /// logits [rows, vocab_size] of hidden_states [rows, hidden_size].
   void Head(const float* hidden_states, std::size_t rows, float* logits) const;
 
  private:
   struct Scratch;
-  void ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& scratch) const;
-  void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches, Scratch& scratch) const;
+  void ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
+                    Scratch& scratch) const;
+  void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
+                 Scratch& scratch) const;
 
   PackedWeights weights_;
   LinearObserver observer_;

@@ -150,7 +150,9 @@ Section CompressSection(const Json& compress) {
       {"bits per weight", ShortNumber(Number(compress, "bits_per_weight"))},
       {"kept", Percent(Number(compress, "retention")) + PercentInterval(compress, "retention_ci")}};
   const bool is_share = TextOf(compress, "metric") != "minus nats per token";
-  const auto score = [&](std::optional<double> value) { return is_share ? Percent(value) : ShortNumber(value); };
+  const auto score = [&](std::optional<double> value) {
+    return is_share ? Percent(value) : ShortNumber(value);
+  };
   Table domains{.header = {"domain", "before", "after", "kept", "n"}, .rows = {}};
   const Json per_domain = ObjectOf(compress, "per_domain");
   for (const auto& [domain, row] : per_domain.items())

@@ -102,8 +102,9 @@ Json RunStatus(Store& store, const Run& run) {
           {"seconds", seconds},
           {"message", run.message},
           {"final_model", run.result.is_object() ? run.result.value("final_model", Json()) : Json()},
-          {"resume",
-           resumable ? Json((run.command.empty() ? "forge run-pipeline" : run.command) + " --resume unified_checkpoints/" + run.id + ".json") : Json()},
+          {"resume", resumable ? Json((run.command.empty() ? "forge run-pipeline" : run.command) +
+                                      " --resume unified_checkpoints/" + run.id + ".json")
+                               : Json()},
           {"stages", stages}};
 }
 

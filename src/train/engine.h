@@ -17,8 +17,8 @@
 
 namespace forge::train {
 
-/// Texts of one micro-batch and what is to be learned at each position. Position t stands for the prediction of
-/// token t from the tokens before it; position 0 is never predicted.
+/// Texts of one micro-batch and what is to be learned at each position. Position t stands for the prediction
+/// of token t from the tokens before it; position 0 is never predicted.
 struct TokenBatch {
   int rows = 0, length = 0;
   std::vector<int> tokens;  // [rows, length]; rows shorter than length are filled with any id, at weight 0
@@ -31,7 +31,8 @@ struct TokenBatch {
   struct SoftTarget {
     int row, position;
     float weight;
-    std::vector<std::pair<int, float>> probabilities;  // (token, probability); the rest of the vocabulary has 0
+    std::vector<std::pair<int, float>>
+        probabilities;  // (token, probability); the rest of the vocabulary has 0
   };
   std::vector<SoftTarget> soft_targets;
 };
@@ -39,8 +40,11 @@ struct TokenBatch {
 /// Makes a linear ternary while it trains: the forward pass uses W + lambda * stop_gradient(quantize(W) - W)
 /// (bitnet-ternary.md 1.0: the gradient reaches W for every lambda).
 struct StraightThrough {
-  /// quantized [out, in] from weights [out, in]; called once a step for each of the seven linears of each layer.
-  std::function<void(const std::string& name, const float* weights, std::int64_t out, std::int64_t in, float* quantized)> quantize;
+  /// quantized [out, in] from weights [out, in]; called once a step for each of the seven linears of each
+  /// layer.
+  std::function<void(const std::string& name, const float* weights, std::int64_t out, std::int64_t in,
+                     float* quantized)>
+      quantize;
   std::function<double(int step)> lambda;
 };
 
@@ -49,9 +53,9 @@ struct JobEnvironment {
   std::string device = "cpu";  // "cpu" or "cuda"
   MetricSink* sink = nullptr;
   const StopToken* stop = nullptr;
-  std::string name = "train";            // prefix of metrics: "<name>/loss"
-  std::filesystem::path checkpoint;      // file to resume from and to write; empty: none
-  int checkpoint_interval = 100;         // steps
+  std::string name = "train";        // prefix of metrics: "<name>/loss"
+  std::filesystem::path checkpoint;  // file to resume from and to write; empty: none
+  int checkpoint_interval = 100;     // steps
 };
 
 struct TrainJob {
@@ -59,17 +63,20 @@ struct TrainJob {
   const model::ModelWeights* initial = nullptr;
   const model::ModelWeights* teacher = nullptr;  // frozen; may be null
   int steps = 0;
-  /// Micro-batches of a step. They run on separate threads and are added in order, so the result does not depend
-  /// on the number of threads. The loss of a step is the sum of all weighted terms over the sum of all weights.
+  /// Micro-batches of a step. They run on separate threads and are added in order, so the result does not
+  /// depend on the number of threads. The loss of a step is the sum of all weighted terms over the sum of all
+  /// weights.
   int micro_batches = 2;
-  /// Pure: the same (step, micro) gives the same batch, which is what makes a resumed run exact. Called on any thread.
+  /// Pure: the same (step, micro) gives the same batch, which is what makes a resumed run exact. Called on
+  /// any thread.
   std::function<TokenBatch(int step, int micro)> batch;
   OptimizerConfig optimizer;
   std::function<bool(const model::TensorSpec&)> trainable;  // empty: everything
   StraightThrough straight_through;                         // empty: plain training
-  /// Called before the first step and after each review_interval steps with the weights of that moment, also right
-  /// after a resume; may change what `batch` gives, as a function of these weights only. false ends the training.
-  /// A job with a review keeps checkpoints at reviews only, so that a resumed run sees the same ones.
+  /// Called before the first step and after each review_interval steps with the weights of that moment, also
+  /// right after a resume; may change what `batch` gives, as a function of these weights only. false ends the
+  /// training. A job with a review keeps checkpoints at reviews only, so that a resumed run sees the same
+  /// ones.
   std::function<bool(int finished_steps, const model::ModelWeights& weights)> review;
   int review_interval = 25;
   JobEnvironment environment;
@@ -84,27 +91,29 @@ struct TrainResult {
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Trains from `initial`, or goes on from the checkpoint if that belongs to this job (same shape and steps).
-  /// Stops with Error(kInterrupted) after writing a checkpoint when environment.stop asks. Throws Error(kInput)
-  /// when the loss is not finite, with the step.
+  /// Trains from `initial`, or goes on from the checkpoint if that belongs to this job (same shape and
+  /// steps). Stops with Error(kInterrupted) after writing a checkpoint when environment.stop asks. Throws
+  /// Error(kInput) when the loss is not finite, with the step.
   virtual TrainResult Train(const TrainJob& job) = 0;
   /// Quiet-STaR training; thought_job.h.
   virtual ThoughtResult TrainThoughts(const ThoughtJob& job) = 0;
   /// logits [tokens.size(), vocab_size], for the comparison with the runtime.
   virtual std::vector<float> Logits(const model::ModelConfig& config, const model::ModelWeights& weights,
                                     std::span<const int> tokens, const std::string& device) = 0;
-  /// Log-probs of tokens 1 .. of each sequence, one sequence after the other: what a plain libtorch program does. For
-  /// the comparison with the runtime, and its speed.
-  virtual std::vector<std::vector<float>> ScoreEach(const model::ModelConfig& config, const model::ModelWeights& weights,
-                                                    std::span<const std::vector<int>> sequences, const std::string& device) = 0;
+  /// Log-probs of tokens 1 .. of each sequence, one sequence after the other: what a plain libtorch program
+  /// does. For the comparison with the runtime, and its speed.
+  virtual std::vector<std::vector<float>> ScoreEach(const model::ModelConfig& config,
+                                                    const model::ModelWeights& weights,
+                                                    std::span<const std::vector<int>> sequences,
+                                                    const std::string& device) = 0;
   /// "libtorch 2.13.0, 2 threads, CUDA: none"; for doctor.
   virtual std::string Describe() const = 0;
   /// Names and memory of the CUDA devices, empty without CUDA.
   virtual std::vector<std::string> CudaDevices() const = 0;
 };
 
-/// Opens libforge_engine.so: FORGE_ENGINE, else beside this program. Throws Error(kEnvironment), saying how to get
-/// it, when it is not there. Opened once; later calls return the same engine.
+/// Opens libforge_engine.so: FORGE_ENGINE, else beside this program. Throws Error(kEnvironment), saying how
+/// to get it, when it is not there. Opened once; later calls return the same engine.
 Engine& OpenEngine();
 
 /// The file OpenEngine would open, for doctor; empty if there is none.

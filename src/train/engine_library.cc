@@ -16,12 +16,14 @@ Engine& Open() {
   if (path.empty())
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = "this step trains, and the training engine is not here",
-                 .why = std::string(kLibrary) + " was not found beside the program (a build with FORGE_WITH_TORCH=OFF has none)",
+                 .why = std::string(kLibrary) +
+                        " was not found beside the program (a build with FORGE_WITH_TORCH=OFF has none)",
                  .fix = "build with libtorch: make setup build, or set FORGE_ENGINE to the library"});
   // RTLD_NODELETE: libtorch registers its operators in static constructors and must never be unloaded.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   using Create = Engine* (*)();
-  const auto create = library == nullptr ? nullptr : reinterpret_cast<Create>(dlsym(library, "forge_create_engine"));
+  const auto create =
+      library == nullptr ? nullptr : reinterpret_cast<Create>(dlsym(library, "forge_create_engine"));
   if (create == nullptr)
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = "cannot open the training engine " + path.string(),

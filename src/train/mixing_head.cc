@@ -9,10 +9,12 @@ namespace forge::train {
 MixingHead MakeMixingHead(int hidden_size, std::uint64_t seed) {
   const auto hidden = static_cast<std::size_t>(hidden_size);
   MixingHead head{.hidden_size = hidden_size};
-  const auto fill = [&](std::vector<float>& values, std::size_t count, std::size_t fan_in, const char* purpose) {
+  const auto fill = [&](std::vector<float>& values, std::size_t count, std::size_t fan_in,
+                        const char* purpose) {
     Random random(seed, purpose);
     values.resize(count);
-    for (float& value : values) value = static_cast<float>(random.Normal() / std::sqrt(static_cast<double>(fan_in)));
+    for (float& value : values)
+      value = static_cast<float>(random.Normal() / std::sqrt(static_cast<double>(fan_in)));
   };
   fill(head.w1, hidden * 2 * hidden, 2 * hidden, "mixing_head/w1");
   fill(head.w2, hidden * hidden, hidden, "mixing_head/w2");

@@ -15,8 +15,8 @@ struct OptimizerConfig {
   double max_gradient_norm = 1.0;  // of all gradients together; 0: no clipping
 };
 
-/// Learning rate of step 0 .. steps - 1: rises linearly over warmup_steps (step 0 has 1/warmup_steps of it), then
-/// falls along half a cosine to learning_rate * final_learning_rate_ratio at the last step.
+/// Learning rate of step 0 .. steps - 1: rises linearly over warmup_steps (step 0 has 1/warmup_steps of it),
+/// then falls along half a cosine to learning_rate * final_learning_rate_ratio at the last step.
 double LearningRate(const OptimizerConfig& config, int step, int steps);
 
 }  // namespace forge::train

@@ -41,7 +41,8 @@ TEST(LearningRate, WarmsUpThenFallsToItsFinalShare) {
   EXPECT_DOUBLE_EQ(LearningRate(config, 3, 20), 1);
   EXPECT_DOUBLE_EQ(LearningRate(config, 4, 20), 1);
   EXPECT_NEAR(LearningRate(config, 19, 20), 0.1, 1e-12);
-  for (int step = 5; step < 20; ++step) EXPECT_LT(LearningRate(config, step, 20), LearningRate(config, step - 1, 20));
+  for (int step = 5; step < 20; ++step)
+    EXPECT_LT(LearningRate(config, step, 20), LearningRate(config, step - 1, 20));
 }
 
 TEST(MixingHead, StartsWithTheWeightOfItsBiasEverywhere) {

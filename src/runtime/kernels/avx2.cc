@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AVX2 + FMA. The target is set for the functions of this file only, after all includes: setting it for the whole
-// file would compile inline functions of the headers with AVX2 too, and the linker might take those copies everywhere.
+// AVX2 + FMA. The target is set for the functions of this file only, after all includes: setting it for the
+// whole file would compile inline functions of the headers with AVX2 too, and the linker might take those
+// copies everywhere.
 #include "runtime/kernels/kernel_table.h"
 
 #if defined(__x86_64__)
@@ -18,12 +19,14 @@ namespace {
 
 inline __m256 Exp8(__m256 x) {
   x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(kExpLowest)), _mm256_set1_ps(kExpHighest));
-  const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kLog2OfE)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kLog2OfE)),
+                                   _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kLn2High), x);
   r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kLn2Low), r);
   __m256 power = _mm256_set1_ps(kExpCoefficients[0]);
   for (int i = 1; i < 8; ++i) power = _mm256_fmadd_ps(power, r, _mm256_set1_ps(kExpCoefficients[i]));
-  const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  const __m256i exponent =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   return _mm256_mul_ps(power, _mm256_castsi256_ps(exponent));
 }
 
@@ -35,7 +38,8 @@ inline float SumLanes(__m256 v) {
 
 /// All ones in the first `count` (0 to 8) lanes.
 inline __m256i Mask(std::size_t count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 template <int kRows>
@@ -63,15 +67,21 @@ void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::siz
   }
 }
 
-void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth, float* out,
-              std::size_t out_stride, int columns) {
+void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
+              float* out, std::size_t out_stride, int columns) {
   switch (rows) {
-    case 1: return GemmRows<1>(x, x_stride, panel, depth, out, out_stride, columns);
-    case 2: return GemmRows<2>(x, x_stride, panel, depth, out, out_stride, columns);
-    case 3: return GemmRows<3>(x, x_stride, panel, depth, out, out_stride, columns);
-    case 4: return GemmRows<4>(x, x_stride, panel, depth, out, out_stride, columns);
-    case 5: return GemmRows<5>(x, x_stride, panel, depth, out, out_stride, columns);
-    default: return GemmRows<6>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 1:
+      return GemmRows<1>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 2:
+      return GemmRows<2>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 3:
+      return GemmRows<3>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 4:
+      return GemmRows<4>(x, x_stride, panel, depth, out, out_stride, columns);
+    case 5:
+      return GemmRows<5>(x, x_stride, panel, depth, out, out_stride, columns);
+    default:
+      return GemmRows<6>(x, x_stride, panel, depth, out, out_stride, columns);
   }
 }
 
@@ -82,7 +92,8 @@ void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel
   }
 }
 
-void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
+                float* panel) {
   for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
     const __m256 scale_low = _mm256_loadu_ps(scales), scale_high = _mm256_loadu_ps(scales + 8);
     for (std::size_t k = start; k < start + group; ++k) {
@@ -95,7 +106,8 @@ void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth
   }
 }
 
-void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
+                   float* panel) {
   const __m128i three = _mm_set1_epi8(3), one = _mm_set1_epi8(1);
   const __m128i shift_low = _mm_setr_epi32(0, 2, 4, 6);
   for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
@@ -137,7 +149,8 @@ void SiluMultiply(float* gate, const float* up, std::size_t size) {
     const __m256 x = _mm256_maskload_ps(gate + i, mask);
     // sub from -0 negates without touching the sign of zero, as the twin's unary minus does
     const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
-    const __m256 silu = _mm256_div_ps(x, _mm256_add_ps(one, Exp8(_mm256_blendv_ps(zero, negated, _mm256_castsi256_ps(mask)))));
+    const __m256 silu = _mm256_div_ps(
+        x, _mm256_add_ps(one, Exp8(_mm256_blendv_ps(zero, negated, _mm256_castsi256_ps(mask)))));
     _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(silu, _mm256_maskload_ps(up + i, mask)));
   }
 }
@@ -149,8 +162,9 @@ void Axpy(float a, const float* x, std::size_t size, float* y) {
     _mm256_storeu_ps(y + i, _mm256_fmadd_ps(factor, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
   if (i < size) {
     const __m256i mask = Mask(size - i);
-    _mm256_maskstore_ps(y + i, mask,
-                        _mm256_fmadd_ps(factor, _mm256_maskload_ps(x + i, mask), _mm256_maskload_ps(y + i, mask)));
+    _mm256_maskstore_ps(
+        y + i, mask,
+        _mm256_fmadd_ps(factor, _mm256_maskload_ps(x + i, mask), _mm256_maskload_ps(y + i, mask)));
   }
 }
 
@@ -160,13 +174,14 @@ inline float Highest(const float* x, std::size_t size) {
   return highest;
 }
 
-void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans, float* scores,
-            float* out) {
+void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
+            float* scores, float* out) {
   const auto size = static_cast<std::size_t>(head_dim);
   std::size_t count = 0;
   for (int s = 0; s < num_spans; ++s)
     for (int p = 0; p < spans[s].length; ++p)
-      scores[count++] = Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
+      scores[count++] =
+          Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
   const __m256 highest = _mm256_set1_ps(Highest(scores, count));
   __m256 sum = _mm256_setzero_ps();
   for (std::size_t i = 0; i < count; i += 8) {
@@ -180,7 +195,8 @@ void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* s
   count = 0;
   for (int s = 0; s < num_spans; ++s)
     for (int p = 0; p < spans[s].length; ++p)
-      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size, out);
+      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size,
+           out);
 }
 
 double LogSumExp(const float* x, std::size_t size) {
@@ -189,13 +205,15 @@ double LogSumExp(const float* x, std::size_t size) {
   __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
   for (std::size_t i = 0; i < size; i += 8) {
     const __m256i mask = Mask(size - i < 8 ? size - i : 8);
-    const __m256 power = _mm256_and_ps(Exp8(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), shift)), _mm256_castsi256_ps(mask));
+    const __m256 power =
+        _mm256_and_ps(Exp8(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), shift)), _mm256_castsi256_ps(mask));
     low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(power)));
     high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(power, 1)));
   }
   const __m256d four = _mm256_add_pd(low, high);  // l0+l4, l1+l5, l2+l6, l3+l7
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-  return static_cast<double>(highest) + std::log(_mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two)));
+  return static_cast<double>(highest) +
+         std::log(_mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two)));
 }
 
 }  // namespace

@@ -23,20 +23,21 @@ struct KeyValueSpan {
 
 /// The hot loops of one target. All targets give the same bits for the same input: every output is one fixed
 /// sequence of fused multiply-adds (dot products: eight lanes i mod 8, added as
-/// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))), and exp is the same polynomial everywhere. The scalar table is the twin
-/// that the tests compare with. None reads or writes past the stated sizes; no alignment is needed.
+/// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))), and exp is the same polynomial everywhere. The scalar table is the
+/// twin that the tests compare with. None reads or writes past the stated sizes; no alignment is needed.
 struct KernelTable {
   /// out[r][c] = sum over k of x[r][k] * panel[k][c], in order of k, for r < rows, c < columns.
   ///   x [rows, depth], rows `x_stride` floats apart; panel [depth, 16]; 1 <= rows <= 6, 1 <= columns <= 16
-  void (*gemm_tile)(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth, float* out,
-                    std::size_t out_stride, int columns);
+  void (*gemm_tile)(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
+                    float* out, std::size_t out_stride, int columns);
 
   /// bfloat16 to float: panel [count].
   void (*unpack_bfloat16)(const std::uint16_t* packed, std::size_t count, float* panel);
   /// panel[k][c] = scales[k / group][c] * codes[k][c], int8 codes in [depth, 16], depth a multiple of group.
-  void (*unpack_int8)(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel);
-  /// The same for ternary codes: 4 bytes hold the 16 columns of one k, 2 bits each, column c in bits 2(c/4).. of
-  /// byte c%4, code + 1.
+  void (*unpack_int8)(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
+                      float* panel);
+  /// The same for ternary codes: 4 bytes hold the 16 columns of one k, 2 bits each, column c in bits 2(c/4)..
+  /// of byte c%4, code + 1.
   void (*unpack_ternary)(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
                          float* panel);
 
@@ -48,8 +49,8 @@ struct KernelTable {
   void (*silu_multiply)(float* gate, const float* up, std::size_t size);
   /// Softmax attention of one query over the spans: scores = scale * q.k, out = softmax(scores) . v
   ///   query, out [head_dim]; scores: scratch of the summed span lengths
-  void (*attend)(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans, float* scores,
-                 float* out);
+  void (*attend)(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
+                 float* scores, float* out);
   /// log(sum(exp(x[i]))), by the maximum, summed in double.
   double (*log_sum_exp)(const float* x, std::size_t size);
   /// y[i] += a * x[i], fused.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Twin tests: every target the machine has gives the bits of the scalar kernels, for every short and odd length.
+// Twin tests: every target the machine has gives the bits of the scalar kernels, for every short and odd
+// length.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -33,7 +34,8 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryTarget, testing::ValuesIn(SupportedTarget
 
 TEST_P(EveryTarget, GemmTileEqualsItsTwinForAllRowsAndColumns) {
   for (const std::size_t depth : {0u, 1u, 7u, 64u, 129u}) {
-    const std::vector<float> x = RandomFloats("x", 6 * depth + 1), panel = RandomFloats("p", depth * kPanelWidth);
+    const std::vector<float> x = RandomFloats("x", 6 * depth + 1),
+                             panel = RandomFloats("p", depth * kPanelWidth);
     for (int rows = 1; rows <= kTileRows; ++rows)
       for (int columns = 1; columns <= kPanelWidth; ++columns) {
         std::vector<float> expected(6 * 20, -7.0f), actual = expected;  // -7 marks what must stay untouched
@@ -69,10 +71,12 @@ TEST_P(EveryTarget, AttentionEqualsItsTwinOverOneAndTwoSpans) {
     for (const int first : {0, 1, 5, 16})
       for (const int second : {1, 3, 9}) {
         const std::size_t stride = static_cast<std::size_t>(head_dim) + 3;
-        const std::vector<float> keys = RandomFloats("k", 32 * stride), values = RandomFloats("v", 32 * stride);
+        const std::vector<float> keys = RandomFloats("k", 32 * stride),
+                                 values = RandomFloats("v", 32 * stride);
         const std::vector<float> query = RandomFloats("q", static_cast<std::size_t>(head_dim));
-        const KeyValueSpan spans[2] = {{keys.data(), values.data(), stride, first},
-                                       {keys.data() + 16 * stride, values.data() + 16 * stride, stride, second}};
+        const KeyValueSpan spans[2] = {
+            {keys.data(), values.data(), stride, first},
+            {keys.data() + 16 * stride, values.data() + 16 * stride, stride, second}};
         std::vector<float> expected(query.size()), actual(query.size()), scores(32);
         twin().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), expected.data());
         fast().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), actual.data());
@@ -90,7 +94,8 @@ TEST_P(EveryTarget, LogSumExpMatchesDoublePrecision) {
 
 TEST_P(EveryTarget, NarrowMatricesGiveTheBitsOfTheFloatMatrixThatHoldsTheirValues) {
   const std::size_t out = 37, in = 128, group = 64, rows = 9;
-  const std::vector<float> weights = RandomFloats("w", out * in), x = RandomFloats("x", rows * in), bias = RandomFloats("b", out);
+  const std::vector<float> weights = RandomFloats("w", out * in), x = RandomFloats("x", rows * in),
+                           bias = RandomFloats("b", out);
   std::vector<std::int8_t> codes(out * in);
   Random random(5, "codes");
   for (std::int8_t& code : codes) code = static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1);
@@ -110,9 +115,11 @@ TEST_P(EveryTarget, NarrowMatricesGiveTheBitsOfTheFloatMatrixThatHoldsTheirValue
   }
   std::vector<float> row(in);
   matrices[2].Row(36, row.data());
-  for (std::size_t k = 0; k < in; ++k) EXPECT_EQ(row[k], scales[36 * 2 + k / group] * static_cast<float>(codes[36 * in + k]));
+  for (std::size_t k = 0; k < in; ++k)
+    EXPECT_EQ(row[k], scales[36 * 2 + k / group] * static_cast<float>(codes[36 * in + k]));
   matrices[0].Row(3, row.data());
-  for (std::size_t k = 0; k < in; ++k) EXPECT_EQ(row[k], BFloat16ToFloat(FloatToBFloat16(weights[3 * in + k])));
+  for (std::size_t k = 0; k < in; ++k)
+    EXPECT_EQ(row[k], BFloat16ToFloat(FloatToBFloat16(weights[3 * in + k])));
 }
 
 // |sum - exact| <= depth * 2^-24 * sum|x w|, the bound of a chain of fused multiply-adds.

@@ -32,7 +32,8 @@ Q8Block QuantizeQ8(const float* values) {
 
 }  // namespace
 
-PackedMatrix PackedMatrix::Pack(std::span<const float> weights, std::size_t out, std::size_t in, WeightType type) {
+PackedMatrix PackedMatrix::Pack(std::span<const float> weights, std::size_t out, std::size_t in,
+                                WeightType type) {
   FORGE_CHECK(weights.size() == out * in && type != WeightType::kTernary);
   FORGE_CHECK(type != WeightType::kInt8 || in % kInt8Group == 0);
   PackedMatrix matrix;
@@ -54,13 +55,15 @@ PackedMatrix PackedMatrix::Pack(std::span<const float> weights, std::size_t out,
       if (type == WeightType::kFloat32)
         for (std::size_t k = 0; k < in; ++k) matrix.floats_[base + k * kPanelWidth] = source[k];
       if (type == WeightType::kBFloat16)
-        for (std::size_t k = 0; k < in; ++k) matrix.halves_[base + k * kPanelWidth] = FloatToBFloat16(source[k]);
+        for (std::size_t k = 0; k < in; ++k)
+          matrix.halves_[base + k * kPanelWidth] = FloatToBFloat16(source[k]);
       if (type == WeightType::kInt8)
         for (std::size_t k = 0; k < in; k += kInt8Group) {
           const Q8Block block = QuantizeQ8(source + k);
           matrix.scales_[row / kPanelWidth * (in / kInt8Group) * kPanelWidth + k / kInt8Group * kPanelWidth +
                          row % kPanelWidth] = block.scale;
-          for (std::size_t i = 0; i < kInt8Group; ++i) matrix.int8_[base + (k + i) * kPanelWidth] = block.codes[i];
+          for (std::size_t i = 0; i < kInt8Group; ++i)
+            matrix.int8_[base + (k + i) * kPanelWidth] = block.codes[i];
         }
     }
   });
@@ -69,7 +72,8 @@ PackedMatrix PackedMatrix::Pack(std::span<const float> weights, std::size_t out,
 
 PackedMatrix PackedMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
                                        std::size_t out, std::size_t in, std::size_t group) {
-  FORGE_CHECK(group > 0 && in % group == 0 && codes.size() == out * in && scales.size() == out * (in / group));
+  FORGE_CHECK(group > 0 && in % group == 0 && codes.size() == out * in &&
+              scales.size() == out * (in / group));
   PackedMatrix matrix;
   matrix.type_ = WeightType::kTernary;
   matrix.in_ = in;
@@ -100,8 +104,10 @@ const float* PackedMatrix::Panel(std::size_t panel, std::vector<float>& scratch)
   scratch.resize(count);
   const KernelTable& kernels = Kernels();
   const float* scales = scales_.data() + panel * (in_ / group_) * kPanelWidth;
-  if (type_ == WeightType::kBFloat16) kernels.unpack_bfloat16(halves_.data() + panel * count, count, scratch.data());
-  if (type_ == WeightType::kInt8) kernels.unpack_int8(int8_.data() + panel * count, scales, in_, group_, scratch.data());
+  if (type_ == WeightType::kBFloat16)
+    kernels.unpack_bfloat16(halves_.data() + panel * count, count, scratch.data());
+  if (type_ == WeightType::kInt8)
+    kernels.unpack_int8(int8_.data() + panel * count, scales, in_, group_, scratch.data());
   if (type_ == WeightType::kTernary)
     kernels.unpack_ternary(ternary_.data() + panel * in_ * 4, scales, in_, group_, scratch.data());
   return scratch.data();
@@ -113,9 +119,15 @@ void PackedMatrix::Row(std::size_t out_feature, float* row) const {
   for (std::size_t k = 0; k < in_; ++k) {
     const std::size_t index = (panel * in_ + k) * kPanelWidth + column;
     switch (type_) {
-      case WeightType::kFloat32: row[k] = floats_[index]; break;
-      case WeightType::kBFloat16: row[k] = BFloat16ToFloat(halves_[index]); break;
-      case WeightType::kInt8: row[k] = scales[k / group_ * kPanelWidth] * static_cast<float>(int8_[index]); break;
+      case WeightType::kFloat32:
+        row[k] = floats_[index];
+        break;
+      case WeightType::kBFloat16:
+        row[k] = BFloat16ToFloat(halves_[index]);
+        break;
+      case WeightType::kInt8:
+        row[k] = scales[k / group_ * kPanelWidth] * static_cast<float>(int8_[index]);
+        break;
       case WeightType::kTernary: {
         const int code = (ternary_[(panel * in_ + k) * 4 + column % 4] >> (2 * (column / 4)) & 3) - 1;
         row[k] = scales[k / group_ * kPanelWidth] * static_cast<float>(code);
@@ -126,7 +138,8 @@ void PackedMatrix::Row(std::size_t out_feature, float* row) const {
 
 void PackedMatrix::Multiply(const float* x, std::size_t rows, std::span<const float> bias, float* y) const {
   const KernelTable& kernels = Kernels();
-  const auto work = [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_row, std::size_t last_row) {
+  const auto work = [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_row,
+                        std::size_t last_row) {
     thread_local std::vector<float> scratch;
     for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
       const float* weights = Panel(panel, scratch);
@@ -141,15 +154,18 @@ void PackedMatrix::Multiply(const float* x, std::size_t rows, std::span<const fl
       }
     }
   };
-  // Cut by output features, so that each thread reads its weights once; many rows are cut again to keep x in cache.
-  constexpr std::size_t kWorkPerTask = 1 << 18;  // multiply-adds: about 10 us, well above the cost of a wake-up
+  // Cut by output features, so that each thread reads its weights once; many rows are cut again to keep x in
+  // cache.
+  constexpr std::size_t kWorkPerTask = 1
+                                       << 18;  // multiply-adds: about 10 us, well above the cost of a wake-up
   const std::size_t threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
   const std::size_t pieces =
       std::clamp<std::size_t>(rows * in_ * out_ / kWorkPerTask, 1, std::min(panels(), threads * 4));
   if (pieces == 1) return work(0, panels(), 0, rows);
   ThreadPool::Global().Run(pieces, [&](std::size_t piece) {
     const std::size_t first = panels() * piece / pieces, last = panels() * (piece + 1) / pieces;
-    for (std::size_t row = 0; row < rows; row += kRowsPerTask) work(first, last, row, std::min(rows, row + kRowsPerTask));
+    for (std::size_t row = 0; row < rows; row += kRowsPerTask)
+      work(first, last, row, std::min(rows, row + kRowsPerTask));
   });
 }
 

@@ -12,18 +12,18 @@ namespace forge::runtime {
 enum class WeightType { kFloat32, kBFloat16, kInt8, kTernary };
 
 /// A linear layer y = x W^T + b, stored for the kernels: panels of 16 output features, [panel][in][16].
-/// Narrow types are widened to float panel by panel, so their results equal those of a float32 matrix that holds
-/// the same values, to the bit. Output features beyond the last are zeros.
+/// Narrow types are widened to float panel by panel, so their results equal those of a float32 matrix that
+/// holds the same values, to the bit. Output features beyond the last are zeros.
 class PackedMatrix {
  public:
   PackedMatrix() = default;
 
-  /// weights [out, in] row-major; kFloat32, kBFloat16 (round to nearest even), or kInt8: Q8_0, blocks of 32 along
-  /// `in` with a binary16 scale max|w|/127 (GGUF type 8; `in` must be a multiple of 32).
+  /// weights [out, in] row-major; kFloat32, kBFloat16 (round to nearest even), or kInt8: Q8_0, blocks of 32
+  /// along `in` with a binary16 scale max|w|/127 (GGUF type 8; `in` must be a multiple of 32).
   static PackedMatrix Pack(std::span<const float> weights, std::size_t out, std::size_t in, WeightType type);
   /// codes [out, in] in {-1, 0, 1}; scales [out, in / group].
-  static PackedMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales, std::size_t out,
-                                  std::size_t in, std::size_t group);
+  static PackedMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
+                                  std::size_t out, std::size_t in, std::size_t group);
 
   std::size_t in() const { return in_; }
   std::size_t out() const { return out_; }
@@ -44,11 +44,11 @@ class PackedMatrix {
 
   WeightType type_ = WeightType::kFloat32;
   std::size_t in_ = 0, out_ = 0, group_ = 1;
-  std::vector<float> floats_;           // kFloat32
-  std::vector<std::uint16_t> halves_;   // kBFloat16
-  std::vector<std::int8_t> int8_;       // kInt8
-  std::vector<std::uint8_t> ternary_;   // kTernary: 4 bytes for each (panel, in)
-  std::vector<float> scales_;           // kInt8, kTernary: [panel][in / group][16]
+  std::vector<float> floats_;          // kFloat32
+  std::vector<std::uint16_t> halves_;  // kBFloat16
+  std::vector<std::int8_t> int8_;      // kInt8
+  std::vector<std::uint8_t> ternary_;  // kTernary: 4 bytes for each (panel, in)
+  std::vector<float> scales_;          // kInt8, kTernary: [panel][in / group][16]
 };
 
 }  // namespace forge::runtime

@@ -23,12 +23,13 @@ float Exp(float x) {
 
 float SumLanes(const float* l) { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
 
-void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth, float* out,
-              std::size_t out_stride, int columns) {
+void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
+              float* out, std::size_t out_stride, int columns) {
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
       float sum = 0;
-      for (std::size_t k = 0; k < depth; ++k) sum = std::fma(x[r * x_stride + k], panel[k * kPanelWidth + c], sum);
+      for (std::size_t k = 0; k < depth; ++k)
+        sum = std::fma(x[r * x_stride + k], panel[k * kPanelWidth + c], sum);
       out[r * out_stride + c] = sum;
     }
   }
@@ -38,13 +39,16 @@ void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel
   for (std::size_t i = 0; i < count; ++i) panel[i] = BFloat16ToFloat(packed[i]);
 }
 
-void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
+                float* panel) {
   for (std::size_t k = 0; k < depth; ++k)
     for (std::size_t c = 0; c < kPanelWidth; ++c)
-      panel[k * kPanelWidth + c] = scales[k / group * kPanelWidth + c] * static_cast<float>(codes[k * kPanelWidth + c]);
+      panel[k * kPanelWidth + c] =
+          scales[k / group * kPanelWidth + c] * static_cast<float>(codes[k * kPanelWidth + c]);
 }
 
-void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group, float* panel) {
+void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
+                   float* panel) {
   for (std::size_t k = 0; k < depth; ++k)
     for (std::size_t c = 0; c < kPanelWidth; ++c) {
       const int code = (codes[k * 4 + c % 4] >> (2 * (c / 4)) & 3) - 1;
@@ -71,13 +75,14 @@ void Axpy(float a, const float* x, std::size_t size, float* y) {
   for (std::size_t i = 0; i < size; ++i) y[i] = std::fma(a, x[i], y[i]);
 }
 
-void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans, float* scores,
-            float* out) {
+void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
+            float* scores, float* out) {
   const auto size = static_cast<std::size_t>(head_dim);
   std::size_t count = 0;
   for (int s = 0; s < num_spans; ++s)
     for (int p = 0; p < spans[s].length; ++p)
-      scores[count++] = Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
+      scores[count++] =
+          Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
   const float highest = *std::max_element(scores, scores + count);
   float lanes[8] = {};
   for (std::size_t i = 0; i < count; ++i) {
@@ -89,7 +94,8 @@ void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* s
   count = 0;
   for (int s = 0; s < num_spans; ++s)
     for (int p = 0; p < spans[s].length; ++p)
-      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size, out);
+      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size,
+           out);
 }
 
 double LogSumExp(const float* x, std::size_t size) {

@@ -21,7 +21,8 @@ void AddGradients(const std::vector<at::Tensor>& more, std::vector<at::Tensor>& 
     if (more[i].defined()) sum[i] = sum[i].defined() ? sum[i] + more[i] : more[i];
 }
 
-AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config) : groups_(std::move(groups)), config_(config) {
+AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config)
+    : groups_(std::move(groups)), config_(config) {
   for (Group& group : groups_) {
     group.first_moment = at::zeros_like(group.parameter);
     group.second_moment = at::zeros_like(group.parameter);
@@ -33,11 +34,13 @@ double AdamW::Step(const std::vector<at::Tensor>& gradients, double learning_rat
   const double limit = config_.max_gradient_norm;
   const double scale = limit > 0 && norm > limit ? limit / norm : 1.0;
   for (std::size_t i = 0; i < groups_.size(); ++i)
-    if (gradients[i].defined()) Update(groups_[i], gradients[i], scale, learning_rate * groups_[i].learning_rate_scale, step);
+    if (gradients[i].defined())
+      Update(groups_[i], gradients[i], scale, learning_rate * groups_[i].learning_rate_scale, step);
   return norm;
 }
 
-void AdamW::Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate, int step) {
+void AdamW::Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate,
+                   int step) {
   const auto b1 = static_cast<float>(config_.beta1), b2 = static_cast<float>(config_.beta2);
   const auto correction1 = static_cast<float>(1 / (1 - std::pow(config_.beta1, step + 1)));
   const auto correction2 = static_cast<float>(1 / (1 - std::pow(config_.beta2, step + 1)));
@@ -48,7 +51,8 @@ void AdamW::Update(Group& group, const at::Tensor& gradient, double gradient_sca
     const at::Tensor g = gradient * scale;
     group.first_moment.mul_(b1).add_(g, 1 - b1);
     group.second_moment.mul_(b2).addcmul_(g, g, 1 - b2);
-    const at::Tensor update = group.first_moment * correction1 / ((group.second_moment * correction2).sqrt_() + epsilon);
+    const at::Tensor update =
+        group.first_moment * correction1 / ((group.second_moment * correction2).sqrt_() + epsilon);
     group.parameter.sub_(update + group.parameter * decay, rate);
     return;
   }

@@ -17,9 +17,10 @@ double GradientNorm(std::span<const at::Tensor> gradients);
 /// sum[i] += more[i]; undefined ones count as zero.
 void AddGradients(const std::vector<at::Tensor>& more, std::vector<at::Tensor>& sum);
 
-/// AdamW over a list of tensors, in one pass over memory per tensor on the CPU (torch::optim::AdamW makes about
-/// ten). Update of step t = 1, 2, ..:
-///   m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)
+/// AdamW over a list of tensors, in one pass over memory per tensor on the CPU (torch::optim::AdamW makes
+/// about ten). Update of step t = 1, 2, ..:
+///   m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) +
+///   decay w)
 class AdamW {
  public:
   struct Group {
@@ -32,14 +33,15 @@ class AdamW {
 
   AdamW(std::vector<Group> groups, const OptimizerConfig& config);
 
-  /// One update with gradients in the order of the groups (an undefined gradient leaves its tensor alone). Clips by
-  /// the global norm if the config says so; returns that norm before clipping. step counts from 0.
+  /// One update with gradients in the order of the groups (an undefined gradient leaves its tensor alone).
+  /// Clips by the global norm if the config says so; returns that norm before clipping. step counts from 0.
   double Step(const std::vector<at::Tensor>& gradients, double learning_rate, int step);
 
   std::vector<Group>& groups() { return groups_; }
 
  private:
-  void Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate, int step);
+  void Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate,
+              int step);
 
   std::vector<Group> groups_;
   OptimizerConfig config_;

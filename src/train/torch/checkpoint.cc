@@ -27,7 +27,9 @@ void SaveCheckpoint(const std::filesystem::path& path, std::string_view fingerpr
   std::vector<io::NamedFloats> tensors;
   const auto add = [&](const std::string& name, const at::Tensor& tensor) {
     kept.push_back(tensor.detach().to(at::kCPU).contiguous());
-    tensors.push_back({name, kept.back().sizes().vec(), {kept.back().const_data_ptr<float>(), static_cast<std::size_t>(kept.back().numel())}});
+    tensors.push_back({name,
+                       kept.back().sizes().vec(),
+                       {kept.back().const_data_ptr<float>(), static_cast<std::size_t>(kept.back().numel())}});
   };
   for (AdamW::Group& group : groups) {
     add("parameter/" + group.name, group.parameter);

@@ -9,8 +9,8 @@
 
 namespace forge::train {
 
-/// Writes parameters, both moments and the number of finished steps as one safetensors file, atomically. Batches and
-/// random numbers are pure functions of (seed, step), so nothing else is needed to go on exactly.
+/// Writes parameters, both moments and the number of finished steps as one safetensors file, atomically.
+/// Batches and random numbers are pure functions of (seed, step), so nothing else is needed to go on exactly.
 void SaveCheckpoint(const std::filesystem::path& path, std::string_view fingerprint, int finished_steps,
                     std::vector<AdamW::Group>& groups);
 

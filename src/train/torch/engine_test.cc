@@ -40,8 +40,8 @@ TokenBatch MixedBatch() {
   return batch;
 }
 
-// Central differences in float32: the loss is O(1), so its rounding 1e-7 over 2 * 1e-2 gives 5e-6, and the third
-// derivative term h^2 f'''/6 is of the size 1e-4 of a gradient of O(0.1): 2e-3 absolute holds both.
+// Central differences in float32: the loss is O(1), so its rounding 1e-7 over 2 * 1e-2 gives 5e-6, and the
+// third derivative term h^2 f'''/6 is of the size 1e-4 of a gradient of O(0.1): 2e-3 absolute holds both.
 TEST(Engine, GradientsOfTheLossEqualFiniteDifferences) {
   const ModelConfig config = SmallConfig();
   ParameterMap parameters = ToParameters(RandomWeights(config), kCpu);
@@ -66,7 +66,8 @@ TEST(Engine, GradientsOfTheLossEqualFiniteDifferences) {
         return result;
       };
       const double numeric = (loss_at(kept + 0.01f) - loss_at(kept - 0.01f)) / 0.02;
-      EXPECT_NEAR(gradient.flatten()[index].item<double>(), numeric, 2e-3 + 0.02 * std::abs(numeric)) << name << " " << index;
+      EXPECT_NEAR(gradient.flatten()[index].item<double>(), numeric, 2e-3 + 0.02 * std::abs(numeric))
+          << name << " " << index;
     }
   }
 }
@@ -90,8 +91,11 @@ TEST(Engine, TheLossIsTheWeightedMeanOfTheTermsByHand) {
       for (int v = 0; v < config.vocab_size; ++v) sum += std::exp(static_cast<double>(at[v]));
       return static_cast<double>(at[token]) - std::log(sum);
     };
-    for (int t = 1; t < 6; ++t) expected -= static_cast<double>(batch.token_weights[static_cast<std::size_t>(row * 6 + t)]) * log_prob(t, tokens[static_cast<std::size_t>(t)]);
-    if (row == 1) expected += 0.7 * (0.25 * (std::log(0.25) - log_prob(2, 3)) + 0.75 * (std::log(0.75) - log_prob(2, 4)));
+    for (int t = 1; t < 6; ++t)
+      expected -= static_cast<double>(batch.token_weights[static_cast<std::size_t>(row * 6 + t)]) *
+                  log_prob(t, tokens[static_cast<std::size_t>(t)]);
+    if (row == 1)
+      expected += 0.7 * (0.25 * (std::log(0.25) - log_prob(2, 3)) + 0.75 * (std::log(0.75) - log_prob(2, 4)));
   }
   EXPECT_NEAR(loss, expected, 1e-5 * std::abs(expected));
 }
@@ -102,8 +106,11 @@ TrainJob OverfitJob(const ModelConfig& config, const ModelWeights& weights, int 
     TokenBatch batch = MixedBatch();
     batch.teacher_weights.clear();
     batch.soft_targets.clear();
-    if (micro == 1) std::swap_ranges(batch.tokens.begin(), batch.tokens.begin() + 6, batch.tokens.begin() + 6);
-    if (micro == 1) std::swap_ranges(batch.token_weights.begin(), batch.token_weights.begin() + 6, batch.token_weights.begin() + 6);
+    if (micro == 1)
+      std::swap_ranges(batch.tokens.begin(), batch.tokens.begin() + 6, batch.tokens.begin() + 6);
+    if (micro == 1)
+      std::swap_ranges(batch.token_weights.begin(), batch.token_weights.begin() + 6,
+                       batch.token_weights.begin() + 6);
     return batch;
   };
   job.optimizer = {.learning_rate = 1e-2, .warmup_steps = 5};
@@ -177,7 +184,8 @@ TEST(Engine, StraightThroughTrainsTheLatentWeightsOfAQuantizedModel) {
   };
   ModelWeights quantized = weights;
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
-    if (spec.role != model::TensorRole::kAttentionLinear && spec.role != model::TensorRole::kMlpLinear) continue;
+    if (spec.role != model::TensorRole::kAttentionLinear && spec.role != model::TensorRole::kMlpLinear)
+      continue;
     std::vector<float>& values = quantized[spec.name].values;
     quantize(spec.name, weights.at(spec.name).values.data(), spec.shape[0], spec.shape[1], values.data());
   }
@@ -187,7 +195,8 @@ TEST(Engine, StraightThroughTrainsTheLatentWeightsOfAQuantizedModel) {
   const TrainResult plain = engine.Train(OverfitJob(config, quantized, 1));
   EXPECT_NEAR(result.losses.front(), plain.losses.front(), 1e-5);
   EXPECT_LT(result.losses.back(), 0.3 * result.losses.front());
-  EXPECT_NE(result.weights.at("model.layers.0.mlp.up_proj.weight"), weights.at("model.layers.0.mlp.up_proj.weight"));
+  EXPECT_NE(result.weights.at("model.layers.0.mlp.up_proj.weight"),
+            weights.at("model.layers.0.mlp.up_proj.weight"));
   job.straight_through.lambda = [](int) { return 0.0; };
   EXPECT_TRUE(engine.Train(job).weights == engine.Train(OverfitJob(config, weights, 200)).weights);
 }

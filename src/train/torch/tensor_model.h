@@ -20,14 +20,16 @@ model::ModelWeights ToWeights(const ParameterMap& parameters);
 /// The forward pass of the runtime's Transformer, with autograd.
 class TensorModel {
  public:
-  /// `weight_of` gives the weight that a linear is to be used with (the straight-through form); empty: the parameter.
+  /// `weight_of` gives the weight that a linear is to be used with (the straight-through form); empty: the
+  /// parameter.
   TensorModel(const model::ModelConfig& config, const ParameterMap& parameters,
               std::function<at::Tensor(const std::string&)> weight_of = {});
 
   at::Tensor Embed(const at::Tensor& tokens) const;
   /// Final-normed states [rows, length, hidden_size] of embeddings [rows, length, hidden_size] at `positions`
   /// [rows, length]. `mask`: additive [rows, 1, length, length], or undefined for plain causal attention.
-  at::Tensor Forward(const at::Tensor& embeddings, const at::Tensor& positions, const at::Tensor& mask = {}) const;
+  at::Tensor Forward(const at::Tensor& embeddings, const at::Tensor& positions,
+                     const at::Tensor& mask = {}) const;
   /// logits [.., vocab_size] of states [.., hidden_size].
   at::Tensor Head(const at::Tensor& states) const;
 
@@ -35,8 +37,8 @@ class TensorModel {
   const at::Tensor& Parameter(const std::string& name) const { return parameters_.at(name); }
   at::Tensor Linear(const at::Tensor& x, const std::string& name) const;
   at::Tensor Norm(const at::Tensor& x, const std::string& name) const;
-  at::Tensor Attention(const at::Tensor& x, const std::string& prefix, const at::Tensor& cosine, const at::Tensor& sine,
-                       const at::Tensor& mask) const;
+  at::Tensor Attention(const at::Tensor& x, const std::string& prefix, const at::Tensor& cosine,
+                       const at::Tensor& sine, const at::Tensor& mask) const;
 
   const model::ModelConfig& config_;
   const ParameterMap& parameters_;

@@ -29,7 +29,14 @@ at::Tensor PassIndex(const ThoughtBatch& batch, int pass, const at::Device& devi
 }  // namespace
 
 std::vector<std::pair<std::string, at::Tensor*>> ThoughtParameters::All() {
-  return {{"start_embedding", &start_embedding}, {"end_embedding", &end_embedding}, {"w1", &w1}, {"b1", &b1}, {"w2", &w2}, {"b2", &b2}, {"w3", &w3}, {"b3", &b3}};
+  return {{"start_embedding", &start_embedding},
+          {"end_embedding", &end_embedding},
+          {"w1", &w1},
+          {"b1", &b1},
+          {"w2", &w2},
+          {"b2", &b2},
+          {"w3", &w3},
+          {"b3", &b3}};
 }
 
 ThoughtParameters ToThoughtParameters(const ThoughtJob& job, const at::Device& device) {
@@ -75,7 +82,8 @@ ThoughtBatch MakeThoughtBatch(const ThoughtJob& job, const std::vector<ThoughtRo
 
 at::Tensor ThoughtStates(const TensorModel& model, const ThoughtParameters& parameters, const ThoughtJob& job,
                          const ThoughtBatch& batch, int passes, const at::Device& device) {
-  const std::int64_t rows = batch.rows, size = batch.text_length + static_cast<std::int64_t>(passes) * batch.columns;
+  const std::int64_t rows = batch.rows,
+                     size = batch.text_length + static_cast<std::int64_t>(passes) * batch.columns;
   std::vector<int> tokens, positions;
   std::vector<float> is_start, is_end, mask;
   const float hidden_score = -std::numeric_limits<float>::infinity();
@@ -90,20 +98,26 @@ at::Tensor ThoughtStates(const TensorModel& model, const ThoughtParameters& para
     is_end.insert(is_end.end(), static_cast<std::size_t>(batch.text_length), 0.0f);
     for (int pass = 1; pass <= passes; ++pass)
       for (int column = 0; column < batch.columns; ++column) {
-        const int sampled = pass - 2;                          // index in the thought
-        const int ahead = pass - job.thought_length - 2;       // 1 ..: teacher-forced text after the anchor
+        const int sampled = pass - 2;                     // index in the thought
+        const int ahead = pass - job.thought_length - 2;  // 1 ..: teacher-forced text after the anchor
         int token = 0;
-        if (sampled >= 0 && sampled < job.thought_length) token = batch.thoughts[static_cast<std::size_t>((row * batch.columns + column) * job.thought_length + sampled)];
-        if (ahead >= 1) token = text[std::min(batch.text_length - 1, layout.anchors[static_cast<std::size_t>(column)] + ahead)];
+        if (sampled >= 0 && sampled < job.thought_length)
+          token = batch.thoughts[static_cast<std::size_t>(
+              (row * batch.columns + column) * job.thought_length + sampled)];
+        if (ahead >= 1)
+          token =
+              text[std::min(batch.text_length - 1, layout.anchors[static_cast<std::size_t>(column)] + ahead)];
         tokens.push_back(token);
         is_start.push_back(pass == 1 ? 1.0f : 0.0f);
         is_end.push_back(pass == job.thought_length + 2 ? 1.0f : 0.0f);
       }
   }
-  const at::Tensor start = FromFloats(is_start, {rows, size, 1}, device), end = FromFloats(is_end, {rows, size, 1}, device);
+  const at::Tensor start = FromFloats(is_start, {rows, size, 1}, device),
+                   end = FromFloats(is_end, {rows, size, 1}, device);
   const at::Tensor embeddings = model.Embed(FromInts(tokens, {rows, size}, device)) * (1 - start - end) +
                                 start * parameters.start_embedding + end * parameters.end_embedding;
-  return model.Forward(embeddings, FromInts(positions, {rows, size}, device), FromFloats(mask, {rows, 1, size, size}, device));
+  return model.Forward(embeddings, FromInts(positions, {rows, size}, device),
+                       FromFloats(mask, {rows, 1, size, size}, device));
 }
 
 void SampleThoughts(const TensorModel& model, const ThoughtParameters& parameters, const ThoughtJob& job,
@@ -111,13 +125,16 @@ void SampleThoughts(const TensorModel& model, const ThoughtParameters& parameter
   const c10::NoGradGuard no_gradient;
   const std::int64_t count = static_cast<std::int64_t>(batch.rows) * batch.columns;
   for (int t = 0; t < job.thought_length; ++t) {
-    const at::Tensor states = ThoughtStates(model, parameters, job, batch, t + 1, device).index_select(1, PassIndex(batch, t + 1, device));
+    const at::Tensor states = ThoughtStates(model, parameters, job, batch, t + 1, device)
+                                  .index_select(1, PassIndex(batch, t + 1, device));
     at::Tensor logits = model.Head(states).reshape({count, job.config.vocab_size});
     for (const int banned : job.banned_tokens) logits.select(1, banned).fill_(-1e10);
     const at::Tensor probabilities = at::softmax(logits.to(at::kDouble), -1).to(at::kCPU).contiguous();
     const double* row = probabilities.const_data_ptr<double>();
     for (std::int64_t i = 0; i < count; ++i, row += job.config.vocab_size) {
-      double left = Random(job.seed, "thought/sample", stream * 1'000'003 + static_cast<std::uint64_t>(i * job.thought_length + t)).Uniform();
+      double left = Random(job.seed, "thought/sample",
+                           stream * 1'000'003 + static_cast<std::uint64_t>(i * job.thought_length + t))
+                        .Uniform();
       int token = 0;
       while (token + 1 < job.config.vocab_size && (left -= row[token]) >= 0) ++token;
       batch.thoughts[static_cast<std::size_t>(i * job.thought_length + t)] = token;
@@ -131,8 +148,10 @@ at::Tensor Mix(const ThoughtParameters& p, const at::Tensor& base, const at::Ten
   return at::sigmoid(at::linear(second, p.w3.unsqueeze(0), p.b3));
 }
 
-ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& reference, const ThoughtParameters& parameters,
-                               const ThoughtJob& job, const ThoughtBatch& batch, double tokens, double columns, const at::Device& device) {
+ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& reference,
+                               const ThoughtParameters& parameters, const ThoughtJob& job,
+                               const ThoughtBatch& batch, double tokens, double columns,
+                               const at::Device& device) {
   const std::int64_t rows = batch.rows, length = batch.text_length, vocabulary = job.config.vocab_size;
   const int passes = job.thought_length + 2 + job.look_ahead - 1;
   const at::Tensor texts = FromInts(batch.texts, {rows, length}, device);
@@ -142,30 +161,39 @@ ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& refe
 
   const at::Tensor base_logits = model.Head(text_states);  // [rows, length, vocabulary]
   const at::Tensor base_log_probs = at::log_softmax(base_logits.narrow(1, 0, length - 1), -1);
-  const at::Tensor text_log_probs = base_log_probs.gather(-1, texts.narrow(1, 1, length - 1).unsqueeze(-1)).squeeze(-1);
-  const at::Tensor text_weights = FromFloats(batch.text_weights, {rows, length}, device).narrow(1, 1, length - 1);
+  const at::Tensor text_log_probs =
+      base_log_probs.gather(-1, texts.narrow(1, 1, length - 1).unsqueeze(-1)).squeeze(-1);
+  const at::Tensor text_weights =
+      FromFloats(batch.text_weights, {rows, length}, device).narrow(1, 1, length - 1);
   const at::Tensor base_nll = -(text_log_probs * text_weights).sum();
 
   at::Tensor reference_logits;
   {
     const c10::NoGradGuard no_gradient;
-    const at::Tensor positions = at::arange(length, at::TensorOptions().dtype(at::kLong).device(device)).expand({rows, length});
+    const at::Tensor positions =
+        at::arange(length, at::TensorOptions().dtype(at::kLong).device(device)).expand({rows, length});
     reference_logits = reference.Head(reference.Forward(reference.Embed(texts), positions));
   }
   std::vector<int> anchors;
-  for (const ThoughtLayout& layout : batch.layouts) anchors.insert(anchors.end(), layout.anchors.begin(), layout.anchors.end());
+  for (const ThoughtLayout& layout : batch.layouts)
+    anchors.insert(anchors.end(), layout.anchors.begin(), layout.anchors.end());
   const at::Tensor anchor = FromInts(anchors, {rows, batch.columns}, device);
-  at::Tensor mixed_nll = at::zeros({}, states.options()), reward = at::zeros({rows, batch.columns}, states.options());
+  at::Tensor mixed_nll = at::zeros({}, states.options()),
+             reward = at::zeros({rows, batch.columns}, states.options());
   at::Tensor weight_sum = at::zeros({}, states.options());
   for (int k = 0; k < job.look_ahead; ++k) {
     const at::Tensor from = (anchor + k).clamp_max(length - 1), to = (anchor + k + 1).clamp_max(length - 1);
     const at::Tensor target = texts.gather(1, to);
-    const auto at_columns = [&](const at::Tensor& x) { return x.gather(1, from.unsqueeze(-1).expand({rows, batch.columns, x.size(-1)})); };
-    const at::Tensor thought_state = states.index_select(1, PassIndex(batch, job.thought_length + 2 + k, device));
+    const auto at_columns = [&](const at::Tensor& x) {
+      return x.gather(1, from.unsqueeze(-1).expand({rows, batch.columns, x.size(-1)}));
+    };
+    const at::Tensor thought_state =
+        states.index_select(1, PassIndex(batch, job.thought_length + 2 + k, device));
     const at::Tensor weight = Mix(parameters, at_columns(text_states), thought_state);
     const at::Tensor mixed = (1 - weight) * at_columns(base_logits) + weight * model.Head(thought_state);
     const at::Tensor log_prob = at::log_softmax(mixed, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
-    const at::Tensor reference_log_prob = at::log_softmax(at_columns(reference_logits), -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
+    const at::Tensor reference_log_prob =
+        at::log_softmax(at_columns(reference_logits), -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
     mixed_nll = mixed_nll - (log_prob * column_weights).sum() / job.look_ahead;
     reward = reward + (log_prob - reference_log_prob).detach();
     weight_sum = weight_sum + (weight.squeeze(-1) * column_weights).sum().detach() / job.look_ahead;
@@ -174,15 +202,23 @@ ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& refe
   // REINFORCE with the mean of the group as baseline; G/(G-1) makes it the leave-one-out estimate, unbiased.
   const int group = job.thoughts_per_position;
   const at::Tensor grouped = reward.view({rows, batch.columns / group, group});
-  const at::Tensor advantage = ((grouped - grouped.mean(-1, true)) * (static_cast<double>(group) / (group - 1))).view({rows, batch.columns});
+  const at::Tensor advantage =
+      ((grouped - grouped.mean(-1, true)) * (static_cast<double>(group) / (group - 1)))
+          .view({rows, batch.columns});
   at::Tensor policy = at::zeros({}, states.options()), entropy = at::zeros({}, states.options());
   for (int t = 0; t < job.thought_length; ++t) {
     at::Tensor logits = model.Head(states.index_select(1, PassIndex(batch, t + 1, device)));
-    if (!job.banned_tokens.empty()) logits = logits.index_fill(-1, FromInts(job.banned_tokens, {static_cast<std::int64_t>(job.banned_tokens.size())}, device), -1e10);
+    if (!job.banned_tokens.empty())
+      logits = logits.index_fill(
+          -1, FromInts(job.banned_tokens, {static_cast<std::int64_t>(job.banned_tokens.size())}, device),
+          -1e10);
     const at::Tensor log_probs = at::log_softmax(logits, -1);
     std::vector<int> sampled;
-    for (std::size_t i = 0; i < batch.column_weights.size(); ++i) sampled.push_back(batch.thoughts[i * static_cast<std::size_t>(job.thought_length) + static_cast<std::size_t>(t)]);
-    const at::Tensor chosen = log_probs.gather(-1, FromInts(sampled, {rows, batch.columns, 1}, device)).squeeze(-1);
+    for (std::size_t i = 0; i < batch.column_weights.size(); ++i)
+      sampled.push_back(
+          batch.thoughts[i * static_cast<std::size_t>(job.thought_length) + static_cast<std::size_t>(t)]);
+    const at::Tensor chosen =
+        log_probs.gather(-1, FromInts(sampled, {rows, batch.columns, 1}, device)).squeeze(-1);
     policy = policy - (advantage * chosen * column_weights).sum() / job.thought_length;
     entropy = entropy - ((log_probs.exp() * log_probs).sum(-1) * column_weights).sum() / job.thought_length;
   }

@@ -21,11 +21,11 @@ ThoughtParameters ToThoughtParameters(const ThoughtJob& job, const at::Device& d
 /// Rows of equal shape that run together: texts [rows, text_length], columns [rows, columns].
 struct ThoughtBatch {
   int rows = 0, text_length = 0, columns = 0;
-  std::vector<int> texts;             // padded with 0
-  std::vector<float> text_weights;    // 1 for real tokens but the first, 0 for padding
-  std::vector<ThoughtLayout> layouts; // [rows], passes = thought_length + 2 + look_ahead - 1
-  std::vector<float> column_weights;  // 0: a column that only fills the shape
-  std::vector<int> thoughts;          // [rows, columns, thought_length]: sampled tokens
+  std::vector<int> texts;              // padded with 0
+  std::vector<float> text_weights;     // 1 for real tokens but the first, 0 for padding
+  std::vector<ThoughtLayout> layouts;  // [rows], passes = thought_length + 2 + look_ahead - 1
+  std::vector<float> column_weights;   // 0: a column that only fills the shape
+  std::vector<int> thoughts;           // [rows, columns, thought_length]: sampled tokens
 };
 
 /// `rows` of the job as one batch; each position gets thoughts_per_position neighbouring columns.
@@ -50,7 +50,9 @@ struct ThoughtLoss {
 
 /// The packed pass with gradients and the loss of ThoughtJob. reference: the frozen model of the reward.
 /// tokens, columns: counts of the whole step.
-ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& reference, const ThoughtParameters& parameters,
-                               const ThoughtJob& job, const ThoughtBatch& batch, double tokens, double columns, const at::Device& device);
+ThoughtLoss ComputeThoughtLoss(const TensorModel& model, const TensorModel& reference,
+                               const ThoughtParameters& parameters, const ThoughtJob& job,
+                               const ThoughtBatch& batch, double tokens, double columns,
+                               const at::Device& device);
 
 }  // namespace forge::train

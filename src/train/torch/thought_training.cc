@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <numeric>
@@ -42,11 +42,13 @@ ThoughtResult TorchEngine::TrainThoughts(const ThoughtJob& job) {
   for (const model::TensorSpec& spec : model::ListTensors(job.config))
     groups.push_back({spec.name, parameters.at(spec.name), !IsVector(spec)});
   const std::size_t trunk = groups.size();
-  for (const auto& [name, tensor] : thought.All()) groups.push_back({name, *tensor, false, job.head_learning_rate / job.optimizer.learning_rate});
+  for (const auto& [name, tensor] : thought.All())
+    groups.push_back({name, *tensor, false, job.head_learning_rate / job.optimizer.learning_rate});
   std::vector<at::Tensor> leaves;
   for (AdamW::Group& group : groups) leaves.push_back(group.parameter.requires_grad_(true));
   OptimizerConfig optimizer_config = job.optimizer;
-  optimizer_config.max_gradient_norm = 0;  // clipped here, by group: the policy term must not shrink the head's steps
+  optimizer_config.max_gradient_norm =
+      0;  // clipped here, by group: the policy term must not shrink the head's steps
   AdamW optimizer(std::move(groups), optimizer_config);
   const int grace_steps = static_cast<int>(job.grace_fraction * job.steps);
 
@@ -59,15 +61,18 @@ ThoughtResult TorchEngine::TrainThoughts(const ThoughtJob& job) {
       const auto end = rows.begin() + static_cast<std::ptrdiff_t>(rows.size() * (micro + 1) / kMicroBatches);
       batches.push_back(MakeThoughtBatch(job, {begin, end}));
       tokens += std::accumulate(batches.back().text_weights.begin(), batches.back().text_weights.end(), 0.0);
-      columns += std::accumulate(batches.back().column_weights.begin(), batches.back().column_weights.end(), 0.0);
+      columns +=
+          std::accumulate(batches.back().column_weights.begin(), batches.back().column_weights.end(), 0.0);
     }
     std::vector<std::vector<at::Tensor>> gradients(kMicroBatches);
     std::vector<ThoughtLoss> losses(kMicroBatches);
     ThreadPool::Global().Run(kMicroBatches, [&](std::size_t micro) {
       at::set_num_threads(1);
       const c10::AutoGradMode gradient_mode(true);
-      SampleThoughts(model, thought, job, batches[micro], static_cast<std::uint64_t>(step) * kMicroBatches + micro, device);
-      losses[micro] = ComputeThoughtLoss(model, reference, thought, job, batches[micro], tokens, columns, device);
+      SampleThoughts(model, thought, job, batches[micro],
+                     static_cast<std::uint64_t>(step) * kMicroBatches + micro, device);
+      losses[micro] =
+          ComputeThoughtLoss(model, reference, thought, job, batches[micro], tokens, columns, device);
       gradients[micro] = torch::autograd::grad({losses[micro].total}, leaves, {}, std::nullopt, false, true);
     });
     StepOutcome outcome{.gradients = std::move(gradients[0])};
@@ -87,16 +92,26 @@ ThoughtResult TorchEngine::TrainThoughts(const ThoughtJob& job) {
     ClipGroup(outcome.gradients, 0, trunk);
     ClipGroup(outcome.gradients, trunk, trunk + 2);
     ClipGroup(outcome.gradients, trunk + 2, leaves.size());
-    outcome.metrics = {{"base_nll", sum.base_nll}, {"mixed_nll", sum.mixed_nll}, {"reward", sum.reward}, {"thought_entropy", sum.entropy}, {"mixing_weight", sum.weight}};
+    outcome.metrics = {{"base_nll", sum.base_nll},
+                       {"mixed_nll", sum.mixed_nll},
+                       {"reward", sum.reward},
+                       {"thought_entropy", sum.entropy},
+                       {"mixing_weight", sum.weight}};
     return outcome;
   };
-  const std::string fingerprint = job.environment->name + " " + std::to_string(job.steps) + " " + std::to_string(job.thought_length) + " " +
-                                  std::to_string(job.seed);
+  const std::string fingerprint = job.environment->name + " " + std::to_string(job.steps) + " " +
+                                  std::to_string(job.thought_length) + " " + std::to_string(job.seed);
   RunTraining(optimizer, optimizer_config, job.steps, fingerprint, *job.environment, compute);
   ThoughtResult result{.weights = ToWeights(parameters),
                        .start_embedding = ToFloats(thought.start_embedding),
                        .end_embedding = ToFloats(thought.end_embedding),
-                       .mixing_head = {.hidden_size = job.config.hidden_size, .w1 = ToFloats(thought.w1), .b1 = ToFloats(thought.b1), .w2 = ToFloats(thought.w2), .b2 = ToFloats(thought.b2), .w3 = ToFloats(thought.w3), .b3 = ToFloats(thought.b3)[0]}};
+                       .mixing_head = {.hidden_size = job.config.hidden_size,
+                                       .w1 = ToFloats(thought.w1),
+                                       .b1 = ToFloats(thought.b1),
+                                       .w2 = ToFloats(thought.w2),
+                                       .b2 = ToFloats(thought.b2),
+                                       .w3 = ToFloats(thought.w3),
+                                       .b3 = ToFloats(thought.b3)[0]}};
   return result;
 }
 

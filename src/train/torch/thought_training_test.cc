@@ -24,7 +24,13 @@ struct Fixture {
   ThoughtParameters thought;
 
   Fixture() {
-    job = {.config = config, .initial = &weights, .mixing_head = MakeMixingHead(config.hidden_size, 3), .thought_length = 3, .thoughts_per_position = 2, .look_ahead = 2, .banned_tokens = {8}};
+    job = {.config = config,
+           .initial = &weights,
+           .mixing_head = MakeMixingHead(config.hidden_size, 3),
+           .thought_length = 3,
+           .thoughts_per_position = 2,
+           .look_ahead = 2,
+           .banned_tokens = {8}};
     Random random(4, "meta");
     for (int i = 0; i < config.hidden_size; ++i) {
       job.start_embedding.push_back(0.1f * static_cast<float>(random.Normal()));
@@ -37,7 +43,8 @@ struct Fixture {
   std::vector<ThoughtRow> Rows() { return {{{7, 1, 33, 12, 9, 0, 39}, {0, 2, 4}}, {{5, 20, 21, 2}, {1}}}; }
 };
 
-// Test 1: each token of each thought sees what it would see in a plain sequence: text, start, thought, end, look-ahead.
+// Test 1: each token of each thought sees what it would see in a plain sequence: text, start, thought, end,
+// look-ahead.
 TEST(ThoughtForward, ParallelStatesEqualSequentialOnesForAllPositionsAndPasses) {
   Fixture f;
   ThoughtBatch batch = MakeThoughtBatch(f.job, f.Rows());
@@ -50,26 +57,33 @@ TEST(ThoughtForward, ParallelStatesEqualSequentialOnesForAllPositionsAndPasses) 
       const int anchor = layout.anchors[static_cast<std::size_t>(column)];
       const int* text = batch.texts.data() + row * batch.text_length;
       std::vector<at::Tensor> embeddings;
-      const auto token = [&](int id) { embeddings.push_back(f.Model().Embed(at::tensor({id}, at::kLong))[0]); };
+      const auto token = [&](int id) {
+        embeddings.push_back(f.Model().Embed(at::tensor({id}, at::kLong))[0]);
+      };
       for (int i = 0; i <= anchor; ++i) token(text[i]);
       embeddings.push_back(f.thought.start_embedding);
-      for (int t = 0; t < f.job.thought_length; ++t) token(batch.thoughts[static_cast<std::size_t>((row * batch.columns + column) * f.job.thought_length + t)]);
+      for (int t = 0; t < f.job.thought_length; ++t)
+        token(batch.thoughts[static_cast<std::size_t>((row * batch.columns + column) * f.job.thought_length +
+                                                      t)]);
       embeddings.push_back(f.thought.end_embedding);
       token(text[std::min(anchor + 1, batch.text_length - 1)]);
       const auto length = static_cast<std::int64_t>(embeddings.size());
-      const at::Tensor plain = f.Model().Forward(at::stack(embeddings).unsqueeze(0), at::arange(length, at::kLong).unsqueeze(0))[0];
+      const at::Tensor plain = f.Model().Forward(at::stack(embeddings).unsqueeze(0),
+                                                 at::arange(length, at::kLong).unsqueeze(0))[0];
       for (int pass = 1; pass <= passes; ++pass) {
-        const double difference = (plain[anchor + pass] - states[row][layout.Index(pass, column)]).abs().max().item<double>();
+        const double difference =
+            (plain[anchor + pass] - states[row][layout.Index(pass, column)]).abs().max().item<double>();
         EXPECT_LE(difference, 1e-5) << row << " " << column << " " << pass;
       }
     }
 }
 
-// Test 4: frequencies against softmax(2, 1, 0, -1) = .6439 .2369 .0871 .0321; chi-square with 3 degrees of freedom,
-// 16.27 is its 0.1 % point. Banned ids never come.
+// Test 4: frequencies against softmax(2, 1, 0, -1) = .6439 .2369 .0871 .0321; chi-square with 3 degrees of
+// freedom, 16.27 is its 0.1 % point. Banned ids never come.
 TEST(SampleThoughts, DrawsFromTheSoftmaxAndNeverABannedToken) {
   Fixture f;
-  // A model whose state is the start embedding's norm-scaled first coordinate: logits 2, 1, 0, -1 on ids 0..3.
+  // A model whose state is the start embedding's norm-scaled first coordinate: logits 2, 1, 0, -1 on ids
+  // 0..3.
   for (auto& [name, parameter] : f.parameters)
     if (name.find("proj.weight") != std::string::npos) parameter.zero_();
   for (auto& [name, parameter] : f.parameters)
@@ -95,11 +109,13 @@ TEST(SampleThoughts, DrawsFromTheSoftmaxAndNeverABannedToken) {
   EXPECT_EQ(counts[8], 0);
   const double expected[] = {.6439, .2369, .0871, .0321};
   double chi_square = 0;
-  for (std::size_t i = 0; i < 4; ++i) chi_square += std::pow(counts[i] - 4000 * expected[i], 2) / (4000 * expected[i]);
+  for (std::size_t i = 0; i < 4; ++i)
+    chi_square += std::pow(counts[i] - 4000 * expected[i], 2) / (4000 * expected[i]);
   EXPECT_LT(chi_square, 16.27);
 }
 
-// Test 3 and the parity preset: with weight 0 the mixed prediction is the base one, so no reward and no policy term.
+// Test 3 and the parity preset: with weight 0 the mixed prediction is the base one, so no reward and no
+// policy term.
 TEST(ThoughtLoss, IsThatOfTheBaseModelWhenTheMixingWeightIsZero) {
   Fixture f;
   f.thought.b3.fill_(-1e9);
@@ -114,7 +130,8 @@ TEST(ThoughtLoss, IsThatOfTheBaseModelWhenTheMixingWeightIsZero) {
   EXPECT_NEAR(loss.total.item<double>(), without.total.item<double>(), 1e-6);
 }
 
-// Test 6: central differences on head, meta embeddings and a trunk weight; the policy term does not reach the head.
+// Test 6: central differences on head, meta embeddings and a trunk weight; the policy term does not reach the
+// head.
 TEST(ThoughtLoss, GradientsEqualFiniteDifferencesAndThePolicyDoesNotReachTheHead) {
   Fixture f;
   f.job.policy_weight = 0;
@@ -123,7 +140,9 @@ TEST(ThoughtLoss, GradientsEqualFiniteDifferencesAndThePolicyDoesNotReachTheHead
   SampleThoughts(f.Model(), f.thought, f.job, batch, 1, kCpu);
   const ParameterMap frozen = ToParameters(f.weights, kCpu);
   const TensorModel reference(f.config, frozen);
-  const auto loss = [&] { return ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 9, 8, kCpu).total; };
+  const auto loss = [&] {
+    return ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 9, 8, kCpu).total;
+  };
   std::vector<std::pair<std::string, at::Tensor*>> checked = f.thought.All();
   checked.emplace_back("trunk", &f.parameters.at("model.layers.1.mlp.up_proj.weight"));
   for (auto& [name, tensor] : checked) {
@@ -146,13 +165,14 @@ TEST(ThoughtLoss, GradientsEqualFiniteDifferencesAndThePolicyDoesNotReachTheHead
   f.job.entropy_bonus = 0;
   f.thought.w1.requires_grad_(true);
   f.thought.start_embedding.requires_grad_(true);
-  const auto gradients = torch::autograd::grad({loss()}, {f.thought.w1, f.thought.start_embedding}, {}, std::nullopt, false, true);
+  const auto gradients = torch::autograd::grad({loss()}, {f.thought.w1, f.thought.start_embedding}, {},
+                                               std::nullopt, false, true);
   EXPECT_TRUE(!gradients[0].defined() || gradients[0].abs().max().item<double>() == 0);
   EXPECT_GT(gradients[1].abs().max().item<double>(), 0);
 }
 
-// Test 5: E[gradient] by enumeration. One thought token, V tokens allowed, G = 2: the expectation of the estimator
-// over both thoughts equals the gradient of the expected reward, to float32 rounding.
+// Test 5: E[gradient] by enumeration. One thought token, V tokens allowed, G = 2: the expectation of the
+// estimator over both thoughts equals the gradient of the expected reward, to float32 rounding.
 TEST(ThoughtLoss, PolicyGradientIsUnbiasedByFullEnumeration) {
   Fixture f;
   f.job.thought_length = 1;
@@ -174,7 +194,8 @@ TEST(ThoughtLoss, PolicyGradientIsUnbiasedByFullEnumeration) {
   const at::Tensor policy = at::softmax(f.Model().Head(state).narrow(0, 0, 3), 0);
   for (int a = 0; a < 3; ++a) {
     batch.thoughts = {a, a};
-    rewards[static_cast<std::size_t>(a)] = ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 1, 2, kCpu).reward;
+    rewards[static_cast<std::size_t>(a)] =
+        ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 1, 2, kCpu).reward;
     probabilities[static_cast<std::size_t>(a)] = policy[a].item<double>();
   }
   const at::Tensor expected_reward = (policy * at::tensor(rewards).to(at::kFloat)).sum();
@@ -187,16 +208,20 @@ TEST(ThoughtLoss, PolicyGradientIsUnbiasedByFullEnumeration) {
       batch.thoughts = {a, b};
       const auto gradient = [&](double weight) {
         f.job.policy_weight = weight;
-        const ThoughtLoss loss = ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 1, 2, kCpu);
+        const ThoughtLoss loss =
+            ComputeThoughtLoss(f.Model(), reference, f.thought, f.job, batch, 1, 2, kCpu);
         return torch::autograd::grad({loss.total}, {f.thought.start_embedding})[0];
       };
-      expectation += (gradient(1) - gradient(0)) * (probabilities[static_cast<std::size_t>(a)] * probabilities[static_cast<std::size_t>(b)]);
+      expectation += (gradient(1) - gradient(0)) * (probabilities[static_cast<std::size_t>(a)] *
+                                                    probabilities[static_cast<std::size_t>(b)]);
     }
   const double scale = exact.abs().max().item<double>();
-  EXPECT_LT((expectation + exact).abs().max().item<double>(), 2e-4 * scale + 2e-7);  // the loss is minus the reward
+  EXPECT_LT((expectation + exact).abs().max().item<double>(),
+            2e-4 * scale + 2e-7);  // the loss is minus the reward
 }
 
-// Test 7 and 11 for this job: trained twice, and trained with a stop in between, the result has the same bytes.
+// Test 7 and 11 for this job: trained twice, and trained with a stop in between, the result has the same
+// bytes.
 TEST(TrainThoughts, IsReproducible) {
   Fixture f;
   f.job.steps = 6;

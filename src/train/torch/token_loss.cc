@@ -16,23 +16,28 @@ double TotalWeight(const TokenBatch& batch) {
   return total;
 }
 
-at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, const TokenBatch& batch, const at::Device& device) {
+at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, const TokenBatch& batch,
+                        const at::Device& device) {
   const std::int64_t rows = batch.rows, length = batch.length;
   const auto size = static_cast<std::size_t>(rows * length);
   FORGE_CHECK(batch.tokens.size() == size);
   FORGE_CHECK(batch.token_weights.empty() || batch.token_weights.size() == size);
   FORGE_CHECK(batch.teacher_weights.empty() || (batch.teacher_weights.size() == size && teacher != nullptr));
-  const at::Tensor tokens = at::from_blob(const_cast<int*>(batch.tokens.data()), {rows, length}, at::kInt).to(at::kLong).to(device);
-  // The last token predicts nothing, so the input is one shorter; row-major index of a prediction in [rows, length - 1].
+  const at::Tensor tokens =
+      at::from_blob(const_cast<int*>(batch.tokens.data()), {rows, length}, at::kInt).to(at::kLong).to(device);
+  // The last token predicts nothing, so the input is one shorter; row-major index of a prediction in [rows,
+  // length - 1].
   const at::Tensor inputs = tokens.narrow(1, 0, length - 1);
-  const at::Tensor positions = at::arange(length - 1, at::TensorOptions().dtype(at::kLong).device(device)).expand({rows, length - 1});
+  const at::Tensor positions =
+      at::arange(length - 1, at::TensorOptions().dtype(at::kLong).device(device)).expand({rows, length - 1});
 
-  std::vector<std::int64_t> slots;             // predictions that have any weight
+  std::vector<std::int64_t> slots;              // predictions that have any weight
   std::vector<std::int64_t> slot_of(size, -1);  // by row * length + position
   const auto slot = [&](std::size_t index) {
     if (slot_of[index] < 0) {
       slot_of[index] = static_cast<std::int64_t>(slots.size());
-      const auto row = static_cast<std::int64_t>(index) / length, position = static_cast<std::int64_t>(index) % length;
+      const auto row = static_cast<std::int64_t>(index) / length,
+                 position = static_cast<std::int64_t>(index) % length;
       FORGE_CHECK(position >= 1);
       slots.push_back(row * (length - 1) + position - 1);
     }
@@ -62,21 +67,31 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
       soft_slots.push_back(where);
       soft_ids.push_back(id);
       soft_weights.push_back(target.weight * probability);
-      soft_constant += static_cast<double>(target.weight) * static_cast<double>(probability) * std::log(static_cast<double>(probability));
+      soft_constant += static_cast<double>(target.weight) * static_cast<double>(probability) *
+                       std::log(static_cast<double>(probability));
     }
   }
   const auto index = [&](const std::vector<std::int64_t>& values) {
-    return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong).clone().to(device);
+    return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())},
+                         at::kLong)
+        .clone()
+        .to(device);
   };
   const auto floats = [&](const std::vector<float>& values) {
-    return at::from_blob(const_cast<float*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kFloat).clone().to(device);
+    return at::from_blob(const_cast<float*>(values.data()), {static_cast<std::int64_t>(values.size())},
+                         at::kFloat)
+        .clone()
+        .to(device);
   };
   const at::Tensor wanted = index(slots);
   const at::Tensor states = model.Forward(model.Embed(inputs), positions);
-  const at::Tensor log_probs = at::log_softmax(model.Head(states.reshape({rows * (length - 1), -1}).index_select(0, wanted)), -1);
+  const at::Tensor log_probs =
+      at::log_softmax(model.Head(states.reshape({rows * (length - 1), -1}).index_select(0, wanted)), -1);
   at::Tensor loss = at::zeros({}, log_probs.options()) + soft_constant;
-  if (!token_slots.empty()) loss = loss - (log_probs.index({index(token_slots), index(token_ids)}) * floats(token_weights)).sum();
-  if (!soft_slots.empty()) loss = loss - (log_probs.index({index(soft_slots), index(soft_ids)}) * floats(soft_weights)).sum();
+  if (!token_slots.empty())
+    loss = loss - (log_probs.index({index(token_slots), index(token_ids)}) * floats(token_weights)).sum();
+  if (!soft_slots.empty())
+    loss = loss - (log_probs.index({index(soft_slots), index(soft_ids)}) * floats(soft_weights)).sum();
   if (!teacher_slots.empty()) {
     const at::Tensor chosen = index(teacher_slots);
     at::Tensor target;
@@ -93,7 +108,8 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
         places.push_back(compact * (length - 1) + flat % (length - 1));
       }
       const at::Tensor some = index(teacher_rows);
-      const at::Tensor teacher_states = teacher->Forward(teacher->Embed(inputs.index_select(0, some)), positions.index_select(0, some));
+      const at::Tensor teacher_states =
+          teacher->Forward(teacher->Embed(inputs.index_select(0, some)), positions.index_select(0, some));
       const at::Tensor flat_states = teacher_states.reshape({some.size(0) * (length - 1), -1});
       target = at::log_softmax(teacher->Head(flat_states.index_select(0, index(places))), -1);
     }

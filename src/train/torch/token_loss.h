@@ -11,8 +11,9 @@ namespace forge::train {
 /// Sum of all weights of a batch, in double; the loss of a step is divided by the sum over its micro-batches.
 double TotalWeight(const TokenBatch& batch);
 
-/// Sum of weight x term over the batch (TokenBatch says which terms). Logits are computed only at the positions that
-/// have a weight. teacher may be null when the batch has no teacher weights.
-at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, const TokenBatch& batch, const at::Device& device);
+/// Sum of weight x term over the batch (TokenBatch says which terms). Logits are computed only at the
+/// positions that have a weight. teacher may be null when the batch has no teacher weights.
+at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, const TokenBatch& batch,
+                        const at::Device& device);
 
 }  // namespace forge::train

@@ -9,12 +9,14 @@ namespace forge::train {
 class TorchEngine : public Engine {
  public:
   TorchEngine();
-  TrainResult Train(const TrainJob& job) override;                 // train_job.cc
-  ThoughtResult TrainThoughts(const ThoughtJob& job) override;     // thought_training.cc
+  TrainResult Train(const TrainJob& job) override;              // train_job.cc
+  ThoughtResult TrainThoughts(const ThoughtJob& job) override;  // thought_training.cc
   std::vector<float> Logits(const model::ModelConfig& config, const model::ModelWeights& weights,
                             std::span<const int> tokens, const std::string& device) override;
-  std::vector<std::vector<float>> ScoreEach(const model::ModelConfig& config, const model::ModelWeights& weights,
-                                            std::span<const std::vector<int>> sequences, const std::string& device) override;
+  std::vector<std::vector<float>> ScoreEach(const model::ModelConfig& config,
+                                            const model::ModelWeights& weights,
+                                            std::span<const std::vector<int>> sequences,
+                                            const std::string& device) override;
   std::string Describe() const override;
   std::vector<std::string> CudaDevices() const override;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/philox.h"
@@ -47,7 +47,8 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
       for (const std::string& name : linears) {
         const at::Tensor weights = parameters.at(name).detach().to(at::kCPU).contiguous();
         at::Tensor quantized = at::empty_like(weights);
-        job.straight_through.quantize(name, weights.const_data_ptr<float>(), weights.size(0), weights.size(1), quantized.mutable_data_ptr<float>());
+        job.straight_through.quantize(name, weights.const_data_ptr<float>(), weights.size(0), weights.size(1),
+                                      quantized.mutable_data_ptr<float>());
         residuals[name] = ((quantized - weights) * lambda).to(device);
       }
     }
@@ -61,7 +62,9 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
         return residual == residuals.end() ? parameters.at(name) : parameters.at(name) + residual->second;
       };
       const TensorModel model(job.config, parameters, weight_of);
-      const at::Tensor loss = WeightedLoss(model, job.teacher != nullptr ? &teacher : nullptr, batches[micro], device) / total_weight;
+      const at::Tensor loss =
+          WeightedLoss(model, job.teacher != nullptr ? &teacher : nullptr, batches[micro], device) /
+          total_weight;
       losses[micro] = loss.item<double>();
       gradients[micro] = torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, true);
     });
@@ -73,12 +76,15 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
     }
     return outcome;
   };
-  const std::string fingerprint = job.environment.name + " " + std::to_string(job.steps) + " " + std::to_string(job.micro_batches) + " " +
+  const std::string fingerprint = job.environment.name + " " + std::to_string(job.steps) + " " +
+                                  std::to_string(job.micro_batches) + " " +
                                   std::to_string(job.optimizer.learning_rate);
   Review review;
-  if (job.review) review = {[&](int finished) { return job.review(finished, ToWeights(parameters)); }, job.review_interval};
+  if (job.review)
+    review = {[&](int finished) { return job.review(finished, ToWeights(parameters)); }, job.review_interval};
   TrainResult result;
-  result.losses = RunTraining(optimizer, job.optimizer, job.steps, fingerprint, job.environment, compute, review);
+  result.losses =
+      RunTraining(optimizer, job.optimizer, job.steps, fingerprint, job.environment, compute, review);
   result.weights = ToWeights(parameters);
   return result;
 }
