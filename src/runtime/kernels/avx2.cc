@@ -42,20 +42,25 @@ inline __m256i Mask(std::size_t count) {
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
+// Unrolled by hand of the pragma in all three places: one loop left over a register array makes the compiler
+// keep the array in memory, and store every sum at every k.
 template <int kRows>
 void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, float* out,
               std::size_t out_stride, int columns) {
   __m256 low[kRows], high[kRows];
+#pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
   for (std::size_t k = 0; k < depth; ++k) {
     const __m256 panel_low = _mm256_loadu_ps(panel + k * kPanelWidth);
     const __m256 panel_high = _mm256_loadu_ps(panel + k * kPanelWidth + 8);
+#pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
       const __m256 value = _mm256_broadcast_ss(x + r * x_stride + k);
       low[r] = _mm256_fmadd_ps(value, panel_low, low[r]);
       high[r] = _mm256_fmadd_ps(value, panel_high, high[r]);
     }
   }
+#pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
     if (columns == kPanelWidth) {
       _mm256_storeu_ps(out + r * out_stride, low[r]);
@@ -219,7 +224,9 @@ double LogSumExp(const float* x, std::size_t size) {
 }  // namespace
 
 const KernelTable& Avx2Kernels() {
-  static const KernelTable table{.gemm_tile = GemmTile,
+  static const KernelTable table{.tile_rows = 6,
+                                 .tile_panels = 1,
+                                 .gemm_tile = GemmTile,
                                  .unpack_bfloat16 = UnpackBFloat16,
                                  .unpack_int8 = UnpackInt8,
                                  .unpack_ternary = UnpackTernary,

@@ -10,9 +10,6 @@ namespace forge::runtime {
 
 /// Columns (output features) that one panel of a packed matrix holds.
 inline constexpr int kPanelWidth = 16;
-/// Most rows (tokens) that one call of gemm_tile works on.
-inline constexpr int kTileRows = 6;
-
 /// Keys and values of consecutive positions of one key-value head.
 struct KeyValueSpan {
   const float* keys;    // [length] rows of head_dim floats, `stride` floats apart
@@ -26,8 +23,11 @@ struct KeyValueSpan {
 /// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))), and exp is the same polynomial everywhere. The scalar table is the
 /// twin that the tests compare with. None reads or writes past the stated sizes; no alignment is needed.
 struct KernelTable {
-  /// out[r][c] = sum over k of x[r][k] * panel[k][c], in order of k, for r < rows, c < columns.
-  ///   x [rows, depth], rows `x_stride` floats apart; panel [depth, 16]; 1 <= rows <= 6, 1 <= columns <= 16
+  /// Most rows (tokens) and panels that one call of gemm_tile works on.
+  int tile_rows, tile_panels;
+  /// out[r][c] = sum over k of x[r][k] * panel[c / 16][k][c % 16], in order of k, for r < rows, c < columns.
+  ///   x [rows, depth], rows `x_stride` floats apart; panel [panels, depth, 16]; 1 <= rows <= tile_rows, 1 <=
+  ///   columns <= 16 tile_panels
   void (*gemm_tile)(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
                     float* out, std::size_t out_stride, int columns);
 
@@ -58,7 +58,8 @@ struct KernelTable {
 };
 
 const KernelTable& ScalarKernels();
-const KernelTable& Avx2Kernels();  // only where the processor has AVX2, FMA and F16C
+const KernelTable& Avx2Kernels();    // only where the processor has AVX2, FMA and F16C
+const KernelTable& Avx512Kernels();  // only where it has AVX-512 F, BW, VL and VNNI
 /// The table of ChosenTarget(), or of the next lower one that exists.
 const KernelTable& Kernels();
 /// The target whose table that is.

@@ -33,14 +33,17 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryTarget, testing::ValuesIn(SupportedTarget
                          [](const auto& param_info) { return std::string(Name(param_info.param)); });
 
 TEST_P(EveryTarget, GemmTileEqualsItsTwinForAllRowsAndColumns) {
+  const auto max_rows = static_cast<std::size_t>(fast().tile_rows);
+  const std::size_t max_columns = kPanelWidth * static_cast<std::size_t>(fast().tile_panels);
   for (const std::size_t depth : {0u, 1u, 7u, 64u, 129u}) {
-    const std::vector<float> x = RandomFloats("x", 6 * depth + 1),
-                             panel = RandomFloats("p", depth * kPanelWidth);
-    for (int rows = 1; rows <= kTileRows; ++rows)
-      for (int columns = 1; columns <= kPanelWidth; ++columns) {
-        std::vector<float> expected(6 * 20, -7.0f), actual = expected;  // -7 marks what must stay untouched
-        twin().gemm_tile(x.data(), depth, rows, panel.data(), depth, expected.data(), 20, columns);
-        fast().gemm_tile(x.data(), depth, rows, panel.data(), depth, actual.data(), 20, columns);
+    const std::vector<float> x = RandomFloats("x", max_rows * depth + 1),
+                             panel = RandomFloats("p", depth * max_columns);
+    for (int rows = 1; rows <= fast().tile_rows; ++rows)
+      for (int columns = 1; columns <= static_cast<int>(max_columns); ++columns) {
+        const std::size_t stride = max_columns + 4;
+        std::vector<float> expected(max_rows * stride, -7.0f), actual = expected;  // -7: must stay untouched
+        twin().gemm_tile(x.data(), depth, rows, panel.data(), depth, expected.data(), stride, columns);
+        fast().gemm_tile(x.data(), depth, rows, panel.data(), depth, actual.data(), stride, columns);
         ASSERT_EQ(actual, expected) << depth << " " << rows << " " << columns;
       }
   }

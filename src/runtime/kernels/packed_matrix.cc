@@ -12,7 +12,8 @@ namespace forge::runtime {
 namespace {
 
 constexpr std::size_t kInt8Group = 32;
-constexpr std::size_t kRowsPerTask = 96;  // 16 tiles: an x block of at most a few hundred kB stays in L2
+constexpr std::size_t kRowsPerTask =
+    96;  // a multiple of every tile_rows; an x block of at most a few hundred kB stays in L2
 
 struct Q8Block {
   float scale;
@@ -98,19 +99,23 @@ std::size_t PackedMatrix::bytes() const {
   return floats_.size() * 4 + halves_.size() * 2 + int8_.size() + ternary_.size() + scales_.size() * 4;
 }
 
-const float* PackedMatrix::Panel(std::size_t panel, std::vector<float>& scratch) const {
-  const std::size_t count = in_ * kPanelWidth;
-  if (type_ == WeightType::kFloat32) return floats_.data() + panel * count;
-  scratch.resize(count);
-  const KernelTable& kernels = Kernels();
-  const float* scales = scales_.data() + panel * (in_ / group_) * kPanelWidth;
-  if (type_ == WeightType::kBFloat16)
-    kernels.unpack_bfloat16(halves_.data() + panel * count, count, scratch.data());
-  if (type_ == WeightType::kInt8)
-    kernels.unpack_int8(int8_.data() + panel * count, scales, in_, group_, scratch.data());
-  if (type_ == WeightType::kTernary)
-    kernels.unpack_ternary(ternary_.data() + panel * in_ * 4, scales, in_, group_, scratch.data());
+const float* PackedMatrix::Panels(std::size_t first, std::size_t count, std::vector<float>& scratch) const {
+  const std::size_t size = in_ * kPanelWidth;
+  if (type_ == WeightType::kFloat32) return floats_.data() + first * size;
+  scratch.resize(count * size);
+  for (std::size_t i = 0; i < count; ++i) UnpackPanel(first + i, scratch.data() + i * size);
   return scratch.data();
+}
+
+void PackedMatrix::UnpackPanel(std::size_t panel, float* unpacked) const {
+  const KernelTable& kernels = Kernels();
+  const std::size_t size = in_ * kPanelWidth;
+  const float* scales = scales_.data() + panel * (in_ / group_) * kPanelWidth;
+  if (type_ == WeightType::kBFloat16) kernels.unpack_bfloat16(halves_.data() + panel * size, size, unpacked);
+  if (type_ == WeightType::kInt8)
+    kernels.unpack_int8(int8_.data() + panel * size, scales, in_, group_, unpacked);
+  if (type_ == WeightType::kTernary)
+    kernels.unpack_ternary(ternary_.data() + panel * in_ * 4, scales, in_, group_, unpacked);
 }
 
 void PackedMatrix::Row(std::size_t out_feature, float* row) const {
@@ -138,15 +143,18 @@ void PackedMatrix::Row(std::size_t out_feature, float* row) const {
 
 void PackedMatrix::Multiply(const float* x, std::size_t rows, std::span<const float> bias, float* y) const {
   const KernelTable& kernels = Kernels();
+  const auto tile_rows = static_cast<std::size_t>(kernels.tile_rows);
+  const auto tile_panels = static_cast<std::size_t>(kernels.tile_panels);
   const auto work = [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_row,
                         std::size_t last_row) {
     thread_local std::vector<float> scratch;
-    for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
-      const float* weights = Panel(panel, scratch);
+    for (std::size_t panel = first_panel; panel < last_panel; panel += tile_panels) {
+      const std::size_t panel_count = std::min(tile_panels, last_panel - panel);
+      const float* weights = Panels(panel, panel_count, scratch);
       const std::size_t column = panel * kPanelWidth;
-      const int columns = static_cast<int>(std::min<std::size_t>(kPanelWidth, out_ - column));
-      for (std::size_t row = first_row; row < last_row; row += kTileRows) {
-        const int count = static_cast<int>(std::min<std::size_t>(kTileRows, last_row - row));
+      const int columns = static_cast<int>(std::min(panel_count * kPanelWidth, out_ - column));
+      for (std::size_t row = first_row; row < last_row; row += tile_rows) {
+        const int count = static_cast<int>(std::min(tile_rows, last_row - row));
         kernels.gemm_tile(x + row * in_, in_, count, weights, in_, y + row * out_ + column, out_, columns);
         if (bias.empty()) continue;
         for (int r = 0; r < count; ++r)

@@ -39,8 +39,9 @@ class PackedMatrix {
 
  private:
   std::size_t panels() const { return (out_ + kPanelWidth - 1) / kPanelWidth; }
-  /// The float panel, from the store itself or unpacked into `scratch`.
-  const float* Panel(std::size_t panel, std::vector<float>& scratch) const;
+  /// `count` float panels from `first` on, from the store itself or unpacked into `scratch`: [count, in, 16].
+  const float* Panels(std::size_t first, std::size_t count, std::vector<float>& scratch) const;
+  void UnpackPanel(std::size_t panel, float* unpacked) const;
 
   WeightType type_ = WeightType::kFloat32;
   std::size_t in_ = 0, out_ = 0, group_ = 1;

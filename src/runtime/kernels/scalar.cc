@@ -29,7 +29,10 @@ void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel
     for (int c = 0; c < columns; ++c) {
       float sum = 0;
       for (std::size_t k = 0; k < depth; ++k)
-        sum = std::fma(x[r * x_stride + k], panel[k * kPanelWidth + c], sum);
+        sum = std::fma(
+            x[r * x_stride + k],
+            panel[(static_cast<std::size_t>(c) / kPanelWidth * depth + k) * kPanelWidth + c % kPanelWidth],
+            sum);
       out[r * out_stride + c] = sum;
     }
   }
@@ -110,7 +113,9 @@ double LogSumExp(const float* x, std::size_t size) {
 }  // namespace
 
 const KernelTable& ScalarKernels() {
-  static const KernelTable table{.gemm_tile = GemmTile,
+  static const KernelTable table{.tile_rows = 6,
+                                 .tile_panels = 1,
+                                 .gemm_tile = GemmTile,
                                  .unpack_bfloat16 = UnpackBFloat16,
                                  .unpack_int8 = UnpackInt8,
                                  .unpack_ternary = UnpackTernary,
