@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layouts: ggml-org/ggml@d99724f ggml-common.h and ggml-quants.c, restated from their description.
 #include "io/gguf_blocks.h"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstring>
-#include <map>
+#include <utility>
 
 #include "base/check.h"
 #include "base/float16.h"
+#include "io/block_scale.h"
+#include "io/k_quant_blocks.h"
+#include "io/small_blocks.h"
 #include "io/ternary_blocks.h"
 
 namespace forge::io {
@@ -18,21 +17,8 @@ namespace {
 using Bytes = std::uint8_t*;
 using ConstBytes = const std::uint8_t*;
 
-float LoadHalf(ConstBytes bytes) {
-  std::uint16_t bits;
-  std::memcpy(&bits, bytes, 2);
-  return HalfToFloat(bits);
-}
-
-void StoreHalf(Bytes bytes, float value) {
-  const std::uint16_t bits = FloatToHalf(value);
-  std::memcpy(bytes, &bits, 2);
-}
-
-void DecodeF32(ConstBytes bytes, float* values) { std::memcpy(values, bytes, 4); }
-void EncodeF32(const float* values, Bytes bytes) { std::memcpy(bytes, values, 4); }
-void DecodeF16(ConstBytes bytes, float* values) { *values = LoadHalf(bytes); }
-void EncodeF16(const float* values, Bytes bytes) { StoreHalf(bytes, *values); }
+void DecodeF16(ConstBytes bytes, float* values) { *values = LoadScale(bytes); }
+void EncodeF16(const float* values, Bytes bytes) { StoreScale(bytes, *values); }
 void DecodeBF16(ConstBytes bytes, float* values) {
   std::uint16_t bits;
   std::memcpy(&bits, bytes, 2);
@@ -43,123 +29,101 @@ void EncodeBF16(const float* values, Bytes bytes) {
   std::memcpy(bytes, &bits, 2);
 }
 
-/// 1 / d, and 0 for a step that is 0 or too small to have a finite inverse.
-float Inverse(float d) { return d != 0 && std::isfinite(1 / d) ? 1 / d : 0; }
-
-constexpr int kSmall = 32;  // elements of Q8_0, Q4_0 and Q4_1
-
-// Q8_0: half d | int8 q[32]; value = d q.
-void DecodeQ8_0(ConstBytes bytes, float* values) {
-  const float d = LoadHalf(bytes);
-  for (int j = 0; j < kSmall; ++j) values[j] = d * static_cast<float>(static_cast<std::int8_t>(bytes[2 + j]));
+void DecodeAllF32(ConstBytes bytes, float* values, std::size_t count) {
+  if (count > 0) std::memcpy(values, bytes, 4 * count);
 }
-void EncodeQ8_0(const float* values, Bytes bytes) {
-  float largest = 0;
-  for (int j = 0; j < kSmall; ++j) largest = std::max(largest, std::fabs(values[j]));
-  const float d = largest / 127;
-  const float inverse = Inverse(d);
-  StoreHalf(bytes, d);
-  for (int j = 0; j < kSmall; ++j)
-    bytes[2 + j] = static_cast<std::uint8_t>(static_cast<std::int8_t>(std::round(values[j] * inverse)));
+void EncodeAllF32(const float* values, Bytes bytes, std::size_t count) {
+  if (count > 0) std::memcpy(bytes, values, 4 * count);
 }
 
-// Q4_0: half d | 16 bytes; byte j holds element j in its low and j + 16 in its high half; value = d (q - 8).
-void DecodeQ4_0(ConstBytes bytes, float* values) {
-  const float d = LoadHalf(bytes);
-  for (int j = 0; j < 16; ++j) {
-    values[j] = d * static_cast<float>((bytes[2 + j] & 15) - 8);
-    values[j + 16] = d * static_cast<float>((bytes[2 + j] >> 4) - 8);
-  }
+/// `blocks` blocks, one after the other, by a function for one.
+template <void (*kDecode)(ConstBytes, float*), std::size_t kElements, std::size_t kBytes>
+void DecodeEach(ConstBytes bytes, float* values, std::size_t blocks) {
+  for (std::size_t i = 0; i < blocks; ++i) kDecode(bytes + i * kBytes, values + i * kElements);
 }
-void EncodeQ4_0(const float* values, Bytes bytes) {
-  float extreme = 0;  // with its sign; the first of equals
-  for (int j = 0; j < kSmall; ++j)
-    if (std::fabs(values[j]) > std::fabs(extreme)) extreme = values[j];
-  const float d = extreme / -8;
-  const float inverse = Inverse(d);
-  StoreHalf(bytes, d);
-  const auto code = [&](float x) { return std::min(15, static_cast<int>(x * inverse + 8.5f)); };
-  for (int j = 0; j < 16; ++j)
-    bytes[2 + j] = static_cast<std::uint8_t>(code(values[j]) | code(values[j + 16]) << 4);
-}
-
-// Q4_1: half d | half m | 16 bytes as in Q4_0; value = d q + m.
-void DecodeQ4_1(ConstBytes bytes, float* values) {
-  const float d = LoadHalf(bytes), m = LoadHalf(bytes + 2);
-  for (int j = 0; j < 16; ++j) {
-    const float low = d * static_cast<float>(bytes[4 + j] & 15),
-                high = d * static_cast<float>(bytes[4 + j] >> 4);
-    values[j] = low + m;
-    values[j + 16] = high + m;
-  }
-}
-void EncodeQ4_1(const float* values, Bytes bytes) {
-  const auto [least, most] = std::minmax_element(values, values + kSmall);
-  const float m = *least, d = (*most - m) / 15;
-  const float inverse = Inverse(d);
-  StoreHalf(bytes, d);
-  StoreHalf(bytes + 2, m);
-  const auto code = [&](float x) { return std::min(15, static_cast<int>((x - m) * inverse + 0.5f)); };
-  for (int j = 0; j < 16; ++j)
-    bytes[4 + j] = static_cast<std::uint8_t>(code(values[j]) | code(values[j + 16]) << 4);
-}
-
-// Q6_K: ql[128] | qh[64] | int8 scales[16] | half d. Each half of 128 elements has 64 bytes of ql and 32 of
-// qh: element 32 p + l has its 4 low bits in ql[l + 32 (p & 1)] (low half for p < 2, else high), its 2 high
-// bits in qh[l] at bit 2 p. value = d scale[e / 16] (q - 32).
-void DecodeQ6_K(ConstBytes bytes, float* values) {
-  const float d = LoadHalf(bytes + 208);
-  for (int half = 0; half < 2; ++half) {
-    ConstBytes low = bytes + 64 * half, high = bytes + 128 + 32 * half, scales = bytes + 192 + 8 * half;
-    for (int e = 0; e < 128; ++e) {
-      const int plane = e / 32, l = e % 32;
-      const int nibble = (low[l + 32 * (plane & 1)] >> (plane < 2 ? 0 : 4)) & 15;
-      const int code = (nibble | ((high[l] >> (2 * plane)) & 3) << 4) - 32;
-      const float scale = d * static_cast<float>(static_cast<std::int8_t>(scales[e / 16]));
-      values[128 * half + e] = scale * static_cast<float>(code);
-    }
-  }
+template <void (*kEncode)(const float*, Bytes), std::size_t kElements, std::size_t kBytes>
+void EncodeEach(const float* values, Bytes bytes, std::size_t blocks) {
+  for (std::size_t i = 0; i < blocks; ++i) kEncode(values + i * kElements, bytes + i * kBytes);
 }
 
 struct Codec {
+  BlockType type;
   BlockInfo info;
-  void (*decode)(ConstBytes, float*);
-  void (*encode)(const float*, Bytes);
+  void (*decode)(ConstBytes, float*, std::size_t blocks);
+  void (*encode)(const float*, Bytes, std::size_t blocks);  // nullptr: forge only reads it
+};
+
+template <std::size_t kElements, std::size_t kBytes, auto kDecode, auto kEncode>
+constexpr Codec Both(BlockType type, std::string_view name) {
+  return {type,
+          {name, kElements, kBytes, true},
+          DecodeEach<kDecode, kElements, kBytes>,
+          EncodeEach<kEncode, kElements, kBytes>};
+}
+template <std::size_t kElements, std::size_t kBytes, auto kDecode>
+constexpr Codec ReadOnly(BlockType type, std::string_view name) {
+  return {type, {name, kElements, kBytes, false}, DecodeEach<kDecode, kElements, kBytes>, nullptr};
+}
+
+constexpr Codec kCodecs[] = {
+    {BlockType::kF32, {"F32", 1, 4, true}, DecodeAllF32, EncodeAllF32},
+    Both<1, 2, DecodeF16, EncodeF16>(BlockType::kF16, "F16"),
+    Both<1, 2, DecodeBF16, EncodeBF16>(BlockType::kBF16, "BF16"),
+    Both<32, 34, DecodeQ8_0, EncodeQ8_0>(BlockType::kQ8_0, "Q8_0"),
+    Both<32, 18, DecodeQ4_0, EncodeQ4_0>(BlockType::kQ4_0, "Q4_0"),
+    Both<32, 20, DecodeQ4_1, EncodeQ4_1>(BlockType::kQ4_1, "Q4_1"),
+    Both<32, 22, DecodeQ5_0, EncodeQ5_0>(BlockType::kQ5_0, "Q5_0"),
+    Both<32, 24, DecodeQ5_1, EncodeQ5_1>(BlockType::kQ5_1, "Q5_1"),
+    ReadOnly<256, 84, DecodeQ2_K>(BlockType::kQ2_K, "Q2_K"),
+    ReadOnly<256, 110, DecodeQ3_K>(BlockType::kQ3_K, "Q3_K"),
+    ReadOnly<256, 144, DecodeQ4_K>(BlockType::kQ4_K, "Q4_K"),
+    ReadOnly<256, 176, DecodeQ5_K>(BlockType::kQ5_K, "Q5_K"),
+    ReadOnly<256, 210, DecodeQ6_K>(BlockType::kQ6_K, "Q6_K"),
+    Both<256, 54, DecodeTQ1_0, EncodeTQ1_0>(BlockType::kTQ1_0, "TQ1_0"),
+    Both<256, 66, DecodeTQ2_0, EncodeTQ2_0>(BlockType::kTQ2_0, "TQ2_0"),
+    Both<64, 18, DecodeQ2_0, EncodeQ2_0>(BlockType::kQ2_0, "Q2_0"),
+};
+
+/// Types of ggml that forge does not read (enum ggml_type; 36 is bitnet.cpp's).
+constexpr std::pair<std::uint32_t, const char*> kForeignTypes[] = {
+    {9, "Q8_1"},   {15, "Q8_K"},   {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},   {22, "IQ2_S"},  {23, "IQ4_XS"},
+    {24, "I8"},    {25, "I16"},    {26, "I32"},     {27, "I64"},    {28, "F64"},
+    {29, "IQ1_M"}, {36, "I2_S"},   {39, "MXFP4"},   {40, "NVFP4"},  {41, "Q1_0"},
 };
 
 const Codec& CodecOf(BlockType type) {
-  using enum BlockType;
-  static const std::map<BlockType, Codec> codecs = {
-      {kF32, {{"F32", 1, 4, true}, DecodeF32, EncodeF32}},
-      {kF16, {{"F16", 1, 2, true}, DecodeF16, EncodeF16}},
-      {kBF16, {{"BF16", 1, 2, true}, DecodeBF16, EncodeBF16}},
-      {kQ8_0, {{"Q8_0", 32, 34, true}, DecodeQ8_0, EncodeQ8_0}},
-      {kQ4_0, {{"Q4_0", 32, 18, true}, DecodeQ4_0, EncodeQ4_0}},
-      {kQ4_1, {{"Q4_1", 32, 20, true}, DecodeQ4_1, EncodeQ4_1}},
-      {kQ6_K, {{"Q6_K", 256, 210, false}, DecodeQ6_K, nullptr}},
-      {kTQ1_0, {{"TQ1_0", 256, 54, true}, DecodeTQ1_0, EncodeTQ1_0}},
-      {kTQ2_0, {{"TQ2_0", 256, 66, true}, DecodeTQ2_0, EncodeTQ2_0}},
-      {kQ2_0, {{"Q2_0", 64, 18, true}, DecodeQ2_0, EncodeQ2_0}},
-  };
-  return codecs.at(type);
+  for (const Codec& codec : kCodecs)
+    if (codec.type == type) return codec;
+  FORGE_CHECK(!"a type of the table");
+  return kCodecs[0];
 }
-
-constexpr BlockType kAll[] = {BlockType::kF32,   BlockType::kF16,  BlockType::kBF16, BlockType::kQ8_0,
-                              BlockType::kQ4_0,  BlockType::kQ4_1, BlockType::kQ6_K, BlockType::kTQ1_0,
-                              BlockType::kTQ2_0, BlockType::kQ2_0};
 
 }  // namespace
 
 std::optional<BlockType> FindBlockType(std::uint32_t id) {
-  for (const BlockType type : kAll)
-    if (static_cast<std::uint32_t>(type) == id) return type;
+  for (const Codec& codec : kCodecs)
+    if (static_cast<std::uint32_t>(codec.type) == id) return codec.type;
   return std::nullopt;
 }
 
 std::optional<BlockType> FindBlockType(std::string_view name) {
-  for (const BlockType type : kAll)
-    if (Info(type).name == name) return type;
+  for (const Codec& codec : kCodecs)
+    if (codec.info.name == name) return codec.type;
   return std::nullopt;
+}
+
+std::string BlockTypeName(std::uint32_t id) {
+  if (const auto type = FindBlockType(id)) return std::string(Info(*type).name);
+  for (const auto& [foreign_id, name] : kForeignTypes)
+    if (foreign_id == id) return name;
+  return "type " + std::to_string(id);
+}
+
+std::string BlockTypeNames() {
+  std::string names;
+  for (const Codec& codec : kCodecs) names += (names.empty() ? "" : ", ") + std::string(codec.info.name);
+  return names;
 }
 
 const BlockInfo& Info(BlockType type) { return CodecOf(type).info; }
@@ -173,16 +137,14 @@ void DecodeBlocks(BlockType type, std::span<const std::byte> bytes, std::span<fl
   const Codec& codec = CodecOf(type);
   FORGE_CHECK(bytes.size() == RowBytes(type, values.size()));
   const auto source = reinterpret_cast<ConstBytes>(bytes.data());
-  for (std::size_t i = 0; i < values.size() / codec.info.elements; ++i)
-    codec.decode(source + i * codec.info.bytes, values.data() + i * codec.info.elements);
+  codec.decode(source, values.data(), values.size() / codec.info.elements);
 }
 
 void EncodeBlocks(BlockType type, std::span<const float> values, std::span<std::byte> bytes) {
   const Codec& codec = CodecOf(type);
   FORGE_CHECK(codec.encode != nullptr && bytes.size() == RowBytes(type, values.size()));
   const auto target = reinterpret_cast<Bytes>(bytes.data());
-  for (std::size_t i = 0; i < values.size() / codec.info.elements; ++i)
-    codec.encode(values.data() + i * codec.info.elements, target + i * codec.info.bytes);
+  codec.encode(values.data(), target, values.size() / codec.info.elements);
 }
 
 void EncodeTernary(BlockType type, std::span<const std::int8_t> codes, std::span<const float> scales,

@@ -5,17 +5,25 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace forge::io {
 
-/// Block types of GGUF that forge knows; the numbers are those of the files (ggml, enum ggml_type).
+/// Block types of GGUF that forge knows; the numbers are those of the files (ggml, enum ggml_type). Layouts:
+/// small_blocks.h, k_quant_blocks.h and ternary_blocks.h.
 enum class BlockType : std::uint32_t {
   kF32 = 0,
   kF16 = 1,
   kQ4_0 = 2,
   kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
   kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
   kQ6_K = 14,
   kBF16 = 30,
   kTQ1_0 = 34,
@@ -34,6 +42,11 @@ struct BlockInfo {
 std::optional<BlockType> FindBlockType(std::uint32_t id);
 std::optional<BlockType> FindBlockType(std::string_view name);
 const BlockInfo& Info(BlockType type);
+/// The name of any type of ggml, also of those that forge does not know ("IQ4_XS"); "type 99" for a number
+/// that is none.
+std::string BlockTypeName(std::uint32_t id);
+/// "F32, F16, ...": the names of the types that forge knows, for messages.
+std::string BlockTypeNames();
 
 /// Bytes of a row; `columns` must be a multiple of Info(type).elements.
 std::size_t RowBytes(BlockType type, std::size_t columns);

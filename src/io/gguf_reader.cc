@@ -195,11 +195,8 @@ const GgufFile::Entry* GgufFile::Find(std::string_view name) const {
 
 void GgufFile::ReadFloats(const Entry& entry, std::span<float> out) const {
   if (!entry.type)
-    Fail(
-        path(),
-        fmt::format("tensor {} has block type {}; forge reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K, TQ1_0, "
-                    "TQ2_0 and Q2_0",
-                    entry.name, entry.type_id));
+    Fail(path(), fmt::format("tensor {} has the block type {}; forge reads {}", entry.name,
+                             BlockTypeName(entry.type_id), BlockTypeNames()));
   if (out.size() != entry.size())
     Fail(path(), fmt::format("tensor {} has {} elements, not {}", entry.name, entry.size(), out.size()));
   if (out.empty()) return;

@@ -105,7 +105,7 @@ TEST_F(Gguf, ListsATensorOfUnknownTypeButCannotReadIt) {
   std::string text = WriteSample();
   const std::size_t type = text.find("blocks") + 6 + 4 + 16;
   ASSERT_EQ(text[type], 42);
-  text[type] = 12;  // Q4_K
+  text[type] = 23;  // IQ4_XS
   WriteQuickly(text);
   const GgufFile file(path_);
   EXPECT_EQ(file.Find("blocks")->type, std::nullopt);
@@ -114,7 +114,7 @@ TEST_F(Gguf, ListsATensorOfUnknownTypeButCannotReadIt) {
     file.ReadFloats(*file.Find("blocks"), values);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("block type 12"));
+    EXPECT_THAT(error.what(), HasSubstr("block type IQ4_XS; forge reads F32, F16"));
   }
 }
 

@@ -5,19 +5,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/float16.h"
+#include "io/block_scale.h"
 
 namespace forge::io {
 namespace {
 
 constexpr int kLarge = 256;  // elements of TQ1_0 and TQ2_0
 constexpr int kSmall = 64;   // elements of Q2_0
-
-float LoadScale(const std::uint8_t* bytes) {
-  std::uint16_t bits;
-  std::memcpy(&bits, bytes, 2);
-  return HalfToFloat(bits);
-}
 
 /// A run of TQ1_0 bytes: byte m of `count` holds the elements first + m + count n, n = 0 .. trits-1, most
 /// significant first.
@@ -30,7 +24,7 @@ template <int kElements, class Pack>
 void EncodeWith(const float* values, Pack pack, std::uint8_t* bytes) {
   float d = 0;
   for (int i = 0; i < kElements; ++i) d = std::max(d, std::fabs(values[i]));
-  const float inverse = d != 0 && std::isfinite(1 / d) ? 1 / d : 0;
+  const float inverse = InverseStep(d);
   std::int8_t codes[kElements];
   for (int i = 0; i < kElements; ++i)  // |x| * inverse may exceed 1 by a rounding, never reach 1.5
     codes[i] = static_cast<std::int8_t>(std::lround(values[i] * inverse));

@@ -156,18 +156,19 @@ std::optional<std::uint32_t> GgufFileType(io::BlockType linear_type) {
       return 3;
     case kQ8_0:
       return 7;
-    case kQ6_K:
-      return 18;
+    case kQ5_0:
+      return 8;
+    case kQ5_1:
+      return 9;
     case kBF16:
       return 32;
     case kTQ1_0:
       return 36;
     case kTQ2_0:
       return 37;
-    case kQ2_0:
+    default:  // Q2_0; the others are not written
       return std::nullopt;
   }
-  return std::nullopt;
 }
 
 }  // namespace forge::model
