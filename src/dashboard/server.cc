@@ -2,7 +2,6 @@
 #include "dashboard/server.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <atomic>
 #include <chrono>
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "dashboard/event_stream.h"
+#include "dashboard/http_server.h"
 #include "dashboard/page.h"
 #include "dashboard/request_guard.h"
 
@@ -49,7 +49,7 @@ struct Server::Core {
   void SetUp();
 
   ServerOptions options;
-  httplib::Server http;
+  HttpServer http{kThreads, options.request_timeout};
   int port = 0;
   std::atomic<int> streams{0};
 };
@@ -104,7 +104,7 @@ void Server::Core::ServeEvents(const httplib::Request& request, httplib::Respons
   response.set_chunked_content_provider(
       "text/event-stream",
       // The library calls it until it returns false or the server stops.
-      [stream](std::size_t, httplib::DataSink& sink) {
+      [this, stream](std::size_t, httplib::DataSink& sink) {
         std::string text;
         try {
           text = stream->Poll();
@@ -113,19 +113,12 @@ void Server::Core::ServeEvents(const httplib::Request& request, httplib::Respons
           return false;
         }
         if (!text.empty() && !sink.write(text.data(), text.size())) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(EventStream::kPollMs));
-        return sink.is_writable();
+        return http.Sleep(std::chrono::milliseconds(EventStream::kPollMs)) && sink.is_writable();
       },
       [this](bool) { --streams; });
 }
 
 void Server::Core::SetUp() {
-  http.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  // One request per connection, and short waits: a thread that waits for a client cannot see the stop
-  // request.
-  http.set_keep_alive_max_count(1);
-  http.set_read_timeout(0, 800'000);
-  http.set_write_timeout(0, 800'000);
   http.set_payload_max_length(0);
   // Not the library's SO_REUSEPORT: a second dashboard on the same port must fail, not share it.
   http.set_socket_options([](socket_t socket) {
@@ -161,13 +154,10 @@ void Server::Core::SetUp() {
 Server::Server(ServerOptions options) : core_(std::make_unique<Core>(std::move(options))) {
   const std::string address = LoopbackAddress(core_->options.host);
   core_->SetUp();
-  const int wanted = core_->options.port;
-  core_->port = wanted == 0                                 ? core_->http.bind_to_any_port(address)
-                : core_->http.bind_to_port(address, wanted) ? wanted
-                                                            : -1;
+  core_->port = core_->http.Bind(address, core_->options.port);
   if (core_->port <= 0)
     throw Error({.kind = ErrorKind::kEnvironment,
-                 .what = fmt::format("cannot serve the dashboard on port {}", wanted),
+                 .what = fmt::format("cannot serve the dashboard on port {}", core_->options.port),
                  .why = "the port is in use, or not allowed for this user",
                  .fix = "choose another one with --port, or --port 0 for any free one"});
 }
@@ -184,15 +174,21 @@ std::string Server::Url() const {
 
 void Server::Run(const StopToken& stop) {
   std::atomic<bool> ended{false};
+  bool served = false;
   std::thread listener([&] {
-    core_->http.listen_after_bind();
+    served = core_->http.listen_after_bind();
     ended = true;
   });
   while (!stop.stop_requested() && !ended) std::this_thread::sleep_for(kStopPoll);
   // The library ignores a stop before it listens: a request that came at once would be lost.
   while (!core_->http.is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  core_->http.stop();
+  core_->http.StopNow();
   listener.join();
+  if (!served)
+    throw Error({.kind = ErrorKind::kEnvironment,
+                 .what = fmt::format("the dashboard on port {} ended by itself", core_->port),
+                 .why = "the system does not let it accept connections any more",
+                 .fix = "start it again; the run goes on without it"});
 }
 
 }  // namespace forge::dashboard

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -13,7 +14,8 @@ namespace forge::dashboard {
 struct ServerOptions {
   std::filesystem::path folder = "output";  // with forge.db; may have no store yet
   std::string host = "localhost";
-  int port = 8501;  // 0: any free one
+  int port = 8501;                                  // 0: any free one
+  std::chrono::milliseconds request_timeout{5000};  // http_server.h
   track::Clock clock = track::SystemClock();
 };
 
@@ -35,7 +37,8 @@ class Server {
   int port() const;
   /// "http://localhost:8501"
   std::string Url() const;
-  /// Serves until a stop is requested, then closes all streams and returns within a second.
+  /// Serves until a stop is requested, then cuts all connections and returns within a second, whatever the
+  /// clients do. Throws Error(kEnvironment) when it cannot accept connections any more.
   void Run(const StopToken& stop);
 
  private:

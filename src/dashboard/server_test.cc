@@ -3,7 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <regex>
 #include <thread>
 
@@ -138,42 +143,159 @@ TEST_F(DashboardServer, GoesOnFromLastEventId) {
   EXPECT_THAT(received, Not(HasSubstr("hello")));
 }
 
-TEST_F(DashboardServer, StopsWithinASecondThoughStreamsAreOpen) {
-  std::vector<std::thread> readers;
-  std::atomic<int> open{0};
-  for (int i = 0; i < 5; ++i)
-    readers.emplace_back([&, counted = false]() mutable {
-      httplib::Client client("127.0.0.1", server_.port());
-      client.Get("/api/events?run=r1", [&](const char*, std::size_t) {
-        if (!counted) ++open;
-        counted = true;
-        return true;
-      });
+/// Pages that are open: each reads one event stream, in a thread of its own.
+class Readers {
+ public:
+  Readers(int port, int count) {
+    for (int i = 0; i < count; ++i) threads_.emplace_back([this, port] { Read(port); });
+  }
+  ~Readers() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  /// Waits until each has got something, or has ended; the number of those that read.
+  int WaitUntilReading() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return reading_ + ended_without_ == static_cast<int>(threads_.size()); });
+    return reading_;
+  }
+
+ private:
+  void Read(int port) {
+    bool got_something = false;
+    const auto count = [&](int& number) {
+      const std::lock_guard lock(mutex_);
+      ++number;
+      changed_.notify_all();
+    };
+    httplib::Client("127.0.0.1", port).Get("/api/events?run=r1", [&](const char*, std::size_t) {
+      if (!got_something) count(reading_);
+      got_something = true;
+      return true;
     });
-  while (open < 5) std::this_thread::yield();
+    if (!got_something) count(ended_without_);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int reading_ = 0, ended_without_ = 0;
+  std::vector<std::thread> threads_;
+};
+
+TEST_F(DashboardServer, StopsWithinASecondThoughStreamsAreOpen) {
+  Readers readers(server_.port(), 5);
+  ASSERT_EQ(readers.WaitUntilReading(), 5);
   const auto start = std::chrono::steady_clock::now();
   Stop();
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
-  for (std::thread& reader : readers) reader.join();
 }
 
 TEST_F(DashboardServer, RefusesThe65thStreamAndStillAnswers) {
-  std::vector<std::thread> readers;
-  std::atomic<int> open{0};
-  for (int i = 0; i < Server::kMaxStreams; ++i)
-    readers.emplace_back([&, counted = false]() mutable {
-      httplib::Client client("127.0.0.1", server_.port());
-      client.Get("/api/events", [&](const char*, std::size_t) {
-        if (!counted) ++open;
-        counted = true;
-        return true;
-      });
-    });
-  while (open < Server::kMaxStreams) std::this_thread::yield();
+  Readers readers(server_.port(), Server::kMaxStreams);
+  EXPECT_EQ(readers.WaitUntilReading(), Server::kMaxStreams);
   EXPECT_EQ(client_.Get("/api/events")->status, 503);
   EXPECT_EQ(client_.Get("/api/runs")->status, 200);
   Stop();
-  for (std::thread& reader : readers) reader.join();
+}
+
+/// A connection that sends only what it is told to.
+class RawConnection {
+ public:
+  explicit RawConnection(int port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  ~RawConnection() { ::close(socket_); }
+  RawConnection(const RawConnection&) = delete;
+  RawConnection& operator=(const RawConnection&) = delete;
+
+  bool Connected() const { return Wait(POLLOUT, 10'000); }
+  bool Ended(int wait_ms) const { return Wait(POLLIN, wait_ms); }
+  void Send(std::string_view text) const {
+    ASSERT_EQ(::send(socket_, text.data(), text.size(), MSG_NOSIGNAL), std::ssize(text));
+  }
+  /// What the server sent until it closed the connection; a last line "open" when it had not after 10 s.
+  std::string ReadToEnd() const {
+    std::string text;
+    char bytes[4096];
+    while (Wait(POLLIN, 10'000)) {
+      const ssize_t size = ::recv(socket_, bytes, sizeof bytes, 0);
+      if (size <= 0) return text;
+      text.append(bytes, static_cast<std::size_t>(size));
+    }
+    return text + "\nopen";
+  }
+
+ private:
+  bool Wait(short events, int wait_ms) const {
+    pollfd wanted{.fd = socket_, .events = events, .revents = 0};
+    return ::poll(&wanted, 1, wait_ms) == 1;
+  }
+  const int socket_;
+};
+
+TEST(Server, KeepsABurstOfConnectionsWaitingAndAnswersThemAll) {
+  const TestFolder folder;
+  Server server({.folder = folder.path(), .port = 0});
+  std::vector<std::unique_ptr<RawConnection>> burst;
+  for (int i = 0; i < 200; ++i) {  // nothing accepts them yet; a queue of five would drop the seventh
+    burst.push_back(std::make_unique<RawConnection>(server.port()));
+    ASSERT_TRUE(burst.back()->Connected()) << i;
+    burst.back()->Send("GET /api/runs HTTP/1.1\r\nHost: localhost:" + std::to_string(server.port()) +
+                       "\r\n\r\n");
+  }
+  StopToken stop;
+  std::thread thread([&] { server.Run(stop); });
+  for (const auto& connection : burst) EXPECT_THAT(connection->ReadToEnd(), HasSubstr("200 OK"));
+  stop.RequestStop();
+  thread.join();
+}
+
+TEST_F(DashboardServer, StopsWithinASecondThoughConnectionsAreSilent) {
+  const RawConnection silent(server_.port());
+  const RawConnection halfway(server_.port());
+  ASSERT_TRUE(silent.Connected() && halfway.Connected());
+  halfway.Send("GET / HTTP/1.1\r\nHost: local");
+  ASSERT_EQ(client_.Get("/api/runs")->status, 200);  // connections are accepted in order: theirs are, too
+  const auto start = std::chrono::steady_clock::now();
+  Stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+  EXPECT_EQ(silent.ReadToEnd(), "");
+}
+
+TEST(Server, EndsARequestThatArrivesTooSlowly) {
+  const TestFolder folder;
+  Server server({.folder = folder.path(), .port = 0, .request_timeout = std::chrono::milliseconds(100)});
+  StopToken stop;
+  std::thread thread([&] { server.Run(stop); });
+  const RawConnection slow(server.port());
+  ASSERT_TRUE(slow.Connected());
+  slow.Send("GET / HTTP/1.1\r\nX-Slow: ");
+  bool ended = false;
+  for (int bytes = 0; bytes < 500 && !ended; ++bytes) {  // 10 s, were it not ended
+    slow.Send("a");
+    ended = slow.Ended(20);
+  }
+  EXPECT_TRUE(ended);
+  stop.RequestStop();
+  thread.join();
+}
+
+TEST(Server, SaysSoWhenItCannotAcceptConnectionsAnyMore) {
+  const TestFolder folder;
+  Server server({.folder = folder.path(), .port = 0});
+  const StopToken stop;
+  // What a system does that runs out of memory for sockets: accept fails.
+  for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+        address.sin_family == AF_INET && ntohs(address.sin_port) == server.port())
+      ::shutdown(descriptor, SHUT_RDWR);
+  }
+  EXPECT_THROW(server.Run(stop), Error);
 }
 
 TEST_F(DashboardServer, RefusesAPortThatIsTaken) {
