@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/kv_cache.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace forge::runtime {
@@ -16,8 +18,7 @@ KeyValueCache::KeyValueCache(const model::ModelConfig& config, int capacity,
       capacity_(capacity),
       head_dim_(config.head_dim),
       width_(static_cast<std::size_t>(config.key_value_size())) {
-  FORGE_CHECK(!prefix_ || !prefix_->prefix_);  // one level: a query sees at most two spans
-  if (prefix_) prefix_length_ = prefix_->length();
+  if (prefix_) prefix_length_ = prefix_->capacity();
   storage_.resize(static_cast<std::size_t>(config.num_hidden_layers) * 2 *
                   static_cast<std::size_t>(capacity) * width_);
 }
@@ -38,17 +39,14 @@ float* KeyValueCache::Values(int layer, int position) {
   return Keys(layer, position) + static_cast<std::size_t>(capacity_) * width_;
 }
 
-int KeyValueCache::Spans(int layer, int key_value_head, int position, KeyValueSpan spans[2]) const {
-  int count = 0;
-  const std::size_t head = static_cast<std::size_t>(key_value_head * head_dim_);
-  const auto add = [&](const KeyValueCache& cache, int length) {
-    if (length <= 0) return;
-    const float* keys = cache.storage_.data() + cache.Offset(layer, 0) + head;
-    spans[count++] = {keys, keys + static_cast<std::size_t>(cache.capacity_) * width_, width_, length};
-  };
-  if (prefix_) add(*prefix_, std::min(prefix_length_, position + 1));
-  add(*this, position + 1 - prefix_length_);
-  return count;
+void KeyValueCache::AppendSpans(int layer, int key_value_head, int position,
+                                std::vector<KeyValueSpan>& spans) const {
+  if (prefix_) prefix_->AppendSpans(layer, key_value_head, std::min(position, prefix_length_ - 1), spans);
+  const int length = position + 1 - prefix_length_;
+  if (length <= 0) return;
+  const float* keys =
+      storage_.data() + Offset(layer, 0) + static_cast<std::size_t>(key_value_head * head_dim_);
+  spans.push_back({keys, keys + static_cast<std::size_t>(capacity_) * width_, width_, length});
 }
 
 }  // namespace forge::runtime

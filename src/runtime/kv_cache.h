@@ -9,14 +9,16 @@
 
 namespace forge::runtime {
 
-/// Keys and values of one sequence, float32. A cache may stand on a finished prefix that several sequences
-/// share; positions count from the start of the prefix.
+/// Keys and values of one sequence, float32. A cache may stand on a prefix that several sequences share, and
+/// that one on another: a tree. Positions count from the start of the first.
 class KeyValueCache {
  public:
-  /// `capacity`: positions of its own, after those of the prefix. The prefix must not grow any more.
+  /// `capacity`: positions of its own, after those of the prefix, which is taken to be full: its tokens are
+  /// in it, or stand earlier in the same forward pass.
   KeyValueCache(const model::ModelConfig& config, int capacity,
                 std::shared_ptr<const KeyValueCache> prefix = nullptr);
 
+  /// Positions filled, the prefix's among them.
   int length() const { return prefix_length_ + own_length_; }
   int capacity() const { return prefix_length_ + capacity_; }
   std::size_t bytes() const { return storage_.size() * sizeof(float); }
@@ -28,8 +30,8 @@ class KeyValueCache {
   /// Counts `tokens` new positions as filled; called after the last layer.
   void Extend(int tokens) { own_length_ += tokens; }
 
-  /// What a query at `position` sees in one key-value head: at most two spans. Returns their number.
-  int Spans(int layer, int key_value_head, int position, KeyValueSpan spans[2]) const;
+  /// Appends what a query at `position` sees in one key-value head: a span for each cache of the chain.
+  void AppendSpans(int layer, int key_value_head, int position, std::vector<KeyValueSpan>& spans) const;
 
  private:
   std::size_t Offset(int layer, int own_position) const;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "runtime/prefix_tree.h"
 #include "runtime/sampler.h"
 
 namespace forge::runtime {
@@ -20,10 +21,11 @@ using model::ScoreRequest;
 
 namespace {
 
-constexpr std::size_t kTokensPerGroup = 2048;  // scoring: tokens whose caches live at the same time
+constexpr std::size_t kTokensPerGroup = 2048;  // LastHidden: tokens whose caches live at the same time
 constexpr std::size_t kHeadRows = 64;          // rows of logits held at once: 12 MiB at 49152 tokens
 constexpr std::size_t kCacheBudget = 512u
-                                     << 20;  // generation: bytes of key-value cache over all active sequences
+                                     << 20;  // generation: bytes of key-value cache of all active sequences
+constexpr std::size_t kScoreCacheBudget = 256u << 20;  // scoring: the same for the sequences of one tree
 constexpr std::size_t kMaxActive = 256;
 constexpr std::int64_t kSmallModel =
     8'000'000;  // weights; below, requests are cut over threads, not products
@@ -61,100 +63,92 @@ void NativeModel::Shard(std::size_t count, const std::function<void(std::size_t,
 }
 
 std::vector<std::vector<std::vector<float>>> NativeModel::Score(std::span<const ScoreRequest> requests) {
-  for (const ScoreRequest& request : requests) {
-    for (const std::vector<int>& continuation : request.continuations) {
-      std::vector<int> all = request.prefix;
-      all.insert(all.end(), continuation.begin(), continuation.end());
-      CheckTokens(request.prefix);
+  std::vector<std::vector<std::vector<float>>> results(requests.size());
+  std::vector<std::vector<int>> sequences;
+  std::vector<ScoredSequence> scored;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    CheckTokens(requests[i].prefix);
+    results[i].resize(requests[i].continuations.size());
+    for (std::size_t c = 0; c < requests[i].continuations.size(); ++c) {
+      const std::vector<int>& continuation = requests[i].continuations[c];
       CheckTokens(continuation);
-      CheckTokens(all);
+      std::vector<int>& sequence = sequences.emplace_back(requests[i].prefix);
+      sequence.insert(sequence.end(), continuation.begin(), continuation.end());
+      CheckTokens(sequence);
+      results[i][c].resize(continuation.size());
+      scored.push_back({{}, requests[i].prefix.size(), results[i][c].data()});
     }
   }
-  std::vector<std::vector<std::vector<float>>> results(requests.size());
-  Shard(requests.size(), [&](std::size_t first, std::size_t last) {
-    while (first < last) {  // groups of bounded size
+  std::vector<ScoredSequence> ordered;
+  for (const std::size_t index : OrderByTokens(sequences)) {
+    ordered.push_back(scored[index]);
+    ordered.back().tokens = sequences[index];
+  }
+  Shard(ordered.size(), [&](std::size_t first, std::size_t last) {
+    while (first < last) {  // groups whose caches fit the budget
       std::size_t end = first, tokens = 0;
-      while (end < last && (end == first || tokens < kTokensPerGroup)) {
-        tokens += requests[end].prefix.size();
-        for (const std::vector<int>& continuation : requests[end].continuations)
-          tokens += continuation.size();
-        ++end;
+      for (; end < last; ++end) {
+        tokens += ordered[end].tokens.size() -
+                  (end == first ? 0 : CommonPrefix(ordered[end - 1].tokens, ordered[end].tokens));
+        if (end > first && tokens * KeyValueBytesPerToken(config()) > kScoreCacheBudget) break;
       }
-      ScoreShard(requests.subspan(first, end - first), results.data() + first);
+      ScoreGroup(std::span(ordered).subspan(first, end - first));
       first = end;
     }
   });
   return results;
 }
 
-void NativeModel::ScoreShard(std::span<const ScoreRequest> requests,
-                             std::vector<std::vector<float>>* results) const {
-  struct Wanted {
-    std::vector<float>* log_probs;
-    std::size_t index;
-    int token;
-  };
+void NativeModel::ScoreGroup(std::span<const ScoredSequence> sequences) const {
+  std::vector<std::span<const int>>
+      inputs;  // the last token of a sequence predicts nothing that is asked for
+  for (const ScoredSequence& sequence : sequences)
+    inputs.push_back(sequence.tokens.first(sequence.tokens.size() - 1));
+  const PrefixTree tree = BuildPrefixTree(inputs);
+  std::vector<TokenInput> tokens;
+  std::vector<std::shared_ptr<KeyValueCache>> owned;
+  std::vector<KeyValueCache*> caches;
+  std::vector<int> first_token;  // of each node
+  for (const PrefixTree::Node& node : tree.nodes) {
+    const auto parent = node.parent < 0 ? nullptr : owned[static_cast<std::size_t>(node.parent)];
+    owned.push_back(std::make_shared<KeyValueCache>(config(), static_cast<int>(node.tokens.size()), parent));
+    first_token.push_back(static_cast<int>(tokens.size()));
+    for (std::size_t i = 0; i < node.tokens.size(); ++i)
+      tokens.push_back(
+          {node.tokens[i], static_cast<int>(caches.size()), node.position + static_cast<int>(i)});
+    caches.push_back(owned.back().get());
+  }
+  // Token index -> the log-probabilities that its logits give: (place of the result, token asked for).
+  std::vector<std::vector<std::pair<float*, int>>> asked(tokens.size());
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    int node = tree.ends[i];
+    for (std::size_t position = inputs[i].size(); position-- > sequences[i].prefix - 1;) {
+      while (tree.nodes[static_cast<std::size_t>(node)].position > static_cast<int>(position))
+        node = tree.nodes[static_cast<std::size_t>(node)].parent;
+      const int token = first_token[static_cast<std::size_t>(node)] + static_cast<int>(position) -
+                        tree.nodes[static_cast<std::size_t>(node)].position;
+      asked[static_cast<std::size_t>(token)].emplace_back(
+          sequences[i].log_probs + position + 1 - sequences[i].prefix, sequences[i].tokens[position + 1]);
+    }
+  }
+  std::vector<int> wanted;
+  for (std::size_t t = 0; t < tokens.size(); ++t)
+    if (!asked[t].empty()) wanted.push_back(static_cast<int>(t));
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
   const auto vocabulary = static_cast<std::size_t>(config().vocab_size);
-  const auto finish = [&](const std::vector<TokenInput>& tokens, std::vector<KeyValueCache*>& caches,
-                          const std::vector<int>& rows, const std::vector<std::vector<Wanted>>& targets) {
-    std::vector<float> states(rows.size() * hidden), logits;
-    transformer_.Forward(tokens, caches, rows, states.data());
-    for (std::size_t start = 0; start < rows.size(); start += kHeadRows) {
-      const std::size_t count = std::min(kHeadRows, rows.size() - start);
-      logits.resize(count * vocabulary);
-      transformer_.Head(states.data() + start * hidden, count, logits.data());
-      for (std::size_t r = 0; r < count; ++r) {
-        const float* row = logits.data() + r * vocabulary;
-        const double total = Kernels().log_sum_exp(row, vocabulary);
-        for (const Wanted& wanted : targets[start + r])
-          (*wanted.log_probs)[wanted.index] =
-              static_cast<float>(static_cast<double>(row[wanted.token]) - total);
-      }
-    }
-  };
-  std::vector<std::shared_ptr<KeyValueCache>> prefixes;
-  std::vector<TokenInput> tokens;
-  std::vector<KeyValueCache*> caches;
-  std::vector<int> rows;
-  std::vector<std::vector<Wanted>> targets;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    const ScoreRequest& request = requests[i];
-    prefixes.push_back(std::make_shared<KeyValueCache>(config(), static_cast<int>(request.prefix.size())));
-    caches.push_back(prefixes.back().get());
-    for (std::size_t p = 0; p < request.prefix.size(); ++p)
-      tokens.push_back({request.prefix[p], static_cast<int>(i), static_cast<int>(p)});
-    rows.push_back(static_cast<int>(tokens.size()) - 1);
-    std::vector<Wanted>& first = targets.emplace_back();
-    results[i].resize(request.continuations.size());
-    for (std::size_t c = 0; c < request.continuations.size(); ++c) {
-      results[i][c].resize(request.continuations[c].size());
-      first.push_back({&results[i][c], 0, request.continuations[c][0]});
+  std::vector<float> states(wanted.size() * hidden), logits;
+  transformer_.Forward(tokens, caches, wanted, states.data());
+  for (std::size_t start = 0; start < wanted.size(); start += kHeadRows) {
+    const std::size_t count = std::min(kHeadRows, wanted.size() - start);
+    logits.resize(count * vocabulary);
+    transformer_.Head(states.data() + start * hidden, count, logits.data());
+    for (std::size_t r = 0; r < count; ++r) {
+      const float* row = logits.data() + r * vocabulary;
+      const double total = Kernels().log_sum_exp(row, vocabulary);
+      for (const auto& [log_prob, token] : asked[static_cast<std::size_t>(wanted[start + r])])
+        *log_prob = static_cast<float>(static_cast<double>(row[token]) - total);
     }
   }
-  finish(tokens, caches, rows, targets);
-
-  std::vector<std::unique_ptr<KeyValueCache>> owned;
-  tokens.clear();
-  caches.clear();
-  rows.clear();
-  targets.clear();
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    for (std::size_t c = 0; c < requests[i].continuations.size(); ++c) {
-      const std::vector<int>& continuation = requests[i].continuations[c];
-      if (continuation.size() < 2) continue;
-      owned.push_back(
-          std::make_unique<KeyValueCache>(config(), static_cast<int>(continuation.size()) - 1, prefixes[i]));
-      caches.push_back(owned.back().get());
-      for (std::size_t t = 0; t + 1 < continuation.size(); ++t) {
-        rows.push_back(static_cast<int>(tokens.size()));
-        targets.push_back({{&results[i][c], t + 1, continuation[t + 1]}});
-        tokens.push_back({continuation[t], static_cast<int>(caches.size()) - 1,
-                          static_cast<int>(requests[i].prefix.size() + t)});
-      }
-    }
-  }
-  if (!tokens.empty()) finish(tokens, caches, rows, targets);
 }
 
 std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> requests,

@@ -37,8 +37,13 @@ class NativeModel : public model::LanguageModel {
   /// Runs work(first, last) over [0, count): cut over the pool's threads for small models, whose single
   /// products are too short to be cut themselves; in one piece for large ones.
   void Shard(std::size_t count, const std::function<void(std::size_t, std::size_t)>& work) const;
-  void ScoreShard(std::span<const model::ScoreRequest> requests,
-                  std::vector<std::vector<float>>* results) const;
+  struct ScoredSequence {
+    std::span<const int> tokens;
+    std::size_t prefix;  // tokens whose log-probability is not asked for, at least one
+    float* log_probs;    // [tokens.size() - prefix]
+  };
+  /// Sequences in the order of their tokens: what they have in common at the beginning is computed once.
+  void ScoreGroup(std::span<const ScoredSequence> sequences) const;
   void GenerateShard(std::span<const model::GenerateRequest> requests, std::size_t first_index,
                      const model::GenerateOptions& options, model::Generation* results) const;
   void CheckTokens(std::span<const int> tokens) const;

@@ -167,6 +167,33 @@ TEST(NativeModel, ScoresEqualTheTextbookLogProbsWithASharedPrefix) {
     }
 }
 
+TEST(NativeModel, ScoresAreTheSameBitsAloneAsAmongSequencesThatShareTheirBeginnings) {
+  const ModelConfig config = TinyConfig();
+  NativeModel model(config, RandomWeights(config));
+  Random random(2, "requests");
+  const auto tokens = [&](std::size_t most) {
+    std::vector<int> ids(1 + random.Below(most));
+    for (int& id : ids) id = static_cast<int>(random.Below(2));  // two tokens: many common beginnings
+    return ids;
+  };
+  std::vector<model::ScoreRequest> requests;
+  for (int i = 0; i < 60; ++i) requests.push_back({tokens(9), {tokens(5), tokens(5)}});
+  const auto together = model.Score(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    EXPECT_EQ(model.Score(std::span(&requests[i], 1))[0], together[i]) << i;
+}
+
+TEST(NativeModel, TheLastLayerGivesTheSameBitsForSomeTokensAsForAll) {
+  const ModelConfig config = TinyConfig();
+  NativeModel model(config, RandomWeights(config));
+  const std::vector<std::vector<int>> sequences{kTokens, {3, 4}, {9, 8, 7, 6}};
+  const std::vector<float> some = model.LastHidden(sequences);
+  int seen = 0;
+  model.ObserveLinearInputs([&](int, LinearInput, const float*, std::size_t, std::size_t) { ++seen; });
+  EXPECT_EQ(model.LastHidden(sequences), some);  // an observer is shown all tokens
+  EXPECT_GT(seen, 0);
+}
+
 TEST(NativeModel, GreedyGenerationFollowsTheHighestLogitInABatchAsAlone) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = RandomWeights(config);

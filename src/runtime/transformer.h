@@ -23,8 +23,8 @@ using LinearObserver = std::function<void(int layer, LinearInput input, const fl
                                           std::size_t width)>;
 
 /// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face,
-/// grouped queries, SwiGLU). Tokens of many sequences run together; the result of a token does not depend on
-/// the others.
+/// grouped queries, SwiGLU). In the last layer only tokens whose state is asked for go beyond their keys and
+/// values. Tokens of many sequences run together; the result of a token does not depend on the others.
 class Transformer {
  public:
   explicit Transformer(PackedWeights weights);
@@ -46,10 +46,20 @@ class Transformer {
 
  private:
   struct Scratch;
+  /// Runs one piece. The state of the tokens `wanted` (ascending indices) ends in the first rows of
+  /// scratch.state.
   void ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
-                    Scratch& scratch) const;
+                    std::span<const int> wanted, Scratch& scratch) const;
+  void Embed(std::span<const TokenInput> tokens, Scratch& scratch) const;
+  /// Keys and values of all tokens into the caches, and the attention of the tokens `rows` into
+  /// scratch.attended.
   void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
-                 Scratch& scratch) const;
+                 std::span<const int> rows, Scratch& scratch) const;
+  void Rotate(std::span<const TokenInput> tokens, Scratch& scratch) const;
+  /// The attention output and the MLP, both added to the first `count` rows of scratch.state.
+  void FinishLayer(int layer, std::size_t count, Scratch& scratch) const;
+  void Norm(const std::vector<float>& gain, std::size_t count, Scratch& scratch) const;
+  void Observe(int layer, LinearInput input, const std::vector<float>& rows, std::size_t count) const;
 
   PackedWeights weights_;
   LinearObserver observer_;
