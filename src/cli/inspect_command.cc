@@ -7,7 +7,7 @@
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
 #include "io/gguf.h"
-#include "io/safetensors.h"
+#include "io/safetensors_folder.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
 #include "model/model_folder.h"

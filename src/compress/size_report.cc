@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "compress/ternary_training.h"
-#include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 #include "model/gguf_model.h"
 #include "runtime/native_model.h"
 

@@ -18,6 +18,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
 
+  /// Lets go of the memory that reading `part` of the bytes took (whole pages only). They stay readable: the
+  /// next touch reads them again, from the system's cache if they are still there.
+  void Release(std::span<const std::byte> part) const;
+
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;

@@ -8,10 +8,12 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "base/error.h"
 #include "base/philox.h"
 #include "io/atomic_file.h"
+#include "io/safetensors_writer.h"
 
 namespace forge::io {
 namespace {
@@ -89,11 +91,13 @@ TEST_F(Safetensors, RefusesEveryLieInTheHeader) {
   };
   EXPECT_THAT(ErrorOf(entry("[3]", "[0,8]"), 8), HasSubstr("takes 12 bytes"));
   EXPECT_THAT(ErrorOf(entry("[2]", "[8,0]"), 8), HasSubstr("run backwards"));
-  EXPECT_THAT(ErrorOf(entry("[2]", "[0,8]", "F31"), 8), HasSubstr("unknown dtype \"F31\""));
+  EXPECT_THAT(ErrorOf(entry("[2]", "[0,8]", "F31"), 8), HasSubstr("the dtype \"F31\""));
   EXPECT_THAT(ErrorOf(entry("[-2]", "[0,8]"), 8), HasSubstr("shape"));
   EXPECT_THAT(ErrorOf(entry("[4294967296,4294967296]", "[0,0]"), 0), HasSubstr("too large"));
   EXPECT_THAT(ErrorOf(entry("[2]", "[0.0,8]"), 8), HasSubstr("numbers"));
-  EXPECT_THAT(ErrorOf(R"({"a":3})", 0), HasSubstr("must have dtype"));
+  EXPECT_THAT(ErrorOf(R"({"a":3})", 0), HasSubstr("entry must be an object"));
+  EXPECT_THAT(ErrorOf(R"({"a":{"dtype":"F32","shape":[2]}})", 8), HasSubstr("must have dtype"));
+  EXPECT_THAT(ErrorOf(entry("[2]", "[0,8,9]"), 8), HasSubstr("two numbers"));
   EXPECT_THAT(ErrorOf("[]", 0), HasSubstr("JSON object"));
   EXPECT_THAT(ErrorOf("{", 0), HasSubstr("not JSON"));
   const std::string one = R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
@@ -137,23 +141,62 @@ TEST_F(Safetensors, SurvivesRandomDamage) {
   }
 }
 
-TEST_F(Safetensors, ReadsTheShardsOfAnIndex) {
-  const std::vector<float> a = {1}, b = {2, 3};
-  WriteSafetensors(folder_ / "one.safetensors", {{"a", {1}, a}}, FloatType::kF32);
-  WriteSafetensors(folder_ / "two.safetensors", {{"b", {2}, b}}, FloatType::kF32);
-  const auto index = folder_ / "model.safetensors.index.json";
-  WriteFileAtomically(index, R"({"weight_map":{"a":"one.safetensors","b":"two.safetensors"}})");
-  const SafetensorsFolder shards(folder_);
-  ASSERT_EQ(shards.items().size(), 2u);
-  std::vector<float> read(2);
-  const auto item = shards.items().at("b");
-  item.file->ReadFloats(*item.entry, read);
-  EXPECT_EQ(read, b);
+// F64 goes to the nearest float: 1 + 2^-24 lies between 1 and the next one, ties to even; 1e300 is beyond.
+TEST_F(Safetensors, RoundsDoublesToTheNearestFloat) {
+  const double values[] = {1 + 0x1p-24, -2.5, 1e300, 0x1p-149};
+  const std::string_view data(reinterpret_cast<const char*>(values), sizeof values);
+  std::string text = ReadFile(FileOf(R"({"x":{"dtype":"F64","shape":[4],"data_offsets":[0,32]}})", 0));
+  WriteQuickly(text + std::string(data));
+  const SafetensorsFile file(path_);
+  std::vector<float> read(4), tail(2);
+  file.ReadFloats("x", read);
+  EXPECT_THAT(read, ElementsAre(1, -2.5f, std::numeric_limits<float>::infinity(), 0x1p-149f));
+  file.ReadFloats(file.Get("x"), 1, tail);
+  EXPECT_THAT(tail, ElementsAre(-2.5f, std::numeric_limits<float>::infinity()));
+}
 
-  WriteFileAtomically(index, R"({"weight_map":{"a":"two.safetensors"}})");
-  EXPECT_THROW(SafetensorsFolder{folder_}, Error);
-  WriteFileAtomically(index, R"({"weight_map":{"a":"../one.safetensors"}})");
-  EXPECT_THROW(SafetensorsFolder{folder_}, Error);
+TEST_F(Safetensors, RefusesQuantizedTypesByName) {
+  for (const char* dtype : {"I8", "U8", "F8_E4M3", "F8_E5M2", "BOOL"}) {
+    FileOf(std::string(R"({"w":{"dtype":")") + dtype + R"(","shape":[2],"data_offsets":[0,2]}})", 2);
+    const SafetensorsFile file(path_);
+    std::vector<float> read(2);
+    try {
+      file.ReadFloats("w", read);
+      FAIL() << dtype;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(std::string("tensor w is stored as ") + dtype));
+      EXPECT_THAT(error.what(), HasSubstr("F32, F16, BF16 or F64"));
+    }
+  }
+}
+
+TEST_F(Safetensors, RefusesHeadersMadeToFillMemoryOrTheStack) {
+  EXPECT_THAT(ErrorOf(std::string(1 << 20, '['), 0), HasSubstr("JSON object"));
+  EXPECT_THAT(ErrorOf(R"({"a":)" + std::string(1 << 20, '{'), 0), HasSubstr("not JSON"));
+  std::string many = R"({"a":{"dtype":"F32","shape":[0)";
+  for (int i = 0; i < 8; ++i) many += ",0";
+  EXPECT_THAT(ErrorOf(many + R"(],"data_offsets":[0,0]}})", 0), HasSubstr("more than 8 dimensions"));
+  std::string metadata = R"({"__metadata__":{"k":"")";
+  for (int i = 0; i < 10'000; ++i) metadata += ",\"" + std::to_string(i) + "\":\"\"";
+  EXPECT_THAT(ErrorOf(metadata + "}}", 0), HasSubstr("more than 10000 entries"));
+  EXPECT_THAT(ErrorOf(std::string((32 << 20) + 1, ' '), 0), HasSubstr("forge reads up to 33554432"));
+  EXPECT_THAT(ErrorOf(R"({"__metadata__":{"k":3}})", 0), HasSubstr("\"k\" must be a string"));
+  EXPECT_THAT(ErrorOf(R"({"__metadata__":{},"__metadata__":{}})", 0), HasSubstr("twice"));
+  EXPECT_THAT(ErrorOf(R"({"a":{"dtype":"F32","shape":[],"data_offsets":[0,4],"scale":1}})", 4),
+              HasSubstr("scale is unknown"));
+}
+
+TEST_F(Safetensors, ReadsAgainWhatWasReleased) {
+  const std::vector<float> a(100'000, 1.5f);
+  WriteSafetensors(path_, {{"a", {100'000}, a}}, FloatType::kF32);
+  const SafetensorsFile file(path_);
+  std::vector<float> read(a.size());
+  for (int round = 0; round < 2; ++round) {
+    std::fill(read.begin(), read.end(), 0.0f);
+    file.ReadFloats("a", read);
+    EXPECT_EQ(read, a);
+    file.Release(file.Get("a").bytes);
+  }
 }
 
 TEST(FloatType, IsReadInBothSpellings) {

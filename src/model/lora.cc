@@ -29,7 +29,7 @@ bool IsUnset(const Json& value) {
 }
 
 void ReadConfig(const std::filesystem::path& path, LoraAdapter& adapter) {
-  const Json json = io::ReadJsonFile(path);
+  const Json json = io::ReadJsonFile(path, io::kConfigLimits);
   if (!json.is_object()) Fail(path.string(), {"it is not a JSON object"});
   std::vector<std::string> problems;
   if (json.value("peft_type", Json()) != "LORA") problems.push_back("peft_type is not \"LORA\"");

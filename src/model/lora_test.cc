@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/json_file.h"
-#include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
 

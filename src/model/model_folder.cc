@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "io/safetensors_folder.h"
+#include "io/safetensors_writer.h"
 
 namespace forge::model {
 namespace {
@@ -23,10 +25,11 @@ bool IsIgnored(const std::string& name, const ModelConfig& config) {
 }  // namespace
 
 ModelConfig ReadModelConfig(const fs::path& config_json) {
-  ModelConfig config = ParseModelConfig(io::ReadJsonFile(config_json), config_json.string());
+  ModelConfig config =
+      ParseModelConfig(io::ReadJsonFile(config_json, io::kConfigLimits), config_json.string());
   const fs::path generation = config_json.parent_path() / "generation_config.json";
   if (!fs::exists(generation)) return config;
-  const Json json = io::ReadJsonFile(generation);
+  const Json json = io::ReadJsonFile(generation, io::kConfigLimits);
   if (!json.is_object() || !json.contains("eos_token_id") || json["eos_token_id"].is_null()) return config;
   std::vector<int> ids;
   const Json& eos = json["eos_token_id"];
@@ -46,7 +49,7 @@ ModelConfig ReadModelConfig(const fs::path& config_json) {
 ModelFolder LoadModelFolder(const fs::path& path) {
   ModelFolder model;
   model.path = path;
-  model.config_json = io::ReadJsonFile(path / "config.json");
+  model.config_json = io::ReadJsonFile(path / "config.json", io::kConfigLimits);
   model.config = ReadModelConfig(path / "config.json");
   const io::SafetensorsFolder files(path);
   for (const auto& [name, item] : files.items()) {

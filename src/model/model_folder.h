@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
+#include "io/float_type.h"
 #include "io/json_file.h"
-#include "io/safetensors.h"
 #include "model/model_config.h"
 #include "model/model_weights.h"
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "io/safetensors_writer.h"
 #include "model/testing_models.h"
 
 namespace forge::model {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf.h"
-#include "io/safetensors.h"
+#include "io/safetensors_folder.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
 #include "model/model_folder.h"

@@ -6,6 +6,7 @@
 
 #include "base/philox.h"
 #include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 
 namespace forge::train {
 namespace {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/json_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace forge::io {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ErrorOf(const std::string& text, const JsonLimits& limits = {}) {
+  try {
+    ParseJson(text, "x.json", limits);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInput);
+    EXPECT_THAT(error.what(), HasSubstr("x.json"));
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(JsonFile, NamesThePlaceOfWhatIsNotJson) {
+  EXPECT_THAT(ErrorOf("{\n\"a\": }"), HasSubstr("line 2"));
+  EXPECT_THAT(ErrorOf("\"open"), HasSubstr("cannot parse"));
+  EXPECT_THAT(ErrorOf("\"a\\"), HasSubstr("cannot parse"));
+}
+
+TEST(JsonFile, RefusesWhatWouldFillMemoryOrTheStack) {
+  EXPECT_THAT(ErrorOf(std::string(100'000, '[')), HasSubstr("at byte 128: values lie more than 128 deep"));
+  EXPECT_THAT(ErrorOf("[1,2,3]", {.max_values = 2}), HasSubstr("more than 2 values"));
+  EXPECT_EQ(ErrorOf("[1,2]", {.max_values = 3}), "no error");
+  EXPECT_EQ(ErrorOf(R"(["a,[{\",,,,"])", {.max_values = 3, .max_depth = 1}), "no error");  // inside a text
+  EXPECT_THAT(ErrorOf("[1,2]", {.max_bytes = 4}), HasSubstr("it has 5 bytes; at most 4"));
+}
+
+}  // namespace
+}  // namespace forge::io
