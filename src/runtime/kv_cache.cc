@@ -7,6 +7,12 @@
 
 namespace forge::runtime {
 
+namespace {
+std::size_t Panels(int columns) {
+  return (static_cast<std::size_t>(columns) + kPanelWidth - 1) / kPanelWidth;
+}
+}  // namespace
+
 std::size_t KeyValueBytesPerToken(const model::ModelConfig& config) {
   return static_cast<std::size_t>(config.num_hidden_layers) * 2 *
          static_cast<std::size_t>(config.key_value_size()) * sizeof(float);
@@ -16,27 +22,34 @@ KeyValueCache::KeyValueCache(const model::ModelConfig& config, int capacity,
                              std::shared_ptr<const KeyValueCache> prefix)
     : prefix_(std::move(prefix)),
       capacity_(capacity),
+      heads_(config.num_key_value_heads),
       head_dim_(config.head_dim),
-      width_(static_cast<std::size_t>(config.key_value_size())) {
+      key_size_(Panels(capacity) * kPanelWidth * static_cast<std::size_t>(config.head_dim)),
+      value_size_(Panels(config.head_dim) * kPanelWidth * static_cast<std::size_t>(capacity)) {
   if (prefix_) prefix_length_ = prefix_->capacity();
-  storage_.resize(static_cast<std::size_t>(config.num_hidden_layers) * 2 *
-                  static_cast<std::size_t>(capacity) * width_);
+  storage_.resize(static_cast<std::size_t>(config.num_hidden_layers) * static_cast<std::size_t>(heads_) *
+                  (key_size_ + value_size_));
 }
 
-std::size_t KeyValueCache::Offset(int layer, int own_position) const {
-  return (static_cast<std::size_t>(layer) * 2 * static_cast<std::size_t>(capacity_) +
-          static_cast<std::size_t>(own_position)) *
-         width_;
+std::size_t KeyValueCache::HeadOffset(int layer, int head) const {
+  return (static_cast<std::size_t>(layer) * static_cast<std::size_t>(heads_) +
+          static_cast<std::size_t>(head)) *
+         (key_size_ + value_size_);
 }
 
-float* KeyValueCache::Keys(int layer, int position) {
+void KeyValueCache::Put(int layer, int position, const float* keys, const float* values) {
   const int own = position - prefix_length_;
   FORGE_CHECK(own >= 0 && own < capacity_);
-  return storage_.data() + Offset(layer, own);
-}
-
-float* KeyValueCache::Values(int layer, int position) {
-  return Keys(layer, position) + static_cast<std::size_t>(capacity_) * width_;
+  const auto row = static_cast<std::size_t>(own), head_dim = static_cast<std::size_t>(head_dim_);
+  for (int head = 0; head < heads_; ++head, keys += head_dim, values += head_dim) {
+    float* key = storage_.data() + HeadOffset(layer, head) + row / kPanelWidth * head_dim * kPanelWidth +
+                 row % kPanelWidth;
+    for (std::size_t i = 0; i < head_dim; ++i) key[i * kPanelWidth] = keys[i];
+    float* value = storage_.data() + HeadOffset(layer, head) + key_size_ + row * kPanelWidth;
+    for (std::size_t i = 0; i < head_dim;
+         i += kPanelWidth, value += static_cast<std::size_t>(capacity_) * kPanelWidth)
+      std::copy_n(values + i, std::min<std::size_t>(kPanelWidth, head_dim - i), value);
+  }
 }
 
 void KeyValueCache::AppendSpans(int layer, int key_value_head, int position,
@@ -44,9 +57,8 @@ void KeyValueCache::AppendSpans(int layer, int key_value_head, int position,
   if (prefix_) prefix_->AppendSpans(layer, key_value_head, std::min(position, prefix_length_ - 1), spans);
   const int length = position + 1 - prefix_length_;
   if (length <= 0) return;
-  const float* keys =
-      storage_.data() + Offset(layer, 0) + static_cast<std::size_t>(key_value_head * head_dim_);
-  spans.push_back({keys, keys + static_cast<std::size_t>(capacity_) * width_, width_, length});
+  const float* keys = Head(layer, key_value_head);
+  spans.push_back({keys, keys + key_size_, static_cast<std::size_t>(capacity_) * kPanelWidth, length});
 }
 
 }  // namespace forge::runtime

@@ -5,9 +5,17 @@
 #include <vector>
 
 #include "model/model_config.h"
-#include "runtime/kernels/kernel_table.h"
+#include "runtime/kernels/panel_product.h"
 
 namespace forge::runtime {
+
+/// Keys and values of consecutive positions of one key-value head, as panels for both products of attention.
+struct KeyValueSpan {
+  const float* keys;    // [positions / 16 rounded up][head_dim, 16]: columns are positions
+  const float* values;  // [head_dim / 16 rounded up][positions, 16]: columns are features
+  std::size_t value_panel_stride;
+  int length;  // positions that are seen
+};
 
 /// Keys and values of one sequence, float32. A cache may stand on a prefix that several sequences share, and
 /// that one on another: a tree. Positions count from the start of the first.
@@ -23,10 +31,9 @@ class KeyValueCache {
   int capacity() const { return prefix_length_ + capacity_; }
   std::size_t bytes() const { return storage_.size() * sizeof(float); }
 
-  /// Room for the keys and values of `position` (== length() for the first layer of a new token):
-  /// [key_value_size].
-  float* Keys(int layer, int position);
-  float* Values(int layer, int position);
+  /// Writes keys and values [key_value_size] of one position of its own. Positions of different calls may be
+  /// written from different threads.
+  void Put(int layer, int position, const float* keys, const float* values);
   /// Counts `tokens` new positions as filled; called after the last layer.
   void Extend(int tokens) { own_length_ += tokens; }
 
@@ -34,15 +41,16 @@ class KeyValueCache {
   void AppendSpans(int layer, int key_value_head, int position, std::vector<KeyValueSpan>& spans) const;
 
  private:
-  std::size_t Offset(int layer, int own_position) const;
+  const float* Head(int layer, int head) const { return storage_.data() + HeadOffset(layer, head); }
+  std::size_t HeadOffset(int layer, int head) const;
 
   std::shared_ptr<const KeyValueCache> prefix_;
-  int prefix_length_ = 0, own_length_ = 0, capacity_ = 0, head_dim_ = 0;
-  std::size_t width_ = 0;       // key_value_size
-  std::vector<float> storage_;  // [layer][keys, values][capacity][key_value_size]
+  int prefix_length_ = 0, own_length_ = 0, capacity_ = 0, heads_ = 0, head_dim_ = 0;
+  std::size_t key_size_ = 0, value_size_ = 0;  // floats of the keys and of the values of one head
+  std::vector<float> storage_;                 // [layer][key-value head][keys, values]
 };
 
-/// Bytes that one position costs.
+/// Bytes that one position costs, padding left out.
 std::size_t KeyValueBytesPerToken(const model::ModelConfig& config);
 
 }  // namespace forge::runtime

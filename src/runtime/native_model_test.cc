@@ -146,6 +146,30 @@ TEST(NativeModel, LogitsEqualTheTextbookForwardPass) {
   }
 }
 
+// Heads that fill no panel, more positions than a panel, more rows than a block, in one piece and token by
+// token.
+TEST(NativeModel, LongTextsAndOddHeadsEqualTheTextbookForwardPass) {
+  ModelConfig config = TinyConfig();
+  config.head_dim = 22;
+  const ModelWeights weights = RandomWeights(config);
+  NativeModel model(config, weights);
+  std::vector<int> tokens;
+  for (int i = 0; i < 75; ++i) tokens.push_back((i * i + 3) % config.vocab_size);
+  const std::vector<float> logits = model.Logits(tokens);
+  const auto expected = SlowModel(config, weights).Logits(tokens);
+  for (std::size_t t = 0; t < tokens.size(); ++t)
+    for (std::size_t v = 0; v < expected[t].size(); ++v)
+      ASSERT_NEAR(logits[t * expected[t].size() + v], expected[t][v], 2e-5) << t;
+  const auto whole = model.Generate(std::vector<model::GenerateRequest>{{tokens, 0}}, {.max_new_tokens = 3});
+  std::vector<float> stepwise;
+  for (int i = 0; i < 3; ++i) {
+    const auto one = model.Generate(std::vector<model::GenerateRequest>{{tokens, 0}}, {.max_new_tokens = 1});
+    stepwise.push_back(one[0].log_probs[0]);
+    tokens.push_back(one[0].tokens[0]);
+  }
+  EXPECT_EQ(whole[0].log_probs, stepwise);
+}
+
 TEST(NativeModel, ScoresEqualTheTextbookLogProbsWithASharedPrefix) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = RandomWeights(config);

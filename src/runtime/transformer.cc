@@ -12,9 +12,10 @@
 namespace forge::runtime {
 
 namespace {
+constexpr std::size_t kTokensPerTask = 32;  // of work that is short for each token
 constexpr std::size_t kTokensPerPiece =
     512;  // bounds the scratch memory: about 10 kB a token at hidden_size 576
-}
+}  // namespace
 
 struct Transformer::Scratch {
   std::vector<float> state;             // [tokens, hidden_size], the residual stream
@@ -113,9 +114,11 @@ void Transformer::Embed(std::span<const TokenInput> tokens, Scratch& s) const {
 void Transformer::Norm(const std::vector<float>& gain, std::size_t count, Scratch& s) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
   s.normed.resize(count * hidden);
-  for (std::size_t t = 0; t < count; ++t)
-    Kernels().rms_norm(s.state.data() + t * hidden, gain.data(), hidden,
-                       static_cast<float>(config().rms_norm_eps), s.normed.data() + t * hidden);
+  ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t)
+      Kernels().rms_norm(s.state.data() + t * hidden, gain.data(), hidden,
+                         static_cast<float>(config().rms_norm_eps), s.normed.data() + t * hidden);
+  });
 }
 
 void Transformer::Observe(int layer, LinearInput input, const std::vector<float>& rows,
@@ -123,60 +126,35 @@ void Transformer::Observe(int layer, LinearInput input, const std::vector<float>
   if (observer_) observer_(layer, input, rows.data(), count, rows.size() / count);
 }
 
-void Transformer::Rotate(std::span<const TokenInput> tokens, Scratch& s) const {
+void Transformer::Rotate(float* row, std::size_t angle_row, const Scratch& s) const {
   const auto head_dim = static_cast<std::size_t>(config().head_dim), half = head_dim / 2;
-  const auto rotated = static_cast<std::size_t>(config().query_size() + config().key_value_size());
-  const std::size_t row_size = rotated + static_cast<std::size_t>(config().key_value_size());
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    const float* cosines = s.cosines.data() + s.angle_rows[t] * half;
-    const float* sines = s.sines.data() + s.angle_rows[t] * half;
-    for (float* x = s.projected.data() + t * row_size; x < s.projected.data() + t * row_size + rotated;
-         x += head_dim)
-      for (std::size_t i = 0; i < half; ++i) {
-        const float first = x[i], second = x[i + half];
-        x[i] = first * cosines[i] - second * sines[i];
-        x[i + half] = second * cosines[i] + first * sines[i];
-      }
-  }
+  const float* cosines = s.cosines.data() + angle_row * half;
+  const float* sines = s.sines.data() + angle_row * half;
+  const float* end = row + config().query_size() + config().key_value_size();
+  for (float* x = row; x < end; x += head_dim)
+    for (std::size_t i = 0; i < half; ++i) {
+      const float first = x[i], second = x[i + half];
+      x[i] = first * cosines[i] - second * sines[i];
+      x[i + half] = second * cosines[i] + first * sines[i];
+    }
 }
 
 void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
                             std::span<KeyValueCache* const> caches, std::span<const int> rows,
                             Scratch& s) const {
-  const auto head_dim = static_cast<std::size_t>(config().head_dim);
   const auto query_size = static_cast<std::size_t>(config().query_size());
   const auto key_value_size = static_cast<std::size_t>(config().key_value_size());
   const std::size_t row_size = query_size + 2 * key_value_size;
-  Rotate(tokens, s);
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    const float* row = s.projected.data() + t * row_size;
-    KeyValueCache& cache = *caches[static_cast<std::size_t>(tokens[t].sequence)];
-    std::copy_n(row + query_size, key_value_size, cache.Keys(layer, tokens[t].position));
-    std::copy_n(row + query_size + key_value_size, key_value_size, cache.Values(layer, tokens[t].position));
-  }
-  s.attended.resize(rows.size() * query_size);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  const int queries_per_key = config().num_attention_heads / config().num_key_value_heads;
-  const KernelTable& kernels = Kernels();
-  ParallelFor(rows.size(), 16, [&](std::size_t begin, std::size_t end) {
-    std::vector<float> scores;
-    std::vector<KeyValueSpan> spans;
-    for (std::size_t r = begin; r < end; ++r) {
-      const auto t = static_cast<std::size_t>(rows[r]);
-      scores.resize(static_cast<std::size_t>(tokens[t].position) + 1);
-      for (int head = 0; head < config().num_attention_heads; ++head) {
-        if (head % queries_per_key == 0) {
-          spans.clear();
-          caches[static_cast<std::size_t>(tokens[t].sequence)]->AppendSpans(layer, head / queries_per_key,
-                                                                            tokens[t].position, spans);
-        }
-        const std::size_t offset = static_cast<std::size_t>(head) * head_dim;
-        kernels.attend(s.projected.data() + t * row_size + offset, config().head_dim, scale, spans.data(),
-                       static_cast<int>(spans.size()), scores.data(),
-                       s.attended.data() + r * query_size + offset);
-      }
+  ParallelFor(tokens.size(), kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      float* row = s.projected.data() + t * row_size;
+      Rotate(row, s.angle_rows[t], s);
+      caches[static_cast<std::size_t>(tokens[t].sequence)]->Put(layer, tokens[t].position, row + query_size,
+                                                                row + query_size + key_value_size);
     }
   });
+  s.attended.resize(rows.size() * query_size);
+  Attend(config(), layer, tokens, rows, caches, s.projected.data(), row_size, s.attended.data());
 }
 
 void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {

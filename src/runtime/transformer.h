@@ -5,16 +5,10 @@
 #include <span>
 #include <vector>
 
-#include "runtime/kv_cache.h"
+#include "runtime/attention.h"
 #include "runtime/packed_weights.h"
 
 namespace forge::runtime {
-
-struct TokenInput {
-  int token;
-  int sequence;  // index into the caches of the call
-  int position;  // in that sequence; tokens of one sequence come in order and without gaps
-};
 
 /// What goes into a linear: that of q, k, v; of o; of gate, up; of down.
 enum class LinearInput { kAttention, kAttentionOutput, kMlp, kDown };
@@ -55,7 +49,8 @@ class Transformer {
   /// scratch.attended.
   void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
                  std::span<const int> rows, Scratch& scratch) const;
-  void Rotate(std::span<const TokenInput> tokens, Scratch& scratch) const;
+  /// Rotary positions for the queries and keys of one token: row [query_size + key_value_size].
+  void Rotate(float* row, std::size_t angle_row, const Scratch& scratch) const;
   /// The attention output and the MLP, both added to the first `count` rows of scratch.state.
   void FinishLayer(int layer, std::size_t count, Scratch& scratch) const;
   void Norm(const std::vector<float>& gain, std::size_t count, Scratch& scratch) const;

@@ -45,11 +45,19 @@ inline __m256i Mask(std::size_t count) {
 // Unrolled by hand of the pragma in all three places: one loop left over a register array makes the compiler
 // keep the array in memory, and store every sum at every k.
 template <int kRows>
-void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, float* out,
-              std::size_t out_stride, int columns) {
+void GemmRows(const PanelProduct& tile) {
+  const float *x = tile.x, *panel = tile.panels;
+  const std::size_t x_stride = tile.x_stride, depth = tile.depth;
+  const __m256i mask_low = Mask(tile.columns < 8 ? tile.columns : 8),
+                mask_high = Mask(tile.columns > 8 ? tile.columns - 8 : 0);
   __m256 low[kRows], high[kRows];
 #pragma GCC unroll 6
-  for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
+  for (int r = 0; r < kRows; ++r) {
+    low[r] = high[r] = _mm256_setzero_ps();
+    if (!tile.accumulate) continue;
+    low[r] = _mm256_maskload_ps(tile.out + r * tile.out_stride, mask_low);
+    high[r] = _mm256_maskload_ps(tile.out + r * tile.out_stride + 8, mask_high);
+  }
   for (std::size_t k = 0; k < depth; ++k) {
     const __m256 panel_low = _mm256_loadu_ps(panel + k * kPanelWidth);
     const __m256 panel_high = _mm256_loadu_ps(panel + k * kPanelWidth + 8);
@@ -62,31 +70,25 @@ void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::siz
   }
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
-    if (columns == kPanelWidth) {
-      _mm256_storeu_ps(out + r * out_stride, low[r]);
-      _mm256_storeu_ps(out + r * out_stride + 8, high[r]);
-    } else {
-      _mm256_maskstore_ps(out + r * out_stride, Mask(columns < 8 ? columns : 8), low[r]);
-      if (columns > 8) _mm256_maskstore_ps(out + r * out_stride + 8, Mask(columns - 8), high[r]);
-    }
+    _mm256_maskstore_ps(tile.out + r * tile.out_stride, mask_low, low[r]);
+    _mm256_maskstore_ps(tile.out + r * tile.out_stride + 8, mask_high, high[r]);
   }
 }
 
-void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
-              float* out, std::size_t out_stride, int columns) {
-  switch (rows) {
+void GemmTile(const PanelProduct& tile) {
+  switch (tile.rows) {
     case 1:
-      return GemmRows<1>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<1>(tile);
     case 2:
-      return GemmRows<2>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<2>(tile);
     case 3:
-      return GemmRows<3>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<3>(tile);
     case 4:
-      return GemmRows<4>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<4>(tile);
     case 5:
-      return GemmRows<5>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<5>(tile);
     default:
-      return GemmRows<6>(x, x_stride, panel, depth, out, out_stride, columns);
+      return GemmRows<6>(tile);
   }
 }
 
@@ -173,35 +175,31 @@ void Axpy(float a, const float* x, std::size_t size, float* y) {
   }
 }
 
-inline float Highest(const float* x, std::size_t size) {
+float Highest(const float* x, std::size_t size) {
   float highest = x[0];
-  for (std::size_t i = 1; i < size; ++i) highest = x[i] > highest ? x[i] : highest;
+  std::size_t i = 0;
+  if (size >= 8) {
+    __m256 lanes = _mm256_loadu_ps(x);
+    for (i = 8; i + 8 <= size; i += 8) lanes = _mm256_max_ps(lanes, _mm256_loadu_ps(x + i));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    highest = _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  for (; i < size; ++i) highest = x[i] > highest ? x[i] : highest;
   return highest;
 }
 
-void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
-            float* scores, float* out) {
-  const auto size = static_cast<std::size_t>(head_dim);
-  std::size_t count = 0;
-  for (int s = 0; s < num_spans; ++s)
-    for (int p = 0; p < spans[s].length; ++p)
-      scores[count++] =
-          Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
-  const __m256 highest = _mm256_set1_ps(Highest(scores, count));
+void Softmax(float* x, std::size_t size, float scale) {
+  const __m256 factor = _mm256_set1_ps(scale), highest = _mm256_set1_ps(Highest(x, size) * scale);
   __m256 sum = _mm256_setzero_ps();
-  for (std::size_t i = 0; i < count; i += 8) {
-    const __m256i mask = Mask(count - i < 8 ? count - i : 8);
-    const __m256 power = Exp8(_mm256_sub_ps(_mm256_maskload_ps(scores + i, mask), highest));
-    _mm256_maskstore_ps(scores + i, mask, power);
+  for (std::size_t i = 0; i < size; i += 8) {
+    const __m256i mask = Mask(size - i < 8 ? size - i : 8);
+    const __m256 power = Exp8(_mm256_fmsub_ps(_mm256_maskload_ps(x + i, mask), factor, highest));
+    _mm256_maskstore_ps(x + i, mask, power);
     sum = _mm256_add_ps(sum, _mm256_and_ps(power, _mm256_castsi256_ps(mask)));
   }
   const float inverse = 1.0f / SumLanes(sum);
-  for (std::size_t i = 0; i < size; ++i) out[i] = 0;
-  count = 0;
-  for (int s = 0; s < num_spans; ++s)
-    for (int p = 0; p < spans[s].length; ++p)
-      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size,
-           out);
+  for (std::size_t i = 0; i < size; ++i) x[i] *= inverse;
 }
 
 double LogSumExp(const float* x, std::size_t size) {
@@ -233,7 +231,7 @@ const KernelTable& Avx2Kernels() {
                                  .dot = Dot,
                                  .rms_norm = RmsNorm,
                                  .silu_multiply = SiluMultiply,
-                                 .attend = Attend,
+                                 .softmax = Softmax,
                                  .log_sum_exp = LogSumExp,
                                  .axpy = Axpy};
   return table;

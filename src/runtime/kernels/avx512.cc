@@ -23,18 +23,29 @@ constexpr int kRowsOfTile = 12, kPanelsOfTile = 2;
 // All loops over the sums are unrolled: one left over would keep the array in memory, with a store for every
 // k.
 template <int kRows, int kPanels>
-void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, float* out,
-              std::size_t out_stride, int columns) {
+void GemmRows(const PanelProduct& tile) {
+  const float* x = tile.x;
+  const std::size_t x_stride = tile.x_stride, depth = tile.depth;
+  __mmask16 masks[kPanels];
+  const float* panels[kPanels];
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+    const int left = static_cast<int>(tile.columns) - p * kPanelWidth;
+    masks[p] = static_cast<__mmask16>(left >= kPanelWidth ? 0xffff : (1u << left) - 1);
+    panels[p] = tile.panels + static_cast<std::size_t>(p) * tile.panel_stride;
+  }
   __m512 sums[kRows][kPanels];
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_ps();
+    for (int p = 0; p < kPanels; ++p)
+      sums[r][p] = tile.accumulate
+                       ? _mm512_maskz_loadu_ps(masks[p], tile.out + r * tile.out_stride + p * kPanelWidth)
+                       : _mm512_setzero_ps();
   for (std::size_t k = 0; k < depth; ++k) {
     __m512 weights[kPanels];
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p)
-      weights[p] = _mm512_loadu_ps(panel + (static_cast<std::size_t>(p) * depth + k) * kPanelWidth);
+    for (int p = 0; p < kPanels; ++p) weights[p] = _mm512_loadu_ps(panels[p] + k * kPanelWidth);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const __m512 value = _mm512_set1_ps(x[static_cast<std::size_t>(r) * x_stride + k]);
@@ -45,28 +56,21 @@ void GemmRows(const float* x, std::size_t x_stride, const float* panel, std::siz
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) {
-      const int left = columns - p * kPanelWidth;
-      const auto mask = static_cast<__mmask16>(left >= kPanelWidth ? 0xffff : (1u << left) - 1);
-      _mm512_mask_storeu_ps(out + static_cast<std::size_t>(r) * out_stride + p * kPanelWidth, mask,
-                            sums[r][p]);
-    }
+    for (int p = 0; p < kPanels; ++p)
+      _mm512_mask_storeu_ps(tile.out + r * tile.out_stride + p * kPanelWidth, masks[p], sums[r][p]);
 }
 
-using GemmRowsFunction = void (*)(const float*, std::size_t, const float*, std::size_t, float*, std::size_t,
-                                  int);
+using GemmRowsFunction = void (*)(const PanelProduct&);
 
 template <int kPanels, int... kRows>
 constexpr std::array<GemmRowsFunction, sizeof...(kRows)> ByRows(std::integer_sequence<int, kRows...>) {
   return {GemmRows<kRows + 1, kPanels>...};
 }
 
-void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
-              float* out, std::size_t out_stride, int columns) {
+void GemmTile(const PanelProduct& tile) {
   static constexpr auto kOnePanel = ByRows<1>(std::make_integer_sequence<int, kRowsOfTile>());
   static constexpr auto kTwoPanels = ByRows<2>(std::make_integer_sequence<int, kRowsOfTile>());
-  const auto& functions = columns <= kPanelWidth ? kOnePanel : kTwoPanels;
-  functions[static_cast<std::size_t>(rows - 1)](x, x_stride, panel, depth, out, out_stride, columns);
+  (tile.columns <= kPanelWidth ? kOnePanel : kTwoPanels)[tile.rows - 1](tile);
 }
 
 }  // namespace

@@ -5,18 +5,9 @@
 #include <cstdint>
 
 #include "base/cpu_features.h"
+#include "runtime/kernels/panel_product.h"
 
 namespace forge::runtime {
-
-/// Columns (output features) that one panel of a packed matrix holds.
-inline constexpr int kPanelWidth = 16;
-/// Keys and values of consecutive positions of one key-value head.
-struct KeyValueSpan {
-  const float* keys;    // [length] rows of head_dim floats, `stride` floats apart
-  const float* values;  // the same
-  std::size_t stride;
-  int length;
-};
 
 /// The hot loops of one target. All targets give the same bits for the same input: every output is one fixed
 /// sequence of fused multiply-adds (dot products: eight lanes i mod 8, added as
@@ -25,11 +16,8 @@ struct KeyValueSpan {
 struct KernelTable {
   /// Most rows (tokens) and panels that one call of gemm_tile works on.
   int tile_rows, tile_panels;
-  /// out[r][c] = sum over k of x[r][k] * panel[c / 16][k][c % 16], in order of k, for r < rows, c < columns.
-  ///   x [rows, depth], rows `x_stride` floats apart; panel [panels, depth, 16]; 1 <= rows <= tile_rows, 1 <=
-  ///   columns <= 16 tile_panels
-  void (*gemm_tile)(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
-                    float* out, std::size_t out_stride, int columns);
+  /// The product of one tile: 1 <= rows <= tile_rows, 1 <= columns <= 16 tile_panels.
+  void (*gemm_tile)(const PanelProduct& tile);
 
   /// bfloat16 to float: panel [count].
   void (*unpack_bfloat16)(const std::uint16_t* packed, std::size_t count, float* panel);
@@ -47,10 +35,8 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* gain, std::size_t size, float epsilon, float* out);
   /// gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t size);
-  /// Softmax attention of one query over the spans: scores = scale * q.k, out = softmax(scores) . v
-  ///   query, out [head_dim]; scores: scratch of the summed span lengths
-  void (*attend)(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
-                 float* scores, float* out);
+  /// x[i] = exp(scale * x[i] - m) / sum of the same, m the largest scale * x[i]; size > 0, scale > 0.
+  void (*softmax)(float* x, std::size_t size, float scale);
   /// log(sum(exp(x[i]))), by the maximum, summed in double.
   double (*log_sum_exp)(const float* x, std::size_t size);
   /// y[i] += a * x[i], fused.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "base/float16.h"
@@ -36,16 +37,23 @@ TEST_P(EveryTarget, GemmTileEqualsItsTwinForAllRowsAndColumns) {
   const auto max_rows = static_cast<std::size_t>(fast().tile_rows);
   const std::size_t max_columns = kPanelWidth * static_cast<std::size_t>(fast().tile_panels);
   for (const std::size_t depth : {0u, 1u, 7u, 64u, 129u}) {
+    // Panels further apart than they are long, as those of values in a cache.
+    const std::size_t panel_stride = depth * kPanelWidth + 32;
     const std::vector<float> x = RandomFloats("x", max_rows * depth + 1),
-                             panel = RandomFloats("p", depth * max_columns);
-    for (int rows = 1; rows <= fast().tile_rows; ++rows)
-      for (int columns = 1; columns <= static_cast<int>(max_columns); ++columns) {
-        const std::size_t stride = max_columns + 4;
-        std::vector<float> expected(max_rows * stride, -7.0f), actual = expected;  // -7: must stay untouched
-        twin().gemm_tile(x.data(), depth, rows, panel.data(), depth, expected.data(), stride, columns);
-        fast().gemm_tile(x.data(), depth, rows, panel.data(), depth, actual.data(), stride, columns);
-        ASSERT_EQ(actual, expected) << depth << " " << rows << " " << columns;
-      }
+                             panels = RandomFloats("p", max_columns / kPanelWidth * panel_stride);
+    for (std::size_t rows = 1; rows <= max_rows; ++rows)
+      for (std::size_t columns = 1; columns <= max_columns; ++columns)
+        for (const bool accumulate : {false, true}) {
+          const std::size_t stride = max_columns + 4;
+          std::vector<float> expected(max_rows * stride, -7.0f),
+              actual = expected;  // -7: must stay untouched
+          PanelProduct tile{x.data(), depth,           rows,   panels.data(), panel_stride,
+                            depth,    expected.data(), stride, columns,       accumulate};
+          twin().gemm_tile(tile);
+          tile.out = actual.data();
+          fast().gemm_tile(tile);
+          ASSERT_EQ(actual, expected) << depth << " " << rows << " " << columns << " " << accumulate;
+        }
   }
 }
 
@@ -69,22 +77,14 @@ TEST_P(EveryTarget, ElementwiseKernelsEqualTheirTwinsAtEveryShortLength) {
   }
 }
 
-TEST_P(EveryTarget, AttentionEqualsItsTwinOverOneAndTwoSpans) {
-  for (const int head_dim : {2, 8, 12, 64})
-    for (const int first : {0, 1, 5, 16})
-      for (const int second : {1, 3, 9}) {
-        const std::size_t stride = static_cast<std::size_t>(head_dim) + 3;
-        const std::vector<float> keys = RandomFloats("k", 32 * stride),
-                                 values = RandomFloats("v", 32 * stride);
-        const std::vector<float> query = RandomFloats("q", static_cast<std::size_t>(head_dim));
-        const KeyValueSpan spans[2] = {
-            {keys.data(), values.data(), stride, first},
-            {keys.data() + 16 * stride, values.data() + 16 * stride, stride, second}};
-        std::vector<float> expected(query.size()), actual(query.size()), scores(32);
-        twin().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), expected.data());
-        fast().attend(query.data(), head_dim, 0.4f, spans, 2, scores.data(), actual.data());
-        EXPECT_EQ(actual, expected);
-      }
+TEST_P(EveryTarget, SoftmaxEqualsItsTwinAndAddsUpToOne) {
+  for (std::size_t size = 1; size <= 70; ++size) {
+    std::vector<float> expected = RandomFloats("s", size, 3), actual = expected;
+    twin().softmax(expected.data(), size, 0.4f);
+    fast().softmax(actual.data(), size, 0.4f);
+    EXPECT_EQ(actual, expected);
+    EXPECT_NEAR(std::accumulate(actual.begin(), actual.end(), 0.0), 1.0, 1e-6);
+  }
 }
 
 // The clamped polynomial exp: 3 ulp would be 3.6e-7 relative; log_sum_exp of two values shows it through log.

@@ -142,24 +142,26 @@ void PackedMatrix::Row(std::size_t out_feature, float* row) const {
 }
 
 void PackedMatrix::Multiply(const float* x, std::size_t rows, std::span<const float> bias, float* y) const {
-  const KernelTable& kernels = Kernels();
-  const auto tile_rows = static_cast<std::size_t>(kernels.tile_rows);
-  const auto tile_panels = static_cast<std::size_t>(kernels.tile_panels);
+  const auto tile_panels = static_cast<std::size_t>(Kernels().tile_panels);
   const auto work = [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_row,
                         std::size_t last_row) {
     thread_local std::vector<float> scratch;
     for (std::size_t panel = first_panel; panel < last_panel; panel += tile_panels) {
       const std::size_t panel_count = std::min(tile_panels, last_panel - panel);
-      const float* weights = Panels(panel, panel_count, scratch);
       const std::size_t column = panel * kPanelWidth;
-      const int columns = static_cast<int>(std::min(panel_count * kPanelWidth, out_ - column));
-      for (std::size_t row = first_row; row < last_row; row += tile_rows) {
-        const int count = static_cast<int>(std::min(tile_rows, last_row - row));
-        kernels.gemm_tile(x + row * in_, in_, count, weights, in_, y + row * out_ + column, out_, columns);
-        if (bias.empty()) continue;
-        for (int r = 0; r < count; ++r)
-          for (int c = 0; c < columns; ++c) y[(row + r) * out_ + column + c] += bias[column + c];
-      }
+      const std::size_t columns = std::min(panel_count * kPanelWidth, out_ - column);
+      runtime::Multiply({.x = x + first_row * in_,
+                         .x_stride = in_,
+                         .rows = last_row - first_row,
+                         .panels = Panels(panel, panel_count, scratch),
+                         .panel_stride = in_ * kPanelWidth,
+                         .depth = in_,
+                         .out = y + first_row * out_ + column,
+                         .out_stride = out_,
+                         .columns = columns});
+      if (bias.empty()) continue;
+      for (std::size_t row = first_row; row < last_row; ++row)
+        for (std::size_t c = 0; c < columns; ++c) y[row * out_ + column + c] += bias[column + c];
     }
   };
   // Cut by output features, so that each thread reads its weights once; many rows are cut again to keep x in

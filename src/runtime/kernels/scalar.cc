@@ -23,17 +23,15 @@ float Exp(float x) {
 
 float SumLanes(const float* l) { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
 
-void GemmTile(const float* x, std::size_t x_stride, int rows, const float* panel, std::size_t depth,
-              float* out, std::size_t out_stride, int columns) {
-  for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < columns; ++c) {
-      float sum = 0;
-      for (std::size_t k = 0; k < depth; ++k)
-        sum = std::fma(
-            x[r * x_stride + k],
-            panel[(static_cast<std::size_t>(c) / kPanelWidth * depth + k) * kPanelWidth + c % kPanelWidth],
-            sum);
-      out[r * out_stride + c] = sum;
+void GemmTile(const PanelProduct& tile) {
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    for (std::size_t c = 0; c < tile.columns; ++c) {
+      float& out = tile.out[r * tile.out_stride + c];
+      const float* panel = tile.panels + c / kPanelWidth * tile.panel_stride + c % kPanelWidth;
+      float sum = tile.accumulate ? out : 0;
+      for (std::size_t k = 0; k < tile.depth; ++k)
+        sum = std::fma(tile.x[r * tile.x_stride + k], panel[k * kPanelWidth], sum);
+      out = sum;
     }
   }
 }
@@ -78,27 +76,15 @@ void Axpy(float a, const float* x, std::size_t size, float* y) {
   for (std::size_t i = 0; i < size; ++i) y[i] = std::fma(a, x[i], y[i]);
 }
 
-void Attend(const float* query, int head_dim, float scale, const KeyValueSpan* spans, int num_spans,
-            float* scores, float* out) {
-  const auto size = static_cast<std::size_t>(head_dim);
-  std::size_t count = 0;
-  for (int s = 0; s < num_spans; ++s)
-    for (int p = 0; p < spans[s].length; ++p)
-      scores[count++] =
-          Dot(query, spans[s].keys + static_cast<std::size_t>(p) * spans[s].stride, size) * scale;
-  const float highest = *std::max_element(scores, scores + count);
+void Softmax(float* x, std::size_t size, float scale) {
+  const float highest = *std::max_element(x, x + size) * scale;
   float lanes[8] = {};
-  for (std::size_t i = 0; i < count; ++i) {
-    scores[i] = Exp(scores[i] - highest);
-    lanes[i % 8] += scores[i];
+  for (std::size_t i = 0; i < size; ++i) {
+    x[i] = Exp(std::fma(x[i], scale, -highest));
+    lanes[i % 8] += x[i];
   }
   const float inverse = 1.0f / SumLanes(lanes);
-  std::fill(out, out + size, 0.0f);
-  count = 0;
-  for (int s = 0; s < num_spans; ++s)
-    for (int p = 0; p < spans[s].length; ++p)
-      Axpy(scores[count++] * inverse, spans[s].values + static_cast<std::size_t>(p) * spans[s].stride, size,
-           out);
+  for (std::size_t i = 0; i < size; ++i) x[i] *= inverse;
 }
 
 double LogSumExp(const float* x, std::size_t size) {
@@ -122,7 +108,7 @@ const KernelTable& ScalarKernels() {
                                  .dot = Dot,
                                  .rms_norm = RmsNorm,
                                  .silu_multiply = SiluMultiply,
-                                 .attend = Attend,
+                                 .softmax = Softmax,
                                  .log_sum_exp = LogSumExp,
                                  .axpy = Axpy};
   return table;

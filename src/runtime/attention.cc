@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/thread_pool.h"
+#include "runtime/kernels/kernel_table.h"
+
+namespace forge::runtime {
+namespace {
+
+constexpr std::size_t kRowsPerBlock =
+    24;  // rows of scores held at once: 24 x context floats, in L2 up to 10k tokens
+
+/// Tokens rows[first, last): one sequence, so that they see the same keys up to the last one's position.
+struct Block {
+  std::size_t first, last;
+  int key_value_head;
+};
+
+std::vector<Block> CutIntoBlocks(const model::ModelConfig& config, std::span<const TokenInput> tokens,
+                                 std::span<const int> rows) {
+  const auto group = static_cast<std::size_t>(config.num_attention_heads / config.num_key_value_heads);
+  const std::size_t most = std::max<std::size_t>(1, kRowsPerBlock / group);
+  std::vector<Block> blocks;
+  for (std::size_t first = 0, last; first < rows.size(); first = last) {
+    const int sequence = tokens[static_cast<std::size_t>(rows[first])].sequence;
+    for (last = first + 1; last < rows.size() && last - first < most; ++last)
+      if (tokens[static_cast<std::size_t>(rows[last])].sequence != sequence) break;
+    for (int head = 0; head < config.num_key_value_heads; ++head) blocks.push_back({first, last, head});
+  }
+  return blocks;
+}
+
+struct Scratch {
+  std::vector<KeyValueSpan> spans;
+  std::vector<float> queries;  // [rows, head_dim]
+  std::vector<float> scores;   // [rows, context]
+  std::vector<float> results;  // [rows, head_dim]
+};
+
+/// results = softmax(queries K^T scale) V; row r sees the first seen[r] positions of the spans.
+void AttendRows(std::size_t head_dim, float scale, std::span<const std::size_t> seen, Scratch& s) {
+  std::size_t context = 0;
+  for (const KeyValueSpan& span : s.spans) context += static_cast<std::size_t>(span.length);
+  s.scores.resize(seen.size() * context);
+  std::size_t start = 0;
+  for (const KeyValueSpan& span : s.spans) {
+    Multiply({.x = s.queries.data(),
+              .x_stride = head_dim,
+              .rows = seen.size(),
+              .panels = span.keys,
+              .panel_stride = head_dim * kPanelWidth,
+              .depth = head_dim,
+              .out = s.scores.data() + start,
+              .out_stride = context,
+              .columns = static_cast<std::size_t>(span.length)});
+    start += static_cast<std::size_t>(span.length);
+  }
+  for (std::size_t r = 0; r < seen.size(); ++r) {
+    float* row = s.scores.data() + r * context;
+    Kernels().softmax(row, seen[r], scale);
+    std::fill(row + seen[r], row + context, 0.0f);  // later positions of the block add nothing
+  }
+  s.results.resize(seen.size() * head_dim);
+  start = 0;
+  for (const KeyValueSpan& span : s.spans) {
+    Multiply({.x = s.scores.data() + start,
+              .x_stride = context,
+              .rows = seen.size(),
+              .panels = span.values,
+              .panel_stride = span.value_panel_stride,
+              .depth = static_cast<std::size_t>(span.length),
+              .out = s.results.data(),
+              .out_stride = head_dim,
+              .columns = head_dim,
+              .accumulate = start > 0});
+    start += static_cast<std::size_t>(span.length);
+  }
+}
+
+}  // namespace
+
+void Attend(const model::ModelConfig& config, int layer, std::span<const TokenInput> tokens,
+            std::span<const int> rows, std::span<KeyValueCache* const> caches, const float* queries,
+            std::size_t query_stride, float* attended) {
+  const auto head_dim = static_cast<std::size_t>(config.head_dim);
+  const auto query_size = static_cast<std::size_t>(config.query_size());
+  const auto group = static_cast<std::size_t>(config.num_attention_heads / config.num_key_value_heads);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  const std::vector<Block> blocks = CutIntoBlocks(config, tokens, rows);
+  ParallelFor(blocks.size(), 1, [&](std::size_t begin, std::size_t end) {
+    thread_local Scratch s;
+    std::vector<std::size_t> seen;
+    for (std::size_t b = begin; b < end; ++b) {
+      const Block& block = blocks[b];
+      const std::size_t offset = static_cast<std::size_t>(block.key_value_head) * group * head_dim;
+      s.queries.clear();
+      seen.clear();
+      for (std::size_t r = block.first; r < block.last; ++r) {
+        const auto t = static_cast<std::size_t>(rows[r]);
+        const float* query = queries + t * query_stride + offset;
+        s.queries.insert(s.queries.end(), query, query + group * head_dim);
+        seen.insert(seen.end(), group, static_cast<std::size_t>(tokens[t].position) + 1);
+      }
+      const TokenInput& last = tokens[static_cast<std::size_t>(rows[block.last - 1])];
+      s.spans.clear();
+      caches[static_cast<std::size_t>(last.sequence)]->AppendSpans(layer, block.key_value_head, last.position,
+                                                                   s.spans);
+      AttendRows(head_dim, scale, seen, s);
+      for (std::size_t r = block.first; r < block.last; ++r)
+        std::copy_n(s.results.data() + (r - block.first) * group * head_dim, group * head_dim,
+                    attended + r * query_size + offset);
+    }
+  });
+}
+
+}  // namespace forge::runtime
