@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/float16.h"
 #include "io/json_file.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
@@ -288,7 +289,7 @@ TEST(NativeModel, TernaryWeightsGiveTheBitsOfTheirDequantizedValues) {
     for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1]; ++i)
       tensor.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
     for (std::int64_t i = 0; i < spec.shape[0] * spec.shape[1] / 64; ++i)
-      tensor.scales.push_back(0.25f * static_cast<float>(random.Uniform()));
+      tensor.scales.push_back(RoundToHalf(0.25f * static_cast<float>(random.Uniform())));
     weights[spec.name] = model::Dequantize(tensor);
   }
   EXPECT_EQ(NativeModel(config, weights, {}, ternary).Logits(kTokens),

@@ -92,46 +92,57 @@ void GemmTile(const PanelProduct& tile) {
   }
 }
 
-void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel) {
-  for (std::size_t i = 0; i < count; i += 8) {  // count is a multiple of the panel width
-    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + i));
-    _mm256_storeu_ps(panel + i, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16)));
-  }
-}
+struct Vector {
+  __m256 low, high;
 
-void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                float* panel) {
-  for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
-    const __m256 scale_low = _mm256_loadu_ps(scales), scale_high = _mm256_loadu_ps(scales + 8);
-    for (std::size_t k = start; k < start + group; ++k) {
-      const __m128i row = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + k * kPanelWidth));
-      const __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(row));
-      const __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(row, 8)));
-      _mm256_storeu_ps(panel + k * kPanelWidth, _mm256_mul_ps(scale_low, low));
-      _mm256_storeu_ps(panel + k * kPanelWidth + 8, _mm256_mul_ps(scale_high, high));
-    }
+  static Vector Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static Vector Broadcast(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+  static Vector Load(const float* x) { return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)}; }
+  static Vector Fma(Vector a, Vector b, Vector c) {
+    return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
-}
+  static Vector Mul(Vector a, Vector b) {
+    return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+  }
+  static Vector Add(Vector a, Vector b) {
+    return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+  }
+  static void Store(float* out, Vector a) {
+    _mm256_storeu_ps(out, a.low);
+    _mm256_storeu_ps(out + 8, a.high);
+  }
 
-void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                   float* panel) {
-  const __m128i three = _mm_set1_epi8(3), one = _mm_set1_epi8(1);
-  const __m128i shift_low = _mm_setr_epi32(0, 2, 4, 6);
-  for (std::size_t start = 0; start < depth; start += group, scales += kPanelWidth) {
-    const __m256 scale_low = _mm256_loadu_ps(scales), scale_high = _mm256_loadu_ps(scales + 8);
-    for (std::size_t k = start; k < start + group; ++k) {
-      int word;
-      __builtin_memcpy(&word, codes + k * 4, 4);
-      // 32-bit lane j shifted by 2j: its byte b is then column 4j + b.
-      const __m128i shifted = _mm_srlv_epi32(_mm_set1_epi32(word), shift_low);
-      const __m128i row = _mm_sub_epi8(_mm_and_si128(shifted, three), one);
-      const __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(row));
-      const __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(row, 8)));
-      _mm256_storeu_ps(panel + k * kPanelWidth, _mm256_mul_ps(scale_low, low));
-      _mm256_storeu_ps(panel + k * kPanelWidth + 8, _mm256_mul_ps(scale_high, high));
-    }
+  static __m128i Load16(const std::byte* bytes) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
   }
-}
+  static Vector Half(const std::byte* codes) {
+    return {_mm256_cvtph_ps(Load16(codes)), _mm256_cvtph_ps(Load16(codes + 16))};
+  }
+  static __m256 Widen(__m128i bfloats) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bfloats), 16));
+  }
+  static Vector BFloat16(const std::byte* codes) { return {Widen(Load16(codes)), Widen(Load16(codes + 16))}; }
+  static Vector Signed(__m128i bytes) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
+  static Vector Int8(const std::byte* codes) { return Signed(Load16(codes)); }
+  static Vector Int4(const std::byte* codes, int zero) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes));
+    const __m128i nibbles =
+        _mm_and_si128(_mm_unpacklo_epi64(bytes, _mm_srli_epi16(bytes, 4)), _mm_set1_epi8(15));
+    return Signed(_mm_sub_epi8(nibbles, _mm_set1_epi8(static_cast<char>(zero))));
+  }
+  static Vector Ternary(const std::byte* codes) {
+    int word;
+    __builtin_memcpy(&word, codes, 4);
+    // 32-bit lane j shifted by 2j: its byte b is then column 4j + b.
+    const __m128i shifted = _mm_srlv_epi32(_mm_set1_epi32(word), _mm_setr_epi32(0, 2, 4, 6));
+    return Signed(_mm_sub_epi8(_mm_and_si128(shifted, _mm_set1_epi8(3)), _mm_set1_epi8(1)));
+  }
+};
+
+#include "runtime/kernels/panel_rows.inc"
 
 float Dot(const float* a, const float* b, std::size_t size) {
   __m256 sum = _mm256_setzero_ps();
@@ -225,9 +236,8 @@ const KernelTable& Avx2Kernels() {
   static const KernelTable table{.tile_rows = 6,
                                  .tile_panels = 1,
                                  .gemm_tile = GemmTile,
-                                 .unpack_bfloat16 = UnpackBFloat16,
-                                 .unpack_int8 = UnpackInt8,
-                                 .unpack_ternary = UnpackTernary,
+                                 .unpack = Unpack,
+                                 .multiply_row = MultiplyRow,
                                  .dot = Dot,
                                  .rms_norm = RmsNorm,
                                  .silu_multiply = SiluMultiply,

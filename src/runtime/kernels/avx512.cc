@@ -4,6 +4,8 @@
 #include "runtime/kernels/kernel_table.h"
 
 #if defined(__x86_64__)
+// GCC 12's own header starts many intrinsics from a register that it leaves undefined on purpose.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
 #include <array>
@@ -73,6 +75,45 @@ void GemmTile(const PanelProduct& tile) {
   (tile.columns <= kPanelWidth ? kOnePanel : kTwoPanels)[tile.rows - 1](tile);
 }
 
+struct Vector {
+  __m512 lanes;
+
+  static Vector Zero() { return {_mm512_setzero_ps()}; }
+  static Vector Broadcast(float value) { return {_mm512_set1_ps(value)}; }
+  static Vector Load(const float* x) { return {_mm512_loadu_ps(x)}; }
+  static Vector Fma(Vector a, Vector b, Vector c) { return {_mm512_fmadd_ps(a.lanes, b.lanes, c.lanes)}; }
+  static Vector Mul(Vector a, Vector b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
+  static Vector Add(Vector a, Vector b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
+  static void Store(float* out, Vector a) { _mm512_storeu_ps(out, a.lanes); }
+
+  static __m256i Load32(const std::byte* bytes) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+  }
+  static Vector Half(const std::byte* codes) { return {_mm512_cvtph_ps(Load32(codes))}; }
+  static Vector BFloat16(const std::byte* codes) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(Load32(codes)), 16))};
+  }
+  static Vector Signed(__m128i bytes) { return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))}; }
+  static Vector Int8(const std::byte* codes) {
+    return Signed(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  }
+  static Vector Int4(const std::byte* codes, int zero) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes));
+    const __m128i nibbles =
+        _mm_and_si128(_mm_unpacklo_epi64(bytes, _mm_srli_epi16(bytes, 4)), _mm_set1_epi8(15));
+    return Signed(_mm_sub_epi8(nibbles, _mm_set1_epi8(static_cast<char>(zero))));
+  }
+  static Vector Ternary(const std::byte* codes) {
+    int word;
+    __builtin_memcpy(&word, codes, 4);
+    // 32-bit lane j shifted by 2j: its byte b is then column 4j + b.
+    const __m128i shifted = _mm_srlv_epi32(_mm_set1_epi32(word), _mm_setr_epi32(0, 2, 4, 6));
+    return Signed(_mm_sub_epi8(_mm_and_si128(shifted, _mm_set1_epi8(3)), _mm_set1_epi8(1)));
+  }
+};
+
+#include "runtime/kernels/panel_rows.inc"
+
 }  // namespace
 
 const KernelTable& Avx512Kernels() {
@@ -81,6 +122,8 @@ const KernelTable& Avx512Kernels() {
     widened.tile_rows = kRowsOfTile;
     widened.tile_panels = kPanelsOfTile;
     widened.gemm_tile = GemmTile;
+    widened.unpack = Unpack;
+    widened.multiply_row = MultiplyRow;
     return widened;
   }();
   return table;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/cpu_features.h"
+#include "runtime/kernels/packed_panels.h"
 #include "runtime/kernels/panel_product.h"
 
 namespace forge::runtime {
@@ -19,15 +20,12 @@ struct KernelTable {
   /// The product of one tile: 1 <= rows <= tile_rows, 1 <= columns <= 16 tile_panels.
   void (*gemm_tile)(const PanelProduct& tile);
 
-  /// bfloat16 to float: panel [count].
-  void (*unpack_bfloat16)(const std::uint16_t* packed, std::size_t count, float* panel);
-  /// panel[k][c] = scales[k / group][c] * codes[k][c], int8 codes in [depth, 16], depth a multiple of group.
-  void (*unpack_int8)(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                      float* panel);
-  /// The same for ternary codes: 4 bytes hold the 16 columns of one k, 2 bits each, column c in bits 2(c/4)..
-  /// of byte c%4, code + 1.
-  void (*unpack_ternary)(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                         float* panel);
+  /// The weights of one panel as floats: out [depth, 16].
+  void (*unpack)(const PackedPanels& panels, std::size_t panel, float* out);
+  /// One row x [depth] times the panels [first, last): out [16 (last - first)], the bits of gemm_tile over
+  /// unpacked panels, without the way through memory.
+  void (*multiply_row)(const PackedPanels& panels, const float* x, std::size_t first, std::size_t last,
+                       float* out);
 
   /// sum of a[i] * b[i].
   float (*dot)(const float* a, const float* b, std::size_t size);

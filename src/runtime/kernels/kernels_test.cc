@@ -106,15 +106,20 @@ TEST_P(EveryTarget, NarrowMatricesGiveTheBitsOfTheFloatMatrixThatHoldsTheirValue
   for (float& scale : scales) scale = RoundToHalf(scale);
   const PackedMatrix matrices[] = {PackedMatrix::Pack(weights, out, in, WeightType::kBFloat16),
                                    PackedMatrix::Pack(weights, out, in, WeightType::kInt8),
-                                   PackedMatrix::PackTernary(codes, scales, out, in, group)};
+                                   PackedMatrix::PackTernary(codes, scales, out, in, group),
+                                   PackedMatrix::Pack(weights, out, in, WeightType::kFloat16),
+                                   PackedMatrix::Pack(weights, out, in, WeightType::kInt4),
+                                   PackedMatrix::Pack(weights, out, in, WeightType::kInt4Minimum)};
   for (const PackedMatrix& narrow : matrices) {
     std::vector<float> widened(out * in);
     for (std::size_t row = 0; row < out; ++row) narrow.Row(row, widened.data() + row * in);
     const PackedMatrix wide = PackedMatrix::Pack(widened, out, in, WeightType::kFloat32);
-    std::vector<float> expected(rows * out), actual(rows * out);
-    wide.Multiply(x.data(), rows, bias, expected.data());
-    narrow.Multiply(x.data(), rows, bias, actual.data());
-    EXPECT_EQ(actual, expected) << static_cast<int>(narrow.type());
+    for (const std::size_t count : {std::size_t{1}, rows}) {
+      std::vector<float> expected(count * out), actual(count * out);
+      wide.Multiply(x.data(), count, bias, expected.data());
+      narrow.Multiply(x.data(), count, bias, actual.data());
+      EXPECT_EQ(actual, expected) << static_cast<int>(narrow.type()) << " " << count;
+    }
   }
   std::vector<float> row(in);
   matrices[2].Row(36, row.data());
@@ -123,6 +128,36 @@ TEST_P(EveryTarget, NarrowMatricesGiveTheBitsOfTheFloatMatrixThatHoldsTheirValue
   matrices[0].Row(3, row.data());
   for (std::size_t k = 0; k < in; ++k)
     EXPECT_EQ(row[k], BFloat16ToFloat(FloatToBFloat16(weights[3 * in + k])));
+}
+
+// The rows of a file are held without loss, whatever their type; K-quants are widened.
+TEST_P(EveryTarget, StoredRowsKeepTheValuesOfTheirType) {
+  const std::size_t out = 19, in = 256;
+  const std::vector<float> weights = RandomFloats("w", out * in);
+  for (const io::BlockType type :
+       {io::BlockType::kF32, io::BlockType::kF16, io::BlockType::kBF16, io::BlockType::kQ8_0,
+        io::BlockType::kQ4_0, io::BlockType::kQ4_1, io::BlockType::kQ5_1, io::BlockType::kTQ2_0}) {
+    const std::size_t row_bytes = io::RowBytes(type, in);
+    std::vector<std::byte> bytes(out * row_bytes);
+    io::EncodeBlocks(type, weights, bytes);
+    if (type == io::BlockType::kQ8_0)
+      bytes[0] = std::byte{1};  // a scale that rounding the values again would not find
+    const PackedMatrix matrix = PackedMatrix::PackRows(type, out, in, [&](std::size_t row) {
+      return std::span<const std::byte>(bytes).subspan(row * row_bytes, row_bytes);
+    });
+    std::vector<float> expected(out * in), actual(in), unit(in), y(out);
+    io::DecodeBlocks(type, bytes, expected);
+    for (std::size_t row = 0; row < out; ++row) {
+      matrix.Row(row, actual.data());
+      ASSERT_TRUE(
+          std::equal(actual.begin(), actual.end(), expected.begin() + static_cast<std::ptrdiff_t>(row * in)))
+          << io::Info(type).name << " " << row;
+    }
+    unit[77] = 1;  // picks column 77 of every row
+    matrix.Multiply(unit.data(), 1, {}, y.data());
+    for (std::size_t row = 0; row < out; ++row)
+      ASSERT_EQ(y[row], expected[row * in + 77]) << io::Info(type).name;
+  }
 }
 
 // |sum - exact| <= depth * 2^-24 * sum|x w|, the bound of a chain of fused multiply-adds.

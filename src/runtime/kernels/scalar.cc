@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "base/float16.h"
 #include "runtime/kernels/exponential.h"
@@ -36,24 +37,46 @@ void GemmTile(const PanelProduct& tile) {
   }
 }
 
-void UnpackBFloat16(const std::uint16_t* packed, std::size_t count, float* panel) {
-  for (std::size_t i = 0; i < count; ++i) panel[i] = BFloat16ToFloat(packed[i]);
+/// Weight (k, column c of the panel), by the definition in packed_panels.h.
+float Weight(const PackedPanels& panels, std::size_t panel, std::size_t k, std::size_t c) {
+  const std::byte* codes = panels.codes + (panel * panels.depth + k) * CodeBytes(panels.type);
+  const std::size_t index = (panel * (panels.depth / panels.group) + k / panels.group) * kPanelWidth + c;
+  const auto scale = [&] { return HalfToFloat(panels.scales[index]); };
+  const auto number = [&](auto example) {
+    std::memcpy(&example, codes + c * sizeof example, sizeof example);
+    return example;
+  };
+  const auto nibble = [&] { return std::to_integer<int>(codes[c % 8]) >> (4 * (c / 8)) & 15; };
+  switch (panels.type) {
+    case WeightType::kFloat32:
+      return number(0.0f);
+    case WeightType::kFloat16:
+      return HalfToFloat(number(std::uint16_t{0}));
+    case WeightType::kBFloat16:
+      return BFloat16ToFloat(number(std::uint16_t{0}));
+    case WeightType::kInt8:
+      return scale() * static_cast<float>(number(std::int8_t{0}));
+    case WeightType::kInt4:
+      return scale() * static_cast<float>(nibble() - 8);
+    case WeightType::kInt4Minimum:
+      return scale() * static_cast<float>(nibble()) + HalfToFloat(panels.minimums[index]);
+    case WeightType::kTernary:
+      return scale() * static_cast<float>((std::to_integer<int>(codes[c % 4]) >> (2 * (c / 4)) & 3) - 1);
+  }
+  return 0;
 }
 
-void UnpackInt8(const std::int8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                float* panel) {
-  for (std::size_t k = 0; k < depth; ++k)
-    for (std::size_t c = 0; c < kPanelWidth; ++c)
-      panel[k * kPanelWidth + c] =
-          scales[k / group * kPanelWidth + c] * static_cast<float>(codes[k * kPanelWidth + c]);
+void Unpack(const PackedPanels& panels, std::size_t panel, float* out) {
+  for (std::size_t k = 0; k < panels.depth; ++k)
+    for (std::size_t c = 0; c < kPanelWidth; ++c) out[k * kPanelWidth + c] = Weight(panels, panel, k, c);
 }
 
-void UnpackTernary(const std::uint8_t* codes, const float* scales, std::size_t depth, std::size_t group,
-                   float* panel) {
-  for (std::size_t k = 0; k < depth; ++k)
-    for (std::size_t c = 0; c < kPanelWidth; ++c) {
-      const int code = (codes[k * 4 + c % 4] >> (2 * (c / 4)) & 3) - 1;
-      panel[k * kPanelWidth + c] = scales[k / group * kPanelWidth + c] * static_cast<float>(code);
+void MultiplyRow(const PackedPanels& panels, const float* x, std::size_t first, std::size_t last,
+                 float* out) {
+  for (std::size_t panel = first; panel < last; ++panel)
+    for (std::size_t c = 0; c < kPanelWidth; ++c, ++out) {
+      *out = 0;
+      for (std::size_t k = 0; k < panels.depth; ++k) *out = std::fma(x[k], Weight(panels, panel, k, c), *out);
     }
 }
 
@@ -102,9 +125,8 @@ const KernelTable& ScalarKernels() {
   static const KernelTable table{.tile_rows = 6,
                                  .tile_panels = 1,
                                  .gemm_tile = GemmTile,
-                                 .unpack_bfloat16 = UnpackBFloat16,
-                                 .unpack_int8 = UnpackInt8,
-                                 .unpack_ternary = UnpackTernary,
+                                 .unpack = Unpack,
+                                 .multiply_row = MultiplyRow,
                                  .dot = Dot,
                                  .rms_norm = RmsNorm,
                                  .silu_multiply = SiluMultiply,
