@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -30,6 +32,20 @@ TEST(ThreadPool, RunsEveryTaskOnce) {
     pool.Run(count, [&](std::size_t i) { ++calls[i]; });
     for (const auto& n : calls) EXPECT_EQ(n, 1);
   }
+}
+
+// Tasks that follow at once find the workers awake, later ones find them asleep; none may be lost or run
+// twice.
+TEST(ThreadPool, RunsShortTasksInARowAndAfterAPause) {
+  ThreadPool pool(4);
+  std::vector<int> runs(64);
+  int rounds = 0;
+  for (const int pause_us : {0, 5, 40, 400})
+    for (int i = 0; i < (pause_us < 100 ? 2000 : 100); ++i, ++rounds) {
+      pool.Run(runs.size(), [&](std::size_t task) { ++runs[task]; });
+      if (pause_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(pause_us));
+    }
+  EXPECT_EQ(runs, std::vector<int>(64, rounds));
 }
 
 TEST(ThreadPool, RethrowsAnExceptionAndStaysUsable) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -29,15 +30,37 @@ int DefaultThreads() {
 
 }  // namespace
 
+namespace {
+
+/// Waits a moment for `ready` without giving up the core: parallel sections follow each other within
+/// microseconds in a forward pass, and a sleep and wake-up would cost more than many of them take. Returns
+/// whether it became ready.
+template <class Ready>
+bool SpinUntil(const Ready& ready) {
+  constexpr auto kPatience = std::chrono::microseconds(30);
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (std::chrono::steady_clock::now() - start < kPatience);
+  return ready();
+}
+
+}  // namespace
+
 struct ThreadPool::State {
-  std::mutex mutex;
+  std::mutex mutex;  // of what is not atomic, and of going to sleep
   std::condition_variable wake, done;
   const std::function<void(std::size_t)>* task = nullptr;
   std::size_t count = 0;
   std::atomic<std::size_t> next{0};
-  int active = 0;
-  std::uint64_t generation = 0;
-  bool quit = false;
+  std::atomic<int> active{0};  // workers that have not finished the current task
+  std::atomic<std::uint64_t> generation{0};
+  std::atomic<bool> quit{false};
   std::exception_ptr error;
   std::mutex run_mutex;  // one Run at a time
   std::vector<std::thread> threads;
@@ -57,15 +80,19 @@ struct ThreadPool::State {
 
   void Loop() {
     std::uint64_t seen = 0;
+    const auto called = [&] { return quit || generation != seen; };
     for (;;) {
-      std::unique_lock lock(mutex);
-      wake.wait(lock, [&] { return quit || generation != seen; });
+      if (!SpinUntil(called)) {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, called);
+      }
       if (quit) return;
       seen = generation;
-      lock.unlock();
       Work();
-      lock.lock();
-      if (--active == 0) done.notify_one();
+      if (--active == 0) {
+        const std::lock_guard lock(mutex);  // the caller is either before its check or asleep
+        done.notify_one();
+      }
     }
   }
 };
@@ -103,12 +130,16 @@ void ThreadPool::Run(std::size_t count, const std::function<void(std::size_t)>& 
     state_->next = 0;
     state_->error = nullptr;
     state_->active = static_cast<int>(state_->threads.size());
-    ++state_->generation;
+    ++state_->generation;  // last: a worker that spins starts here
   }
   state_->wake.notify_all();
   state_->Work();
-  std::unique_lock lock(state_->mutex);
-  state_->done.wait(lock, [&] { return state_->active == 0; });
+  const auto finished = [&] { return state_->active == 0; };
+  std::unique_lock lock(state_->mutex, std::defer_lock);
+  if (!SpinUntil(finished)) {
+    lock.lock();
+    state_->done.wait(lock, finished);
+  }
   if (state_->error) std::rethrow_exception(state_->error);
 }
 
