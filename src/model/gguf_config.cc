@@ -4,10 +4,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
+#include "model/architecture.h"
 #include "model/gguf_model.h"
+#include "model/rope.h"
 
 namespace forge::model {
 namespace {
@@ -49,18 +52,79 @@ double ShortestDecimal(double value) { return std::stod(fmt::format("{}", static
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot use the model of " + file.path().string(),
                .why = std::move(why),
-               .fix = "choose a GGUF file of a Llama or Qwen2 model"});
+               .fix = "choose a GGUF file of " + ListArchitectures()});
 }
 
-void RefuseScaledPositions(const io::GgufFile& file, Reader& reader) {
-  const std::string* scaling = io::FindText(file.metadata(), reader.Key("rope.scaling.type"));
-  if (scaling != nullptr && *scaling != "none")
-    reader.Problem(fmt::format("{} is \"{}\"; forge computes only unscaled positions",
-                               reader.Key("rope.scaling.type"), *scaling));
-  if (io::FindNumber(file.metadata(), reader.Key("rope.scale_linear")).value_or(1) != 1)
-    reader.Problem(reader.Key("rope.scale_linear") + " is not 1; forge computes only unscaled positions");
-  if (file.Find("rope_freqs.weight") != nullptr)
-    reader.Problem("it has rope_freqs.weight (Llama 3.1 and later); forge computes only unscaled positions");
+// llama.cpp has no keys for the llama3 scaling, only the tensor of its divisors. We write these beside it, so
+// that the constants come back exactly; other programs skip keys that they do not know.
+constexpr const char* kLlama3Factor = "forge.rope.llama3.factor";
+constexpr const char* kLlama3Low = "forge.rope.llama3.low_freq_factor";
+constexpr const char* kLlama3High = "forge.rope.llama3.high_freq_factor";
+constexpr const char* kLlama3Positions = "forge.rope.llama3.original_max_position_embeddings";
+
+/// The scaling that rope_freqs.weight stands for, checked against it.
+RopeScaling ReadDivisors(const io::GgufFile& file, const io::GgufFile::Entry& entry,
+                         const ModelConfig& config, Reader& reader) {
+  if (!entry.type || entry.size() != static_cast<std::size_t>(config.head_dim / 2)) {
+    reader.Problem(fmt::format("rope_freqs.weight has {} elements, not head_dim / 2 = {}", entry.size(),
+                               config.head_dim / 2));
+    return {};
+  }
+  std::vector<float> divisors(entry.size());
+  file.ReadFloats(entry, divisors);
+  if (std::all_of(divisors.begin(), divisors.end(), [](float divisor) { return divisor == 1; })) return {};
+  const io::GgufMetadata& metadata = file.metadata();
+  if (metadata.contains(kLlama3Factor)) {
+    ModelConfig noted = config;
+    noted.rope_scaling = {.type = RopeScaling::Type::kLlama3,
+                          .factor = io::FindNumber(metadata, kLlama3Factor).value_or(0),
+                          .low_freq_factor = io::FindNumber(metadata, kLlama3Low).value_or(0),
+                          .high_freq_factor = io::FindNumber(metadata, kLlama3High).value_or(0),
+                          .original_max_position_embeddings = reader.Optional(kLlama3Positions).value_or(0)};
+    const std::vector<double> expected = RopeDivisors(noted);
+    bool equal = true;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      equal = equal && divisors[i] == static_cast<float>(expected[i]);
+    if (equal) return noted.rope_scaling;
+  }
+  if (const auto scaling = Llama3ScalingOf(divisors, config)) return *scaling;
+  reader.Problem(
+      "rope_freqs.weight is not the scaling of Llama 3 (low_freq_factor 1, high_freq_factor 4, 8192 original "
+      "positions); forge computes no other divisors");
+  return {};
+}
+
+RopeScaling ReadScaling(const io::GgufFile& file, const ModelConfig& config, Reader& reader) {
+  const io::GgufMetadata& metadata = file.metadata();
+  const std::string* type = io::FindText(metadata, reader.Key("rope.scaling.type"));
+  double factor = 0;  // 0: absent, as in llama.cpp, whose default type is linear
+  for (const char* key : {"rope.scaling.factor", "rope.scale_linear"})
+    if (factor == 0) factor = io::FindNumber(metadata, reader.Key(key)).value_or(0);
+  if (type != nullptr && *type != "none" && *type != "linear")
+    reader.Problem(
+        fmt::format("{} is \"{}\"; forge computes \"none\", \"linear\" and the rope_freqs.weight of "
+                    "Llama 3",
+                    reader.Key("rope.scaling.type"), *type));
+  RopeScaling scaling;
+  if ((type == nullptr || *type == "linear") && factor != 0 && factor != 1)
+    scaling = {.type = RopeScaling::Type::kLinear, .factor = ShortestDecimal(factor)};
+  const io::GgufFile::Entry* divisors = file.Find(kRopeDivisorsName);
+  if (divisors == nullptr || config.head_dim <= 0) return scaling;
+  const RopeScaling divided = ReadDivisors(file, *divisors, config, reader);
+  if (divided.type == RopeScaling::Type::kNone) return scaling;
+  if (scaling.type != RopeScaling::Type::kNone)
+    reader.Problem("it has rope_freqs.weight and a linear scaling factor; forge computes one of them");
+  return divided;
+}
+
+void RefuseOtherKinds(Reader& reader, const ModelConfig& config) {
+  if (const auto window = reader.Optional(reader.Key("attention.sliding_window"));
+      window.value_or(0) > 0 && *window < config.max_position_embeddings)
+    reader.Problem(fmt::format("{} is {}; forge attends to the whole context",
+                               reader.Key("attention.sliding_window"), *window));
+  if (const auto experts = reader.Optional(reader.Key("expert_count")); experts.value_or(0) > 0)
+    reader.Problem(
+        fmt::format("{} is {}; forge has no mixtures of experts", reader.Key("expert_count"), *experts));
 }
 
 }  // namespace
@@ -69,11 +133,13 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
   const io::GgufMetadata& metadata = file.metadata();
   const std::string* arch = io::FindText(metadata, "general.architecture");
   if (arch == nullptr) Fail(file, "key general.architecture is missing");
-  if (*arch != "llama" && *arch != "qwen2")
-    Fail(file, fmt::format("general.architecture is \"{}\"; forge knows llama and qwen2", *arch));
+  const Architecture* architecture = FindGgufArchitecture(*arch);
+  if (architecture == nullptr)
+    Fail(file, fmt::format("general.architecture is \"{}\"; forge knows {}", *arch, ListArchitectures()));
   Reader reader(metadata, *arch);
   ModelConfig config;
-  config.model_type = *arch;
+  config.model_type = architecture->model_type;
+  config.qk_norm = architecture->has_qk_norm;
   config.hidden_size = reader.Required("embedding_length");
   config.intermediate_size = reader.Required("feed_forward_length");
   config.num_hidden_layers = reader.Required("block_count");
@@ -92,7 +158,8 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
   if (!epsilon) reader.Problem("key " + reader.Key("attention.layer_norm_rms_epsilon") + " is missing");
   config.rms_norm_eps = ShortestDecimal(epsilon.value_or(1e-6));
   config.rope_theta = ShortestDecimal(io::FindNumber(metadata, reader.Key("rope.freq_base")).value_or(10000));
-  RefuseScaledPositions(file, reader);
+  config.rope_scaling = ReadScaling(file, config, reader);
+  RefuseOtherKinds(reader, config);
 
   const io::GgufFile::Entry* embedding = file.Find("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
@@ -101,7 +168,7 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
     config.vocab_size = static_cast<int>(embedding->shape[0]);
   }
   config.tie_word_embeddings = file.Find("output.weight") == nullptr;
-  config.attention_bias = *arch == "qwen2" || file.Find("blk.0.attn_q.bias") != nullptr;
+  config.attention_bias = architecture->has_qkv_bias || file.Find("blk.0.attn_q.bias") != nullptr;
   config.bos_token_id = reader.Optional("tokenizer.ggml.bos_token_id").value_or(-1);
   config.pad_token_id = reader.Optional("tokenizer.ggml.padding_token_id").value_or(-1);
   for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
@@ -114,7 +181,7 @@ ModelConfig GgufConfig(const io::GgufFile& file) {
 }
 
 io::GgufMetadata ShapeMetadata(const ModelConfig& config) {
-  const std::string arch = config.model_type;
+  const std::string arch = FindArchitecture(config.model_type)->gguf_name;
   io::GgufMetadata metadata = {{"general.architecture", arch},
                                {"general.quantization_version", std::uint32_t{2}}};
   const auto set = [&](const char* name, int value) {
@@ -132,6 +199,16 @@ io::GgufMetadata ShapeMetadata(const ModelConfig& config) {
   set("vocab_size", config.vocab_size);
   metadata[arch + ".attention.layer_norm_rms_epsilon"] = static_cast<float>(config.rms_norm_eps);
   metadata[arch + ".rope.freq_base"] = static_cast<float>(config.rope_theta);
+  if (config.rope_scaling.type == RopeScaling::Type::kLinear) {
+    metadata[arch + ".rope.scaling.type"] = std::string("linear");
+    metadata[arch + ".rope.scaling.factor"] = static_cast<float>(config.rope_scaling.factor);
+  } else if (config.rope_scaling.type == RopeScaling::Type::kLlama3) {
+    metadata[kLlama3Factor] = config.rope_scaling.factor;
+    metadata[kLlama3Low] = config.rope_scaling.low_freq_factor;
+    metadata[kLlama3High] = config.rope_scaling.high_freq_factor;
+    metadata[kLlama3Positions] =
+        static_cast<std::uint32_t>(config.rope_scaling.original_max_position_embeddings);
+  }
   if (config.bos_token_id >= 0)
     metadata["tokenizer.ggml.bos_token_id"] = static_cast<std::uint32_t>(config.bos_token_id);
   if (config.pad_token_id >= 0)

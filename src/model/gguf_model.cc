@@ -9,17 +9,21 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "model/architecture.h"
 #include "model/gguf_config.h"
+#include "model/rope.h"
 
 namespace forge::model {
 namespace {
 
 /// Endings in a layer: Hugging Face's and GGUF's.
-constexpr std::array<std::pair<const char*, const char*>, 12> kLayerNames = {{
+constexpr std::array<std::pair<const char*, const char*>, 14> kLayerNames = {{
     {"input_layernorm.weight", "attn_norm.weight"},
     {"self_attn.q_proj.weight", "attn_q.weight"},
     {"self_attn.k_proj.weight", "attn_k.weight"},
     {"self_attn.v_proj.weight", "attn_v.weight"},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight"},
     {"self_attn.q_proj.bias", "attn_q.bias"},
     {"self_attn.k_proj.bias", "attn_k.bias"},
     {"self_attn.v_proj.bias", "attn_v.bias"},
@@ -31,8 +35,9 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kLayerNames = {{
 }};
 
 bool IsPermuted(const ModelConfig& config, const std::string& name) {
-  return config.model_type == "llama" && (name.find("self_attn.q_proj.") != std::string::npos ||
-                                          name.find("self_attn.k_proj.") != std::string::npos);
+  return FindArchitecture(config.model_type)->permutes_gguf &&
+         (name.find("self_attn.q_proj.") != std::string::npos ||
+          name.find("self_attn.k_proj.") != std::string::npos);
 }
 
 [[noreturn]] void Fail(const std::filesystem::path& path, const std::vector<std::string>& problems,
@@ -153,6 +158,12 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
               std::span<const GgufTensor> tensors, const io::GgufMetadata& tokenizer,
               const std::string& model_name) {
   CheckConfig(config, path.string());
+  if (config.rope_scaling.type == RopeScaling::Type::kLlama3 &&
+      std::string(FindArchitecture(config.model_type)->gguf_name) != "llama")
+    Fail(path,
+         {fmt::format("positions scaled by \"llama3\" exist in GGUF for arch llama, not {}",
+                      std::string(FindArchitecture(config.model_type)->gguf_name))},
+         "keep this model as a folder");
   const std::vector<Plan> plans = MakePlan(path, config, tensors);
   const std::vector<std::string>* tokens = io::FindTexts(tokenizer, "tokenizer.ggml.tokens");
   if (tokens != nullptr && tokens->size() != static_cast<std::size_t>(config.vocab_size))
@@ -169,8 +180,15 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
     const auto file_type = GgufFileType(plan.tensor.type);
     if (IsLinear(plan.spec) && file_type) metadata["general.file_type"] = *file_type;
   }
+  std::vector<float> divisors;
+  if (config.rope_scaling.type == RopeScaling::Type::kLlama3) {
+    for (const double divisor : RopeDivisors(config)) divisors.push_back(static_cast<float>(divisor));
+    declarations.push_back(
+        {kRopeDivisorsName, {static_cast<std::int64_t>(divisors.size())}, io::BlockType::kF32});
+  }
   io::GgufWriter writer(path, metadata, std::move(declarations));
   for (const Plan& plan : plans) WriteTensor(writer, config, plan);
+  writer.Write(std::as_bytes(std::span(divisors)));
   writer.Finish();
 }
 
@@ -198,12 +216,13 @@ ModelFolder LoadGguf(const std::filesystem::path& path) {
                       HuggingFaceRow(row, model.config.head_dim) * static_cast<std::ptrdiff_t>(columns));
     tensor.values = std::move(ordered);
   }
-  if (known != file.entries().size() && known == ListTensors(model.config).size())
+  if (file.Find(kRopeDivisorsName) != nullptr) ++known;
+  if (known != file.entries().size() && known >= ListTensors(model.config).size())
     throw Error({.kind = ErrorKind::kInput,
                  .what = "cannot use the model of " + path.string(),
                  .why = fmt::format("it has {} tensors, of which this architecture knows {}",
                                     file.entries().size(), known),
-                 .fix = "choose a plain Llama or Qwen2 model"});
+                 .fix = "choose a GGUF file of " + ListArchitectures()});
   CheckWeights(model.config, model.weights, path.string());
   return model;
 }

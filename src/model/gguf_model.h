@@ -29,8 +29,8 @@ struct GgufTensor {
 std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeights& weights,
                                       io::BlockType linear_type, io::BlockType table_type);
 
-/// Writes a GGUF file that llama.cpp loads (arch qwen2 or llama), in one pass, atomically. Rows of q and k
-/// are permuted for llama, as that arch wants them.
+/// Writes a GGUF file that llama.cpp loads (arch llama, qwen2 or qwen3), in one pass, atomically. Rows of q
+/// and k are permuted for llama, as that arch wants them; a llama3 rope scaling becomes rope_freqs.weight.
 ///
 ///   tensors    every tensor of ListTensors(config), in any order
 ///   tokenizer  tokenizer.* keys (text/gguf_tokenizer.h); may be empty. The config's bos, eos and pad ids
@@ -38,13 +38,14 @@ std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeig
 ///
 /// Throws Error(kInput) with every tensor whose rows do not fill the blocks of its type (Qwen2.5-0.5B and
 /// SmolLM2-135M: TQ1_0 and TQ2_0 need rows of 256; use Q2_0), and for a tokenizer that has not vocab_size
-/// tokens.
+/// tokens, and for a rope scaling that GGUF has no form for (llama3 in another arch than llama).
 void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
               std::span<const GgufTensor> tensors, const io::GgufMetadata& tokenizer,
               const std::string& model_name);
 
-/// The config in the metadata of an arch llama or qwen2 file. Throws Error(kInput) with all that is missing
-/// or that forge does not compute (scaled positions).
+/// The config in the metadata of a file. Arch llama is read as model_type llama, also for a Mistral model:
+/// what is computed is the same. Throws Error(kInput) with all that is missing or that forge does not
+/// compute.
 ModelConfig GgufConfig(const io::GgufFile& file);
 
 /// Config and weights of a GGUF file as float32, in Hugging Face's names and row order; config_json is made

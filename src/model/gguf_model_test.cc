@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "base/float16.h"
 #include "io/atomic_file.h"
+#include "model/gguf_config.h"
+#include "model/rope.h"
 #include "model/testing_models.h"
 
 namespace forge::model {
@@ -20,6 +22,7 @@ namespace fs = std::filesystem;
 using io::BlockType;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::RandomWeights;
 using testing::SharedFolder;
 using testing::TinyConfig;
@@ -30,13 +33,23 @@ class GgufModel : public ::testing::Test {
   fs::path path_ = fs::temp_directory_path() / ("forge_gguf_model_" + std::to_string(getpid()) + ".gguf");
 };
 
+RopeScaling Llama3() {
+  return {.type = RopeScaling::Type::kLlama3,
+          .factor = 8,
+          .low_freq_factor = 1,
+          .high_freq_factor = 4,
+          .original_max_position_embeddings = 8192};
+}
+
 TEST(GgufName, MapsEveryTensorToItsOwnName) {
-  ModelConfig config = TinyConfig();
+  ModelConfig config = TinyConfig("qwen3");
   config.tie_word_embeddings = false;
+  config.attention_bias = true;  // no model has both; here they are only names
   std::set<std::string> names;
   for (const TensorSpec& spec : ListTensors(config)) names.insert(GgufName(spec.name));
   EXPECT_EQ(names.size(), ListTensors(config).size());
   EXPECT_EQ(GgufName("model.layers.11.self_attn.o_proj.weight"), "blk.11.attn_output.weight");
+  EXPECT_EQ(GgufName("model.layers.0.self_attn.q_norm.weight"), "blk.0.attn_q_norm.weight");
 }
 
 // Heads of 4 rows: half-split [0 1 | 2 3] becomes pairs [0 2 1 3].
@@ -47,11 +60,11 @@ TEST(HuggingFaceRow, InterleavesTheHalvesOfEachHead) {
 }
 
 TEST_F(GgufModel, GivesBackWhatWasSaved) {
-  for (const char* type : {"qwen2", "llama"}) {
+  for (const char* type : {"qwen2", "llama", "qwen3"}) {
     for (const bool tied : {true, false}) {
       ModelConfig config = TinyConfig(type);
       config.tie_word_embeddings = tied;
-      config.attention_bias = true;
+      config.attention_bias = config.model_type != "qwen3";
       config.head_dim = tied ? 16 : 8;  // 8: not hidden_size / heads
       const ModelWeights weights = RandomWeights(config);
       SaveGguf(path_, config, GgufTensorsOf(config, weights, BlockType::kF32, BlockType::kF32), {}, "tiny");
@@ -60,6 +73,82 @@ TEST_F(GgufModel, GivesBackWhatWasSaved) {
       EXPECT_EQ(loaded.weights, weights);
     }
   }
+}
+
+// Both are computed alike, and GGUF has one name for them.
+TEST_F(GgufModel, StoresMistralAsLlama) {
+  const ModelConfig config = TinyConfig("mistral");
+  const ModelWeights weights = RandomWeights(config);
+  SaveGguf(path_, config, GgufTensorsOf(config, weights, BlockType::kF32, BlockType::kF32), {}, "tiny");
+  const ModelFolder loaded = LoadGguf(path_);
+  EXPECT_EQ(loaded.config, TinyConfig("llama"));
+  EXPECT_EQ(loaded.weights, weights);
+}
+
+TEST_F(GgufModel, KeepsTheScalingOfPositions) {
+  ModelConfig config = TinyConfig("llama");
+  const ModelWeights weights = RandomWeights(config);
+  const std::vector<GgufTensor> tensors = GgufTensorsOf(config, weights, BlockType::kF32, BlockType::kF32);
+  const auto saved = [&](const RopeScaling& scaling) {
+    config.rope_scaling = scaling;
+    SaveGguf(path_, config, tensors, {}, "tiny");
+    return LoadGguf(path_).config.rope_scaling;
+  };
+  const RopeScaling linear = {.type = RopeScaling::Type::kLinear, .factor = 2.5};
+  EXPECT_EQ(saved(linear), linear);
+  EXPECT_EQ(io::GgufFile(path_).Find("rope_freqs.weight"), nullptr);
+  for (const double low : {1.0, 1.25}) {  // Meta's constants, and others, which come back by our own keys
+    const RopeScaling llama3 = {.type = RopeScaling::Type::kLlama3,
+                                .factor = 8,
+                                .low_freq_factor = low,
+                                .high_freq_factor = 4,
+                                .original_max_position_embeddings = 8192};
+    EXPECT_EQ(saved(llama3), llama3);
+    EXPECT_EQ(io::GgufFile(path_).Find("rope_freqs.weight")->size(), 8u);
+  }
+  config = TinyConfig("qwen2");
+  config.rope_scaling = Llama3();
+  const ModelWeights others = RandomWeights(config);
+  EXPECT_THROW(
+      SaveGguf(path_, config, GgufTensorsOf(config, others, BlockType::kF32, BlockType::kF32), {}, ""),
+      Error);
+}
+
+/// A file of this metadata and rope_freqs.weight of these values, without the weights of the model.
+std::string ErrorOfDivisors(const fs::path& path, io::GgufMetadata metadata,
+                            const std::vector<float>& divisors) {
+  io::GgufMetadata all = ShapeMetadata(TinyConfig("llama"));
+  metadata.insert(all.begin(), all.end());
+  io::GgufWriter writer(
+      path, metadata, {{"rope_freqs.weight", {static_cast<std::int64_t>(divisors.size())}, BlockType::kF32}});
+  writer.Write(std::as_bytes(std::span(divisors)));
+  writer.Finish();
+  try {
+    GgufConfig(io::GgufFile(path));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST_F(GgufModel, RefusesScalingsThatItDoesNotCompute) {
+  const std::vector<float> ones(8, 1), odd = {1, 1, 1, 3, 3, 8, 8, 8};
+  EXPECT_THAT(ErrorOfDivisors(path_, {}, odd), HasSubstr("not the scaling of Llama 3"));
+  EXPECT_THAT(ErrorOfDivisors(path_, {}, {1, 1}), HasSubstr("2 elements, not head_dim / 2 = 8"));
+  EXPECT_THAT(ErrorOfDivisors(path_, {}, ones), Not(HasSubstr("rope")));
+  EXPECT_THAT(ErrorOfDivisors(path_, {{"llama.rope.scaling.type", std::string("longrope")}}, ones),
+              HasSubstr("longrope"));
+  EXPECT_THAT(ErrorOfDivisors(path_, {{"llama.attention.sliding_window", std::uint32_t{64}}}, ones),
+              HasSubstr("sliding_window is 64"));
+  EXPECT_THAT(ErrorOfDivisors(path_, {{"llama.expert_count", std::uint32_t{8}}}, ones),
+              HasSubstr("mixtures of experts"));
+  // Divisors of Llama 3.1 together with a linear factor.
+  ModelConfig llama3 = TinyConfig("llama");
+  llama3.rope_scaling = Llama3();
+  std::vector<float> divisors;
+  for (const double divisor : RopeDivisors(llama3)) divisors.push_back(static_cast<float>(divisor));
+  EXPECT_THAT(ErrorOfDivisors(path_, {{"llama.rope.scale_linear", 2.0f}}, divisors),
+              HasSubstr("rope_freqs.weight and a linear scaling factor"));
 }
 
 TEST_F(GgufModel, StoresTernaryCodesWithTheScaleOfTheirGroup) {
@@ -125,7 +214,7 @@ TEST_F(GgufModel, RefusesScaledPositionsAndOtherArchitectures) {
   };
   EXPECT_THAT(error_of({}), HasSubstr("general.architecture is missing"));
   EXPECT_THAT(error_of({{"general.architecture", std::string("mamba")}}),
-              HasSubstr("forge knows llama and qwen2"));
+              HasSubstr("forge knows llama (Llama 2 and 3"));
   const std::string text = error_of(
       {{"general.architecture", std::string("llama")}, {"llama.rope.scaling.type", std::string("yarn")}});
   for (const char* part :

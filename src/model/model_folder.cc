@@ -7,6 +7,7 @@
 #include "io/atomic_file.h"
 #include "io/safetensors_folder.h"
 #include "io/safetensors_writer.h"
+#include "model/architecture.h"
 
 namespace forge::model {
 namespace {
@@ -72,6 +73,13 @@ void SaveModelFolder(const fs::path& path, const ModelConfig& config, const Mode
                      io::FloatType type, const fs::path& tokenizer_source, bool replace) {
   CheckConfig(config, path.string());
   CheckWeights(config, weights, path.string());
+  if (config.attention_bias && !FindArchitecture(config.model_type)->has_qkv_bias)
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot write " + path.string(),
+                 .why = fmt::format(
+                     "the model has biases on q, k and v only; a {} folder would have one on o_proj too",
+                     config.model_type),
+                 .fix = "keep it as a GGUF file"});
   io::AtomicFolder folder(path, replace);
   io::WriteJsonFile(folder.path() / "config.json", ToConfigJson(config, type));
   Json generation = {{"_from_model_config", true}};

@@ -19,11 +19,12 @@ struct ModelFolder {
   std::filesystem::path path;
 };
 
-/// Reads a config of LlamaForCausalLM or Qwen2ForCausalLM; the eos ids of a generation_config.json beside it
-/// win.
+/// Reads a config of one of the architectures of model/architecture.h; the eos ids of a
+/// generation_config.json beside it win.
 ///
-/// The frequency base is read from rope_theta or from rope_parameters (transformers 5). What forge does not
-/// compute is refused, not ignored: scaled positions, sliding windows, other activations, MLP biases,
+/// Base and scaling of the positions are read from rope_theta and rope_scaling (transformers 4) or from
+/// rope_parameters (5); a field that is left out has transformers' default. What forge does not compute is
+/// refused, not ignored: other rope scalings, sliding windows, other activations, biases outside q, k and v,
 /// quantized weights. Throws Error(kInput) with everything that is missing or refused.
 ModelConfig ReadModelConfig(const std::filesystem::path& config_json);
 /// The same from a parsed file; `source` names it in messages.

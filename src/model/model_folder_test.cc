@@ -39,7 +39,7 @@ std::string ErrorOf(const io::Json& json) {
 }
 
 TEST_F(ModelFolderTest, GivesBackWhatWasSaved) {
-  for (const char* type : {"qwen2", "llama"}) {
+  for (const char* type : {"qwen2", "llama", "mistral", "qwen3"}) {
     ModelConfig config = TinyConfig(type);
     config.tie_word_embeddings = config.model_type == "qwen2";
     const ModelWeights weights = RandomWeights(config);
@@ -105,9 +105,90 @@ TEST(ModelConfigJson, ReadsTheRopeBaseOfTransformers5) {
   EXPECT_EQ(ParseModelConfig(json, "x").rope_theta, 10000);
   json["rope_parameters"] = {{"rope_theta", 1e6}, {"rope_type", "default"}};
   EXPECT_EQ(ParseModelConfig(json, "x").rope_theta, 1e6);
-  json["rope_parameters"]["rope_type"] = "yarn";
-  json["rope_parameters"]["factor"] = 4.0;
-  EXPECT_THAT(ErrorOf(json), HasSubstr("\"yarn\""));
+}
+
+TEST(ModelConfigJson, ReadsTheScalingOfPositionsInBothPlaces) {
+  const io::Json plain = ToConfigJson(TinyConfig("llama"), io::FloatType::kF32);
+  const io::Json llama3 = {{"rope_type", "llama3"},
+                           {"factor", 32.0},
+                           {"low_freq_factor", 1.0},
+                           {"high_freq_factor", 4.0},
+                           {"original_max_position_embeddings", 8192}};
+  for (const char* name : {"rope_scaling", "rope_parameters"}) {
+    io::Json json = plain;
+    json[name] = llama3;
+    const ModelConfig config = ParseModelConfig(json, "x");
+    EXPECT_EQ(config.rope_theta, 500000);
+    EXPECT_EQ(config.rope_scaling.type, RopeScaling::Type::kLlama3);
+    EXPECT_EQ(config.rope_scaling.factor, 32);
+    EXPECT_EQ(config.rope_scaling.original_max_position_embeddings, 8192);
+    EXPECT_EQ(ParseModelConfig(ToConfigJson(config, io::FloatType::kF32), "x"), config);
+    json[name] = {{"type", "linear"}, {"factor", 4}};
+    EXPECT_EQ(ParseModelConfig(json, "x").rope_scaling,
+              (RopeScaling{.type = RopeScaling::Type::kLinear, .factor = 4}));
+  }
+  io::Json both = plain;
+  both["rope_scaling"] = llama3;
+  both["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 4}};
+  EXPECT_THAT(ErrorOf(both), HasSubstr("rope_scaling and rope_parameters differ"));
+}
+
+TEST(ModelConfigJson, RefusesScalingsThatItDoesNotComputeOrThatLackAField) {
+  io::Json json = ToConfigJson(TinyConfig("llama"), io::FloatType::kF32);
+  const auto error_of = [&](const io::Json& scaling) {
+    json["rope_scaling"] = scaling;
+    return ErrorOf(json);
+  };
+  for (const char* type : {"yarn", "dynamic", "longrope"})
+    EXPECT_THAT(error_of({{"rope_type", type}, {"factor", 4.0}}),
+                HasSubstr(std::string("the type \"") + type + "\"; forge computes \"default\", \"linear\""));
+  EXPECT_THAT(error_of({{"type", "linear"}}), HasSubstr("rope_scaling.factor is missing"));
+  EXPECT_THAT(error_of({{"type", "linear"}, {"factor", 0.5}}), HasSubstr("0.5; it must be at least 1"));
+  EXPECT_THAT(error_of({{"type", "linear"}, {"factor", 2}, {"low_freq_factor", 1}}),
+              HasSubstr("does not take"));
+  EXPECT_THAT(error_of({{"type", "llama3"}, {"factor", 2}}), HasSubstr("low_freq_factor is missing"));
+  EXPECT_THAT(error_of({{"rope_type", "default"}, {"mrope_section", {1, 2}}}), HasSubstr("mrope_section"));
+  EXPECT_THAT(error_of("linear"), HasSubstr("must be an object"));
+  EXPECT_THAT(error_of({{"type", "llama3"},
+                        {"factor", 8},
+                        {"low_freq_factor", 4},
+                        {"high_freq_factor", 4},
+                        {"original_max_position_embeddings", 8192}}),
+              HasSubstr("must be above 0 and rise"));
+}
+
+// Mistral 7B 0.1 has a window of 4096 in a context of 32768, and transformers takes 4096 for a missing one.
+TEST(ModelConfigJson, RefusesSlidingWindowsButNotWindowsAsLongAsTheContext) {
+  io::Json mistral = ToConfigJson(TinyConfig("mistral"), io::FloatType::kF32);
+  EXPECT_EQ(ErrorOf(mistral), "no error");
+  mistral["sliding_window"] = 64;
+  EXPECT_THAT(ErrorOf(mistral), HasSubstr("sliding_window is 64; forge attends to the whole context"));
+  mistral["sliding_window"] = 128;
+  EXPECT_EQ(ErrorOf(mistral), "no error");
+  mistral.erase("sliding_window");
+  EXPECT_EQ(ErrorOf(mistral), "no error");  // 4096, the context is 128
+  mistral["max_position_embeddings"] = 32768;
+  EXPECT_THAT(ErrorOf(mistral), HasSubstr("sliding_window is 4096 by default"));
+  io::Json qwen = ToConfigJson(TinyConfig("qwen3"), io::FloatType::kF32);
+  qwen["sliding_window"] = 64;  // not used
+  qwen["layer_types"] = {"full_attention", "full_attention"};
+  EXPECT_EQ(ErrorOf(qwen), "no error");
+  qwen["layer_types"][1] = "sliding_attention";
+  EXPECT_THAT(ErrorOf(qwen), HasSubstr("layer_types has \"sliding_attention\""));
+}
+
+TEST(ModelConfigJson, RefusesWhatChangesTheComputation) {
+  const auto error_of = [](const char* name, const io::Json& value) {
+    io::Json json = ToConfigJson(TinyConfig("llama"), io::FloatType::kF32);
+    json[name] = value;
+    return ErrorOf(json);
+  };
+  EXPECT_THAT(error_of("attention_bias", true), HasSubstr("a bias on o_proj too"));
+  EXPECT_THAT(error_of("rope_interleaved", true), HasSubstr("rope_interleaved"));
+  EXPECT_THAT(error_of("quantization_config", {{"quant_method", "gptq"}}),
+              HasSubstr("quant_method \"gptq\""));
+  EXPECT_THAT(error_of("architectures", {"MistralForCausalLM"}),
+              HasSubstr("expected [\"LlamaForCausalLM\"]"));
 }
 
 TEST(ModelConfigJson, DefaultsWhatTransformersDefaults) {
@@ -123,7 +204,32 @@ TEST(ModelConfigJson, DefaultsWhatTransformersDefaults) {
   EXPECT_TRUE(config.eos_token_ids.empty());
   json["model_type"] = "qwen2";
   json["architectures"] = {"Qwen2ForCausalLM"};
+  json["num_attention_heads"] = 64;
+  json["hidden_size"] = 128;
   EXPECT_TRUE(ParseModelConfig(json, "x").attention_bias);
+  EXPECT_EQ(ParseModelConfig(json, "x").num_key_value_heads, 32);
+  json["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(ParseModelConfig(json, "x").num_key_value_heads, 64);
+  json["model_type"] = "qwen3";
+  json["architectures"] = {"Qwen3ForCausalLM"};
+  EXPECT_EQ(ParseModelConfig(json, "x").head_dim, 128);
+}
+
+TEST(ModelConfig, SaysWhatAnEngineDoesNotCompute) {
+  ModelConfig config = TinyConfig("qwen3");
+  config.rope_scaling = {.type = RopeScaling::Type::kLinear, .factor = 2};
+  const auto error_of = [&](const EngineSupport& support) -> std::string {
+    try {
+      CheckEngineComputes(config, support, "the engine");
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(error_of({}), HasSubstr("positions scaled by \"linear\" and norms on q and k"));
+  EXPECT_THAT(error_of({.rope_scaling = true}),
+              HasSubstr("it has norms on q and k, which the engine does not"));
+  EXPECT_EQ(error_of({.rope_scaling = true, .qk_norm = true}), "no error");
 }
 
 TEST(ModelConfigJson, NamesEverythingThatIsWrongAtOnce) {
@@ -136,7 +242,8 @@ TEST(ModelConfigJson, NamesEverythingThatIsWrongAtOnce) {
   for (const char* part :
        {"hidden_size is missing", "vocab_size is \"many\"", "hidden_act", "use_sliding_window"})
     EXPECT_THAT(text, HasSubstr(part));
-  EXPECT_THAT(ErrorOf({{"model_type", "mamba"}}), HasSubstr("forge knows qwen2 and llama"));
+  EXPECT_THAT(ErrorOf({{"model_type", "mamba"}}),
+              HasSubstr("choose one of llama (Llama 2 and 3, SmolLM, SmolLM2), mistral"));
   EXPECT_THAT(ErrorOf(io::Json::array()), HasSubstr("no model_type"));
 }
 

@@ -43,6 +43,10 @@ std::vector<TensorSpec> ListTensors(const ModelConfig& c) {
     add("self_attn.q_proj.weight", {query, hidden}, kAttentionLinear);
     add("self_attn.k_proj.weight", {key_value, hidden}, kAttentionLinear);
     add("self_attn.v_proj.weight", {key_value, hidden}, kAttentionLinear);
+    if (c.qk_norm) {
+      add("self_attn.q_norm.weight", {c.head_dim}, kNorm);
+      add("self_attn.k_norm.weight", {c.head_dim}, kNorm);
+    }
     if (c.attention_bias) {
       add("self_attn.q_proj.bias", {query}, kAttentionBias);
       add("self_attn.k_proj.bias", {key_value}, kAttentionBias);

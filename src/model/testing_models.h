@@ -24,6 +24,7 @@ inline ModelConfig TinyConfig(const std::string& model_type = "qwen2") {
           .rms_norm_eps = 1e-5,
           .rope_theta = 500000,
           .attention_bias = model_type == "qwen2",
+          .qk_norm = model_type == "qwen3",
           .tie_word_embeddings = true,
           .eos_token_ids = {3, 5}};
 }

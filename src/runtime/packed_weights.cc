@@ -83,6 +83,7 @@ std::size_t PackedWeights::bytes() const {
 
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
                           const PackOptions& options, const model::TernaryWeights& ternary) {
+  model::CheckEngineComputes(config, {}, "the native runtime");
   const Packer packer(weights, ternary);
   const auto hidden = static_cast<std::size_t>(config.hidden_size);
   PackedWeights packed{.config = config};

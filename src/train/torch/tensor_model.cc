@@ -27,7 +27,9 @@ model::ModelWeights ToWeights(const ParameterMap& parameters) {
 
 TensorModel::TensorModel(const model::ModelConfig& config, const ParameterMap& parameters,
                          std::function<at::Tensor(const std::string&)> weight_of)
-    : config_(config), parameters_(parameters), weight_of_(std::move(weight_of)) {}
+    : config_(config), parameters_(parameters), weight_of_(std::move(weight_of)) {
+  model::CheckEngineComputes(config, {}, "the training engine");
+}
 
 at::Tensor TensorModel::Embed(const at::Tensor& tokens) const {
   return at::embedding(Parameter("model.embed_tokens.weight"), tokens);
