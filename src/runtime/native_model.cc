@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "runtime/prefix_tree.h"
@@ -64,46 +65,56 @@ void NativeModel::Shard(std::size_t count, const std::function<void(std::size_t,
 
 std::vector<std::vector<std::vector<float>>> NativeModel::Score(std::span<const ScoreRequest> requests) {
   std::vector<std::vector<std::vector<float>>> results(requests.size());
-  std::vector<std::vector<int>> sequences;
-  std::vector<ScoredSequence> scored;
+  std::vector<ScoredSequence> sequences;
+  std::vector<std::vector<float>*> places;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     CheckTokens(requests[i].prefix);
     results[i].resize(requests[i].continuations.size());
     for (std::size_t c = 0; c < requests[i].continuations.size(); ++c) {
       const std::vector<int>& continuation = requests[i].continuations[c];
       CheckTokens(continuation);
-      std::vector<int>& sequence = sequences.emplace_back(requests[i].prefix);
-      sequence.insert(sequence.end(), continuation.begin(), continuation.end());
-      CheckTokens(sequence);
+      ScoredSequence& sequence =
+          sequences.emplace_back(ScoredSequence{requests[i].prefix, requests[i].prefix.size()});
+      sequence.tokens.insert(sequence.tokens.end(), continuation.begin(), continuation.end());
       results[i][c].resize(continuation.size());
-      scored.push_back({{}, requests[i].prefix.size(), results[i][c].data()});
+      places.push_back(&results[i][c]);
     }
   }
-  std::vector<ScoredSequence> ordered;
-  for (const std::size_t index : OrderByTokens(sequences)) {
-    ordered.push_back(scored[index]);
-    ordered.back().tokens = sequences[index];
-  }
-  Shard(ordered.size(), [&](std::size_t first, std::size_t last) {
-    while (first < last) {  // groups whose caches fit the budget
-      std::size_t end = first, tokens = 0;
-      for (; end < last; ++end) {
-        tokens += ordered[end].tokens.size() -
-                  (end == first ? 0 : CommonPrefix(ordered[end - 1].tokens, ordered[end].tokens));
-        if (end > first && tokens * KeyValueBytesPerToken(config()) > kScoreCacheBudget) break;
-      }
-      ScoreGroup(std::span(ordered).subspan(first, end - first));
-      first = end;
-    }
+  VisitScores(sequences, [&](std::size_t sequence, std::size_t position, const float*, double log_prob) {
+    (*places[sequence])[position - sequences[sequence].prefix] = static_cast<float>(log_prob);
   });
   return results;
 }
 
-void NativeModel::ScoreGroup(std::span<const ScoredSequence> sequences) const {
+void NativeModel::VisitScores(std::span<const ScoredSequence> sequences, const ScoreVisitor& visit) const {
+  std::vector<const std::vector<int>*> tokens;
+  for (const ScoredSequence& sequence : sequences) {
+    CheckTokens(sequence.tokens);
+    FORGE_CHECK(sequence.prefix >= 1);
+    tokens.push_back(&sequence.tokens);
+  }
+  std::vector<std::size_t> order = OrderByTokens(tokens);
+  std::erase_if(order, [&](std::size_t i) { return sequences[i].tokens.size() <= sequences[i].prefix; });
+  const auto at = [&](std::size_t place) { return std::span<const int>(sequences[order[place]].tokens); };
+  Shard(order.size(), [&](std::size_t first, std::size_t last) {
+    while (first < last) {  // groups whose caches fit the budget
+      std::size_t end = first, count = 0;
+      for (; end < last; ++end) {
+        count += at(end).size() - (end == first ? 0 : CommonPrefix(at(end - 1), at(end)));
+        if (end > first && count * KeyValueBytesPerToken(config()) > kScoreCacheBudget) break;
+      }
+      VisitGroup(sequences, std::span(order).subspan(first, end - first), visit);
+      first = end;
+    }
+  });
+}
+
+void NativeModel::VisitGroup(std::span<const ScoredSequence> sequences, std::span<const std::size_t> order,
+                             const ScoreVisitor& visit) const {
   std::vector<std::span<const int>>
       inputs;  // the last token of a sequence predicts nothing that is asked for
-  for (const ScoredSequence& sequence : sequences)
-    inputs.push_back(sequence.tokens.first(sequence.tokens.size() - 1));
+  for (const std::size_t index : order)
+    inputs.push_back(std::span(sequences[index].tokens).first(sequences[index].tokens.size() - 1));
   const PrefixTree tree = BuildPrefixTree(inputs);
   std::vector<TokenInput> tokens;
   std::vector<std::shared_ptr<KeyValueCache>> owned;
@@ -118,17 +129,18 @@ void NativeModel::ScoreGroup(std::span<const ScoredSequence> sequences) const {
           {node.tokens[i], static_cast<int>(caches.size()), node.position + static_cast<int>(i)});
     caches.push_back(owned.back().get());
   }
-  // Token index -> the log-probabilities that its logits give: (place of the result, token asked for).
-  std::vector<std::vector<std::pair<float*, int>>> asked(tokens.size());
-  for (std::size_t i = 0; i < sequences.size(); ++i) {
+  struct Asked {
+    std::size_t sequence, position;  // of the token whose log-probability is asked for
+  };
+  std::vector<std::vector<Asked>> asked(tokens.size());  // by the token that comes before
+  for (std::size_t i = 0; i < order.size(); ++i) {
     int node = tree.ends[i];
-    for (std::size_t position = inputs[i].size(); position-- > sequences[i].prefix - 1;) {
+    for (std::size_t position = inputs[i].size(); position-- > sequences[order[i]].prefix - 1;) {
       while (tree.nodes[static_cast<std::size_t>(node)].position > static_cast<int>(position))
         node = tree.nodes[static_cast<std::size_t>(node)].parent;
       const int token = first_token[static_cast<std::size_t>(node)] + static_cast<int>(position) -
                         tree.nodes[static_cast<std::size_t>(node)].position;
-      asked[static_cast<std::size_t>(token)].emplace_back(
-          sequences[i].log_probs + position + 1 - sequences[i].prefix, sequences[i].tokens[position + 1]);
+      asked[static_cast<std::size_t>(token)].push_back({order[i], position + 1});
     }
   }
   std::vector<int> wanted;
@@ -145,8 +157,10 @@ void NativeModel::ScoreGroup(std::span<const ScoredSequence> sequences) const {
     for (std::size_t r = 0; r < count; ++r) {
       const float* row = logits.data() + r * vocabulary;
       const double total = Kernels().log_sum_exp(row, vocabulary);
-      for (const auto& [log_prob, token] : asked[static_cast<std::size_t>(wanted[start + r])])
-        *log_prob = static_cast<float>(static_cast<double>(row[token]) - total);
+      for (const Asked& place : asked[static_cast<std::size_t>(wanted[start + r])]) {
+        const int token = sequences[place.sequence].tokens[place.position];
+        visit(place.sequence, place.position, row, static_cast<double>(row[token]) - total);
+      }
     }
   }
 }

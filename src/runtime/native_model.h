@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "model/language_model.h"
@@ -22,6 +23,17 @@ class NativeModel : public model::LanguageModel {
                                           const model::GenerateOptions& options) override;
   std::vector<float> Logits(std::span<const int> tokens) override;
 
+  struct ScoredSequence {
+    std::vector<int> tokens;  // at least one
+    std::size_t prefix;       // tokens at its beginning that are not scored, at least one
+  };
+  /// What the model gives for tokens[position] of a sequence: the logits [vocab_size] before it, and its
+  /// natural log-probability. Called from several threads, in any order, for different (sequence, position).
+  using ScoreVisitor =
+      std::function<void(std::size_t sequence, std::size_t position, const float* logits, double log_prob)>;
+  /// Visits every scored token. What sequences have in common at the beginning is computed once.
+  void VisitScores(std::span<const ScoredSequence> sequences, const ScoreVisitor& visit) const;
+
   /// The final-normed state after the last token of each sequence: [sequences, hidden_size].
   std::vector<float> LastHidden(std::span<const std::vector<int>> sequences);
   /// logits [rows, vocab_size] of hidden states [rows, hidden_size].
@@ -37,13 +49,8 @@ class NativeModel : public model::LanguageModel {
   /// Runs work(first, last) over [0, count): cut over the pool's threads for small models, whose single
   /// products are too short to be cut themselves; in one piece for large ones.
   void Shard(std::size_t count, const std::function<void(std::size_t, std::size_t)>& work) const;
-  struct ScoredSequence {
-    std::span<const int> tokens;
-    std::size_t prefix;  // tokens whose log-probability is not asked for, at least one
-    float* log_probs;    // [tokens.size() - prefix]
-  };
-  /// Sequences in the order of their tokens: what they have in common at the beginning is computed once.
-  void ScoreGroup(std::span<const ScoredSequence> sequences) const;
+  void VisitGroup(std::span<const ScoredSequence> sequences, std::span<const std::size_t> order,
+                  const ScoreVisitor& visit) const;
   void GenerateShard(std::span<const model::GenerateRequest> requests, std::size_t first_index,
                      const model::GenerateOptions& options, model::Generation* results) const;
   void CheckTokens(std::span<const int> tokens) const;

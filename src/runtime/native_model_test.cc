@@ -64,12 +64,20 @@ class SlowModel {
     }
     return out;
   }
+  void NormHeads(const std::string& name, std::vector<double>& x) const {
+    if (!config_.qk_norm) return;
+    for (auto head = x.begin(); head != x.end(); head += config_.head_dim) {
+      const std::vector<double> normed = Norm(name, {head, head + config_.head_dim});
+      std::copy(normed.begin(), normed.end(), head);
+    }
+  }
   void Rotate(std::vector<double>& x, int position) const {
     const auto half = static_cast<std::size_t>(config_.head_dim / 2);
     for (std::size_t head = 0; head < x.size(); head += 2 * half)
       for (std::size_t i = 0; i < half; ++i) {
         const double angle =
-            position / std::pow(config_.rope_theta, static_cast<double>(i) / static_cast<double>(half));
+            position / std::pow(config_.rope_theta, static_cast<double>(i) / static_cast<double>(half)) /
+            config_.rope_scaling.factor;
         const double a = x[head + i], b = x[head + half + i];
         x[head + i] = a * std::cos(angle) - b * std::sin(angle);
         x[head + half + i] = b * std::cos(angle) + a * std::sin(angle);
@@ -84,6 +92,8 @@ class SlowModel {
       std::vector<double> query = Linear(prefix + "self_attn.q_proj", normed);
       keys.push_back(Linear(prefix + "self_attn.k_proj", normed));
       values.push_back(Linear(prefix + "self_attn.v_proj", normed));
+      NormHeads(prefix + "self_attn.q_norm.weight", query);
+      NormHeads(prefix + "self_attn.k_norm.weight", keys.back());
       Rotate(query, static_cast<int>(t));
       Rotate(keys.back(), static_cast<int>(t));
       std::vector<double> attended(query.size());
@@ -130,12 +140,19 @@ ModelConfig UntiedLlama() {
   return config;
 }
 
+ModelConfig ScaledPositions() {
+  ModelConfig config = TinyConfig("llama");
+  config.rope_scaling = {.type = model::RopeScaling::Type::kLinear, .factor = 4};
+  return config;
+}
+
 const std::vector<int> kTokens{7, 1, 33, 12, 12, 0, 39, 5, 20, 21, 22};
 
 // Values are O(1) and pass some 20 float32 roundings of relative size 6e-8 in sums of up to 128 terms: 2e-5
 // is ample.
 TEST(NativeModel, LogitsEqualTheTextbookForwardPass) {
-  for (const ModelConfig& config : {TinyConfig("qwen2"), TinyConfig("llama"), UntiedLlama()}) {
+  for (const ModelConfig& config : {TinyConfig("qwen2"), TinyConfig("llama"), UntiedLlama(),
+                                    TinyConfig("qwen3"), TinyConfig("mistral"), ScaledPositions()}) {
     const ModelWeights weights = RandomWeights(config);
     NativeModel model(config, weights);
     const std::vector<float> logits = model.Logits(kTokens);

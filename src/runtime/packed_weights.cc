@@ -83,7 +83,7 @@ std::size_t PackedWeights::bytes() const {
 
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
                           const PackOptions& options, const model::TernaryWeights& ternary) {
-  model::CheckEngineComputes(config, {}, "the native runtime");
+  model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
   const Packer packer(weights, ternary);
   const auto hidden = static_cast<std::size_t>(config.hidden_size);
   PackedWeights packed{.config = config};
@@ -104,6 +104,10 @@ PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWe
         const std::vector<float>& bias = packer.Values(attention + name);
         layer.query_key_value_bias.insert(layer.query_key_value_bias.end(), bias.begin(), bias.end());
       }
+    if (config.qk_norm) {
+      layer.query_norm = packer.Values(attention + "q_norm.weight");
+      layer.key_norm = packer.Values(attention + "k_norm.weight");
+    }
     layer.attention_output = packer.Pack({attention + "o_proj.weight"},
                                          static_cast<std::size_t>(config.query_size()), options.linears);
     layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, hidden, options.linears);

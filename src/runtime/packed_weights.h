@@ -14,6 +14,7 @@ struct PackedLayer {
   std::vector<float> input_norm, post_attention_norm;  // [hidden_size]
   PackedMatrix query_key_value;                        // [query_size + 2 key_value_size, hidden_size]
   std::vector<float> query_key_value_bias;             // empty without attention_bias
+  std::vector<float> query_norm, key_norm;             // [head_dim]; empty without qk_norm
   PackedMatrix attention_output;                       // [hidden_size, query_size]
   PackedMatrix gate_up;                                // [2 intermediate_size, hidden_size]
   PackedMatrix down;                                   // [hidden_size, intermediate_size]

@@ -8,11 +8,11 @@
 
 namespace forge::runtime {
 
-std::vector<std::size_t> OrderByTokens(std::span<const std::vector<int>> sequences) {
+std::vector<std::size_t> OrderByTokens(std::span<const std::vector<int>* const> sequences) {
   std::vector<std::size_t> order(sequences.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return sequences[a] < sequences[b]; });
+                   [&](std::size_t a, std::size_t b) { return *sequences[a] < *sequences[b]; });
   return order;
 }
 

@@ -21,7 +21,7 @@ struct PrefixTree {
 
 /// The order in which sequences with common beginnings are neighbours: their indices, by tokens. Equal ones
 /// keep their order. O(n log n) comparisons.
-std::vector<std::size_t> OrderByTokens(std::span<const std::vector<int>> sequences);
+std::vector<std::size_t> OrderByTokens(std::span<const std::vector<int>* const> sequences);
 
 /// Length of the common beginning of two sequences.
 std::size_t CommonPrefix(std::span<const int> a, std::span<const int> b);

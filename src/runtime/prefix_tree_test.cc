@@ -32,7 +32,9 @@ TEST(PrefixTree, HoldsEveryDifferentBeginningOnce) {
       for (int& token : sequence) token = static_cast<int>(random.Below(3));
     }
     std::vector<std::span<const int>> ordered;
-    for (const std::size_t index : OrderByTokens(sequences)) ordered.emplace_back(sequences[index]);
+    std::vector<const std::vector<int>*> pointers;
+    for (const std::vector<int>& sequence : sequences) pointers.push_back(&sequence);
+    for (const std::size_t index : OrderByTokens(pointers)) ordered.emplace_back(sequences[index]);
     const PrefixTree tree = BuildPrefixTree(ordered);
     std::set<std::vector<int>> beginnings;
     for (const std::vector<int>& sequence : sequences)

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/thread_pool.h"
+#include "model/rope.h"
 
 namespace forge::runtime {
 
@@ -30,10 +31,8 @@ struct Transformer::Scratch {
 };
 
 Transformer::Transformer(PackedWeights weights) : weights_(std::move(weights)) {
-  const int half = config().head_dim / 2;
-  for (int i = 0; i < half; ++i)
-    rope_frequencies_.push_back(
-        static_cast<float>(1.0 / std::pow(config().rope_theta, 2.0 * i / config().head_dim)));
+  for (const double frequency : model::RopeFrequencies(config()))
+    rope_frequencies_.push_back(static_cast<float>(frequency));
 }
 
 void Transformer::Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
@@ -126,6 +125,15 @@ void Transformer::Observe(int layer, LinearInput input, const std::vector<float>
   if (observer_) observer_(layer, input, rows.data(), count, rows.size() / count);
 }
 
+void Transformer::NormHeads(const PackedLayer& layer, float* row) const {
+  if (!config().qk_norm) return;
+  const auto head_dim = static_cast<std::size_t>(config().head_dim);
+  for (int head = 0; head < config().num_attention_heads + config().num_key_value_heads;
+       ++head, row += head_dim)
+    Kernels().rms_norm(row, (head < config().num_attention_heads ? layer.query_norm : layer.key_norm).data(),
+                       head_dim, static_cast<float>(config().rms_norm_eps), row);
+}
+
 void Transformer::Rotate(float* row, std::size_t angle_row, const Scratch& s) const {
   const auto head_dim = static_cast<std::size_t>(config().head_dim), half = head_dim / 2;
   const float* cosines = s.cosines.data() + angle_row * half;
@@ -148,6 +156,7 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   ParallelFor(tokens.size(), kTokensPerTask, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float* row = s.projected.data() + t * row_size;
+      NormHeads(weights_.layers[static_cast<std::size_t>(layer)], row);
       Rotate(row, s.angle_rows[t], s);
       caches[static_cast<std::size_t>(tokens[t].sequence)]->Put(layer, tokens[t].position, row + query_size,
                                                                 row + query_size + key_value_size);

@@ -17,8 +17,9 @@ using LinearObserver = std::function<void(int layer, LinearInput input, const fl
                                           std::size_t width)>;
 
 /// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face,
-/// grouped queries, SwiGLU). In the last layer only tokens whose state is asked for go beyond their keys and
-/// values. Tokens of many sequences run together; the result of a token does not depend on the others.
+/// grouped queries, SwiGLU), and of those that add to it: norms on q and k (Qwen3), scaled rotary positions
+/// (model/rope.h). In the last layer only tokens whose state is asked for go beyond their keys and values.
+/// Tokens of many sequences run together; the result of a token does not depend on the others.
 class Transformer {
  public:
   explicit Transformer(PackedWeights weights);
@@ -49,6 +50,8 @@ class Transformer {
   /// scratch.attended.
   void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
                  std::span<const int> rows, Scratch& scratch) const;
+  /// The norms of qwen3 on each query and key head of one token, in place.
+  void NormHeads(const PackedLayer& layer, float* row) const;
   /// Rotary positions for the queries and keys of one token: row [query_size + key_value_size].
   void Rotate(float* row, std::size_t angle_row, const Scratch& scratch) const;
   /// The attention output and the MLP, both added to the first `count` rows of scratch.state.

@@ -29,7 +29,8 @@ struct KernelTable {
 
   /// sum of a[i] * b[i].
   float (*dot)(const float* a, const float* b, std::size_t size);
-  /// out[i] = x[i] * gain[i] / sqrt(mean(x^2) + epsilon)   (RMSNorm, Zhang and Sennrich 2019, equation 4)
+  /// out[i] = x[i] * gain[i] / sqrt(mean(x^2) + epsilon)   (RMSNorm, Zhang and Sennrich 2019, equation 4);
+  /// out may be x
   void (*rms_norm)(const float* x, const float* gain, std::size_t size, float epsilon, float* out);
   /// gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The products on one thread, for each target that this processor has, against the rate of fused
-// multiply-adds that it reaches in registers alone.
+// The products on the threads of the pool (FORGE_THREADS), for each target that this processor has, against
+// the rate of fused multiply-adds that it reaches in registers alone.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -9,10 +9,7 @@
 
 #include "base/philox.h"
 #include "runtime/kernels/packed_matrix.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "runtime/machine_limits.h"
 
 namespace forge::runtime {
 namespace {
@@ -21,50 +18,6 @@ double Seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-constexpr int kSteps = 1'000'000;
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) double Avx2Peak() {
-  __m256 sums[12];
-  for (auto& sum : sums) sum = _mm256_setzero_ps();
-  __m256 factor = _mm256_set1_ps(0.5f);
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < kSteps; ++i) {
-#pragma GCC unroll 12
-    for (int j = 0; j < 12; ++j) sums[j] = _mm256_fmadd_ps(factor, factor, sums[j]);
-    asm volatile("" : "+x"(factor));  // or the compiler would multiply once
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (auto& sum : sums) benchmark::DoNotOptimize(sum);
-  return 12.0 * 16 * kSteps / seconds;
-}
-
-__attribute__((target("avx512f"))) double Avx512Peak() {
-  __m512 sums[24];
-  for (auto& sum : sums) sum = _mm512_setzero_ps();
-  __m512 factor = _mm512_set1_ps(0.5f);
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < kSteps; ++i) {
-#pragma GCC unroll 24
-    for (int j = 0; j < 24; ++j) sums[j] = _mm512_fmadd_ps(factor, factor, sums[j]);
-    asm volatile("" : "+v"(factor));  // or the compiler would multiply once
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (auto& sum : sums) benchmark::DoNotOptimize(sum);
-  return 24.0 * 32 * kSteps / seconds;
-}
-#endif
-
-/// Floating-point operations a second of one thread that only multiplies and adds; 0 where it is not
-/// measured.
-double Peak(CpuTarget target) {
-#if defined(__x86_64__)
-  if (target == CpuTarget::kAvx2) return Avx2Peak();
-  if (target == CpuTarget::kAvx512) return Avx512Peak();
-#endif
-  return 0;
 }
 
 /// Arguments: target, rows, in, out. Peak and product in turn, so that a change of clock hits both.
@@ -85,7 +38,7 @@ void BM_Multiply(benchmark::State& state) {
   const double operations = 2.0 * static_cast<double>(rows * in * out);
   double total = 0;
   for (auto _ : state) {
-    const double peak = Peak(target);
+    const double peak = MeasureFloatPeak();
     const double seconds = Seconds([&] { matrix.Multiply(x.data(), rows, {}, y.data()); });
     state.SetIterationTime(seconds);
     total += seconds;
