@@ -49,8 +49,5 @@ std::unique_ptr<Command> MakeLineageCommand() {
 std::unique_ptr<Command> MakeWorkerCommand() {
   return Make("worker", "Evaluate candidates for a run on another machine.", "run forge evo on one machine");
 }
-std::unique_ptr<Command> MakeBenchCommand() {
-  return Make("bench", "Measure the kernels on this machine.", "run make bench");
-}
 
 }  // namespace forge::cli

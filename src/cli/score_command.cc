@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <numeric>
+
+#include "base/error.h"
+#include "cli/command_list.h"
+#include "cli/model_flags.h"
+
+namespace forge::cli {
+namespace {
+
+constexpr std::size_t kLinesTogether = 256;  // so that results stream, and common beginnings are still shared
+
+struct ScoreConfig {
+  std::string file;
+  int top = 0;
+
+  template <class Visitor>
+  void VisitFields(Visitor&& visit) {
+    visit("file", file, AnyValue{}, "The lines; without it they are read from standard input.");
+    visit("top", top, InRange{0, 1000}, "Also give the K likeliest tokens at every scored position.");
+  }
+};
+
+class ScoreCommand : public Command {
+ public:
+  std::string Name() const override { return "score"; }
+  std::string Summary() const override {
+    return "Log-probabilities of given texts: JSON lines in, JSON lines out.";
+  }
+  std::string Example() const override {
+    return "echo '{\"prompt\": \"m 324   =\", \"completion\": \"2\"}' | forge score models/starter/math "
+           "--jsonl";
+  }
+  void AddFlags(FlagSet& flags) override {
+    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddSwitch("--jsonl", jsonl_,
+                    "Lines {\"prompt\", \"completion\"} (the completion is scored) or {\"ids\"} (all but the "
+                    "first); the only format.");
+    flags.AddConfig(config_);
+    model_.AddTo(flags);
+  }
+
+  int Run(const FlagSet&, Terminal& terminal) override {
+    if (!jsonl_)
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "forge score needs a format",
+                   .why = "--jsonl is not given, and there is no other yet",
+                   .fix = "give --jsonl, and lines {\"prompt\": \"..\", \"completion\": \"..\"}"});
+    const RunnableModel model = model_.LoadToRun(name_);
+    std::ifstream file;
+    if (!config_.file.empty()) {
+      file.open(config_.file);
+      if (!file)
+        throw Error({.what = "cannot read " + config_.file,
+                     .why = "it does not exist or is not readable",
+                     .fix = "give the path of a file with JSON lines"});
+    }
+    std::istream& in = config_.file.empty() ? std::cin : file;
+    const std::string source = config_.file.empty() ? "standard input" : config_.file;
+    std::string line;
+    std::vector<runtime::NativeModel::ScoredSequence> sequences;
+    for (std::size_t number = 1; std::getline(in, line); ++number) {
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      sequences.push_back(ParseLine(line, fmt::format("{}:{}", source, number), model));
+      if (sequences.size() == kLinesTogether) Flush(model, sequences, terminal);
+    }
+    Flush(model, sequences, terminal);
+    return 0;
+  }
+
+ private:
+  static runtime::NativeModel::ScoredSequence ParseLine(const std::string& line, const std::string& place,
+                                                        const RunnableModel& model) {
+    const auto refuse = [&](const std::string& why) {
+      throw Error({.what = "cannot score the line " + place,
+                   .why = why,
+                   .fix = "give {\"prompt\": \"..\", \"completion\": \"..\"} or {\"ids\": [1, 2, ..]}"});
+    };
+    const io::Json json = io::Json::parse(line, nullptr, false);
+    if (!json.is_object()) refuse("it is not a JSON object");
+    const bool has_ids = json.contains("ids"),
+               has_texts = json.contains("prompt") && json.contains("completion");
+    for (const auto& [key, value] : json.items())
+      if (key != "ids" && key != "prompt" && key != "completion")
+        refuse("the field " + key + " is not known");
+    if (has_ids == has_texts) refuse("it has neither the field ids, nor prompt and completion");
+    runtime::NativeModel::ScoredSequence sequence{{}, 1};
+    if (has_ids) {
+      if (!json["ids"].is_array()) refuse("ids is not an array");
+      for (const io::Json& id : json["ids"]) {
+        if (!id.is_number_integer()) refuse("ids has an entry that is no whole number");
+        sequence.tokens.push_back(id.get<int>());
+      }
+      if (sequence.tokens.empty()) refuse("ids is empty");
+      return sequence;
+    }
+    if (!json["prompt"].is_string() || !json["completion"].is_string())
+      refuse("prompt or completion is not a string");
+    sequence.tokens = model.Encode(json["prompt"].get<std::string>());
+    if (sequence.tokens.empty()) refuse("the prompt has no token that the completion could follow");
+    sequence.prefix = sequence.tokens.size();
+    const std::vector<int> completion = model.tokenizer->Encode(json["completion"].get<std::string>());
+    sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
+    return sequence;
+  }
+
+  /// Scores and prints what is held, one line each in the order of the input.
+  void Flush(const RunnableModel& model, std::vector<runtime::NativeModel::ScoredSequence>& sequences,
+             Terminal& terminal) const {
+    struct Scores {
+      std::vector<double> log_probs;
+      std::vector<char> greedy;  // by token; chars, because threads write side by side
+      std::vector<io::Json> top;
+    };
+    std::vector<Scores> results;
+    for (const auto& sequence : sequences) {
+      const std::size_t count = sequence.tokens.size() - sequence.prefix;
+      results.push_back({std::vector<double>(count), std::vector<char>(count), std::vector<io::Json>(count)});
+    }
+    const auto vocabulary = static_cast<std::size_t>(model.model->config().vocab_size);
+    model.model->VisitScores(
+        sequences, [&](std::size_t s, std::size_t position, const float* logits, double log_prob) {
+          const std::size_t i = position - sequences[s].prefix;
+          const int token = sequences[s].tokens[position];
+          results[s].log_probs[i] = log_prob;
+          results[s].greedy[i] = std::max_element(logits, logits + vocabulary) - logits == token;
+          if (config_.top > 0)
+            results[s].top[i] = Top({logits, vocabulary}, static_cast<double>(logits[token]) - log_prob);
+        });
+    for (const Scores& scores : results) {
+      io::Json line{{"logprobs", scores.log_probs},
+                    {"sum", std::accumulate(scores.log_probs.begin(), scores.log_probs.end(), 0.0)},
+                    {"greedy", std::all_of(scores.greedy.begin(), scores.greedy.end(),
+                                           [](char is) { return is != 0; })}};
+      if (config_.top > 0) line["top"] = scores.top;
+      std::cout << line.dump() << '\n';
+    }
+    std::cout.flush();
+    if (!std::cout)
+      throw Error({.what = "cannot write the scores",
+                   .why = "standard output is closed or full",
+                   .fix = "give it room"});
+    sequences.clear();
+    if (terminal.stop().stop_requested())
+      throw Error({.kind = ErrorKind::kInterrupted,
+                   .what = "stopped on request",
+                   .why = "the lines that are printed are complete",
+                   .fix = "run the same command with the lines that are left"});
+  }
+
+  /// [[id, log-probability], ..] of the likeliest tokens; the lower id first among equals.
+  io::Json Top(std::span<const float> logits, double log_sum) const {
+    std::vector<int> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    const auto count = std::min(static_cast<std::size_t>(config_.top), ids.size());
+    std::partial_sort(
+        ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(), [&](int a, int b) {
+          const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+          return x > y || (x == y && a < b);
+        });
+    io::Json top = io::Json::array();
+    for (std::size_t i = 0; i < count; ++i)
+      top.push_back({ids[i], static_cast<double>(logits[static_cast<std::size_t>(ids[i])]) - log_sum});
+    return top;
+  }
+
+  std::string name_;
+  bool jsonl_ = false;
+  ScoreConfig config_;
+  ModelFlags model_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeScoreCommand() { return std::make_unique<ScoreCommand>(); }
+
+}  // namespace forge::cli
