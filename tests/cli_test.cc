@@ -235,6 +235,69 @@ TEST_F(Cli, WritesTheSameTextFromAFolderAndFromItsGguf) {
   EXPECT_EQ(texts[0], texts[2]);
 }
 
+TEST_F(Cli, ScoresLinesAsPerplexityAndGenerateDo) {
+  const std::string model = MakeModel("model");
+  const Outcome written = Run({"generate", model, "--prompt", "abc", "--max-new-tokens", "3", "--json"});
+  const std::vector<int> ids = io::Json::parse(written.out)["token_ids"];
+  io::Json greedy{{"ids", {'a', 'b', 'c'}}}, other = greedy;
+  for (const int id : ids) greedy["ids"].push_back(id);
+  for (const int id : ids) other["ids"].push_back((id + 1) % 256);
+  io::WriteFileAtomically(folder_ / "text.txt", "a few words");
+  const std::string lines =
+      greedy.dump() + "\n\n" + other.dump() + "\n" + R"({"prompt": "a", "completion": " few words"})";
+  const Outcome scored = Run({"score", model, "--jsonl", "--top", "2"}, lines);
+  ASSERT_EQ(scored.code, 0) << scored.err;
+  std::istringstream out(scored.out);
+  std::vector<io::Json> results;
+  for (std::string line; std::getline(out, line);) results.push_back(io::Json::parse(line));
+  ASSERT_EQ(results.size(), 3u);
+  for (const io::Json& result : results) {
+    double sum = 0;
+    for (std::size_t i = 0; i < result["logprobs"].size(); ++i) {
+      const double log_prob = result["logprobs"][i], best = result["top"][i][0][1],
+                   next = result["top"][i][1][1];
+      EXPECT_GE(best, next);
+      EXPECT_LE(log_prob, best);
+      sum += log_prob;
+    }
+    EXPECT_DOUBLE_EQ(result["sum"].get<double>(), sum);
+  }
+  ASSERT_EQ(results[0]["logprobs"].size(), 5u);
+  for (std::size_t i = 2; i < 5; ++i) EXPECT_EQ(results[0]["top"][i][0][0], ids[i - 2]);
+  EXPECT_EQ(results[1]["greedy"], false);
+  const Outcome perplexity = Run({"perplexity", model, "--file", Path("text.txt"), "--json"});
+  EXPECT_NEAR(io::Json::parse(perplexity.out)["nll_sum"].get<double>(), -results[2]["sum"].get<double>(),
+              1e-5);
+  EXPECT_TRUE(io::Json::parse(Run({"score", model, "--jsonl"}, R"({"ids": [7]})").out)["logprobs"].empty());
+}
+
+TEST_F(Cli, RefusesLinesThatItCannotScoreByTheirNumber) {
+  const std::string model = MakeModel("model");
+  for (const char* line :
+       {"{", "[1]", R"({"ids": [1, "x"]})", R"({"ids": []})", R"({"prompt": "a"})",
+        R"({"ids": [1], "top": 3})", R"({"prompt": "", "completion": "a"})", R"({"ids": [99999]})"}) {
+    const Outcome outcome = Run({"score", model, "--jsonl"}, std::string("{\"ids\": [1, 2]}\n") + line);
+    EXPECT_EQ(outcome.code, 3) << line;
+    EXPECT_NE(outcome.err.find("fix: "), std::string::npos) << outcome.err;
+    if (std::string(line).find("99999") == std::string::npos)
+      EXPECT_NE(outcome.err.find("standard input:2"), std::string::npos) << outcome.err;
+  }
+  EXPECT_EQ(Run({"score", model}, "").code, 2);
+}
+
+TEST_F(Cli, MeasuresReadingAndWriting) {
+  const Outcome outcome =
+      Run({"bench", MakeModel("model"), "--prompt-tokens", "32", "--new-tokens", "8", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const io::Json json = io::Json::parse(outcome.out);
+  EXPECT_GT(json["memory_bytes_per_second"].get<double>(), 1e8);
+  ASSERT_EQ(json["tests"].size(), 2u);
+  for (const io::Json& test : json["tests"]) {
+    EXPECT_GT(test["tokens_per_second"].get<double>(), 0);
+    EXPECT_EQ(test["runs"].size(), 3u);
+  }
+}
+
 TEST_F(Cli, DoesNotWriteOverAFileUnlessTold) {
   const std::string model = MakeModel("model");
   ASSERT_EQ(Run({"convert", model, Path("model.gguf")}).code, 0);
