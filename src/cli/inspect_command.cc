@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <map>
+#include <set>
 
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
@@ -82,7 +83,9 @@ class InspectCommand : public Command {
     const model::LoraAdapter adapter = model::ReadLoraAdapter(path);
     report["format"] = "LoRA adapter";
     report["rank"] = adapter.rank;
-    report["scale"] = adapter.scale;
+    std::set<double> scales;
+    for (const auto& [name, factors] : adapter.factors) scales.insert(factors.scale);
+    report["scales"] = scales;
     const io::SafetensorsFile file(path / "adapter_model.safetensors");
     std::int64_t parameters = 0;
     for (const auto& entry : file.entries()) {
@@ -113,7 +116,7 @@ class InspectCommand : public Command {
       text += fmt::format(" {} {}", type, bytes.get<std::uint64_t>());
     text += "\n";
     if (r.contains("rank"))
-      text += fmt::format("rank {}, scale {:g}\n", r["rank"].get<int>(), r["scale"].get<double>());
+      text += fmt::format("rank {}, scales {}\n", r["rank"].get<int>(), r["scales"].dump());
     if (r.contains("config"))
       for (const auto& [name, value] : r["config"].items())
         text += fmt::format("  {:<26}{}\n", name, value.dump());

@@ -62,8 +62,15 @@ class GgufFile {
   const Entry* Find(std::string_view name) const;
   const std::filesystem::path& path() const { return file_.path(); }
 
-  /// All values as float. Throws Error(kInput) for an unknown type. `out` must have the tensor's size.
+  /// The values [first, first + out.size()) as float, both multiples of the type's block. Throws
+  /// Error(kInput) for an unknown type, naming it.
+  void ReadFloats(const Entry& entry, std::size_t first, std::span<float> out) const;
+  /// All of them; `out` must have the tensor's size.
   void ReadFloats(const Entry& entry, std::span<float> out) const;
+  /// Where the values [first, first + count) lie in the file; multiples of the type's block.
+  static std::span<const std::byte> BytesOf(const Entry& entry, std::size_t first, std::size_t count);
+  /// Lets go of the memory that reading these bytes took; they can be read again.
+  void Release(std::span<const std::byte> bytes) const { file_.Release(bytes); }
 
  private:
   MappedFile file_;

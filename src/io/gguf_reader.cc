@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "io/gguf.h"
@@ -194,16 +195,27 @@ const GgufFile::Entry* GgufFile::Find(std::string_view name) const {
 }
 
 void GgufFile::ReadFloats(const Entry& entry, std::span<float> out) const {
+  if (out.size() != entry.size())
+    Fail(path(), fmt::format("tensor {} has {} elements, not {}", entry.name, entry.size(), out.size()));
+  ReadFloats(entry, 0, out);
+}
+
+std::span<const std::byte> GgufFile::BytesOf(const Entry& entry, std::size_t first, std::size_t count) {
+  const BlockInfo& info = Info(*entry.type);
+  FORGE_CHECK(first % info.elements == 0 && count % info.elements == 0);
+  return entry.bytes.subspan(first / info.elements * info.bytes, count / info.elements * info.bytes);
+}
+
+void GgufFile::ReadFloats(const Entry& entry, std::size_t first, std::span<float> out) const {
   if (!entry.type)
     Fail(path(), fmt::format("tensor {} has the block type {}; forge reads {}", entry.name,
                              BlockTypeName(entry.type_id), BlockTypeNames()));
-  if (out.size() != entry.size())
-    Fail(path(), fmt::format("tensor {} has {} elements, not {}", entry.name, entry.size(), out.size()));
+  FORGE_CHECK(first <= entry.size() && out.size() <= entry.size() - first);
   if (out.empty()) return;
   const BlockInfo& info = Info(*entry.type);
-  const std::size_t blocks = out.size() / info.elements;
-  ParallelFor(blocks, (1 << 16) / info.elements, [&](std::size_t begin, std::size_t end) {
-    DecodeBlocks(*entry.type, entry.bytes.subspan(begin * info.bytes, (end - begin) * info.bytes),
+  const auto bytes = BytesOf(entry, first, out.size());
+  ParallelFor(out.size() / info.elements, (1 << 16) / info.elements, [&](std::size_t begin, std::size_t end) {
+    DecodeBlocks(*entry.type, bytes.subspan(begin * info.bytes, (end - begin) * info.bytes),
                  out.subspan(begin * info.elements, (end - begin) * info.elements));
   });
 }

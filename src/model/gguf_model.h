@@ -3,7 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,10 +44,26 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
               std::span<const GgufTensor> tensors, const io::GgufMetadata& tokenizer,
               const std::string& model_name);
 
+/// The same, read piece by piece from a source: memory for a few MiB whatever the size of the model.
+///
+///   type_of  how each matrix is stored. A tensor that a GGUF source has stored so is copied as it is, also
+///   in
+///            types that forge does not encode; every other type must be one that it encodes.
+///
+/// Throws Error(kInput) too for values that are not finite or beyond the type, and for a ternary type if the
+/// weights are not ternary already.
+void SaveGguf(const std::filesystem::path& path, const WeightSource& weights,
+              const std::function<io::BlockType(const TensorSpec&)>& type_of,
+              const io::GgufMetadata& tokenizer, const std::string& model_name);
+
 /// The config in the metadata of a file. Arch llama is read as model_type llama, also for a Mistral model:
 /// what is computed is the same. Throws Error(kInput) with all that is missing or that forge does not
 /// compute.
 ModelConfig GgufConfig(const io::GgufFile& file);
+
+/// The weights of a GGUF file, not read yet, in Hugging Face's names and row order. Throws Error(kInput) if
+/// the tensors are not those of the config.
+std::unique_ptr<WeightSource> OpenGguf(const std::filesystem::path& path);
 
 /// Config and weights of a GGUF file as float32, in Hugging Face's names and row order; config_json is made
 /// from the config, path is the file.
@@ -55,8 +72,12 @@ ModelFolder LoadGguf(const std::filesystem::path& path);
 /// "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
 std::string GgufName(const std::string& hugging_face_name);
 
+/// Whether GGUF has the rows of this tensor in another order: q and k of arch llama.
+bool IsPermutedInGguf(const ModelConfig& config, const TensorSpec& spec);
 /// For arch llama, the row of a q or k projection (of num_heads heads) in Hugging Face's order that GGUF's
 /// row `row` holds: heads of [2, head_dim / 2] rows become [head_dim / 2, 2].
 std::int64_t HuggingFaceRow(std::int64_t row, int head_dim);
+/// The other way round.
+std::int64_t GgufRow(std::int64_t row, int head_dim);
 
 }  // namespace forge::model

@@ -45,6 +45,7 @@ class Lora : public ::testing::Test {
     io::WriteJsonFile(folder_ / "adapter_config.json", config);
     return ReadLoraAdapter(folder_);
   }
+  double ScaleOf(const io::Json& config) { return Read(config).factors.at(kWeight).scale; }
   std::string ErrorOf(const io::Json& config) {
     try {
       Read(config);
@@ -66,16 +67,108 @@ TEST_F(Lora, AddsTheScaledProduct) {
 TEST_F(Lora, DividesAlphaByTheRootOfTheRankWhenRankStabilized) {
   io::Json config = Config();
   config["use_rslora"] = true;
-  EXPECT_EQ(Read(config).scale, 2);  // rank 1: the same
+  EXPECT_EQ(ScaleOf(config), 2);  // rank 1: the same
   const std::vector<float> a(8, 1), b(12, 1);
   const std::string prefix = "base_model.model.model.layers.0.mlp.up_proj.lora_";
   io::WriteSafetensors(folder_ / "adapter_model.safetensors",
                        {{prefix + "A.weight", {4, 2}, a}, {prefix + "B.weight", {3, 4}, b}},
                        io::FloatType::kF32);
   config["r"] = 4;
-  EXPECT_EQ(Read(config).scale, 1);
+  EXPECT_EQ(ScaleOf(config), 1);
   config["use_rslora"] = false;
-  EXPECT_EQ(Read(config).scale, 0.5);
+  EXPECT_EQ(ScaleOf(config), 0.5);
+}
+
+// Keys are ends of module paths, whole words between dots; the first that matches wins, in the order of the
+// file.
+TEST_F(Lora, TakesRankAndAlphaOfAModuleFromThePatterns) {
+  const auto scale_of = [&](const std::string& patterns) {
+    io::WriteFileAtomically(folder_ / "adapter_config.json",
+                            R"({"peft_type": "LORA", "r": 8, "lora_alpha": 2, )" + patterns + "}");
+    return ReadLoraAdapter(folder_).factors.at(kWeight).scale;
+  };
+  EXPECT_EQ(scale_of(R"("rank_pattern": {"up_proj": 1})"), 2);
+  EXPECT_EQ(
+      scale_of(R"("rank_pattern": {"model.layers.0.mlp.up_proj": 1}, "alpha_pattern": {"mlp.up_proj": 6})"),
+      6);
+  EXPECT_EQ(scale_of(R"("rank_pattern": {"up_proj": 1}, "alpha_pattern": {"proj": 6})"),
+            2);  // not a whole word
+  EXPECT_EQ(scale_of(R"("rank_pattern": {"up_proj": 1, "mlp.up_proj": 3})"), 2);
+  EXPECT_THROW(scale_of(R"("rank_pattern": {"mlp.up_proj": 3, "up_proj": 1})"),
+               Error);  // the file has rank 1
+  EXPECT_THROW(scale_of(R"("rank_pattern": {"down_proj": 1})"), Error);
+}
+
+TEST_F(Lora, ReplacesModulesThatWereSavedWhole) {
+  const std::vector<float> a = {1, 2}, b = {3, 4, 5}, norm = {7, 8};
+  const std::string prefix = "base_model.model.model.";
+  for (const char* name : {"norm.weight", "norm.modules_to_save.weight"}) {
+    io::WriteSafetensors(folder_ / "adapter_model.safetensors",
+                         {{prefix + "layers.0.mlp.up_proj.lora_A.weight", {1, 2}, a},
+                          {prefix + "layers.0.mlp.up_proj.lora_B.weight", {3, 1}, b},
+                          {prefix + name, {2}, norm}},
+                         io::FloatType::kF32);
+    io::Json config = Config();
+    EXPECT_THAT(ErrorOf(config), HasSubstr("neither a factor of a linear nor a module of modules_to_save"));
+    config["modules_to_save"] = {"norm"};
+    ModelWeights weights = {{kWeight, {{3, 2}, std::vector<float>(6, 0.0f)}},
+                            {"model.norm.weight", {{2}, {1, 0}}}};
+    const LoraAdapter adapter = Read(config);
+    AddLora(adapter, 1, weights, "x");
+    EXPECT_EQ(weights.at("model.norm.weight").values, norm);
+    EXPECT_EQ(weights.at(kWeight).values[5], 20);
+    AddLora(adapter, 0.5, weights = {{kWeight, weights.at(kWeight)}, {"model.norm.weight", {{2}, {1, 0}}}},
+            "x");
+    EXPECT_THAT(weights.at("model.norm.weight").values, ElementsAre(4, 4));
+    weights.erase("model.norm.weight");
+    EXPECT_THROW(AddLora(adapter, 1, weights, "x"), Error);
+  }
+}
+
+// PEFT leaves open whether a tied head follows.
+TEST_F(Lora, RefusesToReplaceATiedEmbedding) {
+  const std::vector<float> table = {1, 2};
+  io::WriteSafetensors(folder_ / "adapter_model.safetensors",
+                       {{"base_model.model.model.embed_tokens.weight", {1, 2}, table}}, io::FloatType::kF32);
+  io::Json config = Config();
+  config["modules_to_save"] = {"embed_tokens"};
+  const LoraAdapter adapter = Read(config);
+  ModelWeights weights = {{"model.embed_tokens.weight", {{1, 2}, {0, 0}}}};
+  EXPECT_THROW(AddLora(adapter, 1, weights, "x"), Error);
+  weights["lm_head.weight"] = {{1, 2}, {0, 0}};
+  AddLora(adapter, 1, weights, "x");
+  EXPECT_EQ(weights.at("model.embed_tokens.weight").values, table);
+}
+
+TEST_F(Lora, GivesTheSameBitsRowByRow) {
+  const ModelConfig config = testing::TinyConfig();
+  const ModelWeights base = testing::RandomWeights(config);
+  Random random(1, "lora_test");
+  std::vector<float> a(3 * 64), b(128 * 3);
+  for (float& value : a) value = static_cast<float>(random.Normal());
+  for (float& value : b) value = static_cast<float>(random.Normal());
+  const std::string prefix = "base_model.model.model.layers.1.mlp.up_proj.lora_";
+  io::WriteSafetensors(folder_ / "adapter_model.safetensors",
+                       {{prefix + "A.weight", {3, 64}, a}, {prefix + "B.weight", {128, 3}, b}},
+                       io::FloatType::kF32);
+  io::Json settings = Config();
+  settings["r"] = 3;
+  const LoraAdapter adapter = Read(settings);
+  ModelWeights whole = base;
+  AddLora(adapter, 0.75, whole, "x");
+  EXPECT_NE(whole, base);
+  const auto source = AddLora(WeightsInMemory(config, base), adapter, 0.75, "x");
+  EXPECT_EQ(source->ReadAll(), whole);
+  const TensorSpec spec{"model.layers.1.mlp.up_proj.weight", {128, 64}, TensorRole::kMlpLinear, 1};
+  std::vector<float> rows(5 * 64);
+  source->ReadRows(spec, 100, rows);
+  EXPECT_TRUE(std::equal(rows.begin(), rows.end(), whole.at(spec.name).values.begin() + 100 * 64));
+}
+
+TEST_F(Lora, RefusesFactorsOfPyTorch) {
+  fs::remove(folder_ / "adapter_model.safetensors");
+  io::WriteFileAtomically(folder_ / "adapter_model.bin", "PK");
+  EXPECT_THAT(ErrorOf(Config()), HasSubstr("a Python pickle"));
 }
 
 TEST_F(Lora, RefusesOtherKindsOfAdapters) {
@@ -87,7 +180,15 @@ TEST_F(Lora, RefusesOtherKindsOfAdapters) {
   EXPECT_EQ(ErrorOf(with("rank_pattern", io::Json::object())), "no error");
   EXPECT_THAT(ErrorOf(with("use_dora", true)), HasSubstr("use_dora is true"));
   EXPECT_THAT(ErrorOf(with("bias", "all")), HasSubstr("bias is \"all\""));
-  EXPECT_THAT(ErrorOf(with("modules_to_save", {"lm_head"})), HasSubstr("modules_to_save"));
+  EXPECT_THAT(ErrorOf(with("modules_to_save", {"lm_head"})),
+              HasSubstr("modules_to_save names lm_head, of which the file has no weight"));
+  EXPECT_THAT(ErrorOf(with("init_lora_weights", "pissa_niter_4")), HasSubstr("a changed base model"));
+  EXPECT_EQ(ErrorOf(with("init_lora_weights", "gaussian")), "no error");
+  EXPECT_THAT(ErrorOf(with("layer_replication", {{0, 4}, {2, 5}})), HasSubstr("layer_replication"));
+  EXPECT_THAT(ErrorOf(with("trainable_token_indices", {1, 2})), HasSubstr("trainable_token_indices"));
+  EXPECT_THAT(ErrorOf(with("rank_pattern", {{"model.layers.\\d+.mlp", 2}})), HasSubstr("regular expression"));
+  EXPECT_THAT(ErrorOf(with("rank_pattern", {{"up_proj", 0}})), HasSubstr("rank_pattern of \"up_proj\" is 0"));
+  EXPECT_THAT(ErrorOf(with("alpha_pattern", {{"up_proj", "x"}})), HasSubstr("alpha_pattern of"));
   EXPECT_THAT(ErrorOf(with("peft_type", "IA3")), HasSubstr("peft_type"));
   EXPECT_THAT(ErrorOf(with("r", 0)), HasSubstr("r is 0"));
   EXPECT_THAT(ErrorOf(with("r", 2)), HasSubstr("they must be [2, in] and [out, 2]"));
@@ -126,7 +227,7 @@ TEST(LoraGolden, ReadsTheSpecialists) {
     const LoraAdapter adapter =
         ReadLoraAdapter(SharedFolder() / "data/models/smollm2-135m-specialists" / task);
     EXPECT_EQ(adapter.factors.size(), 210u);
-    EXPECT_EQ(adapter.scale, 2);
+    for (const auto& [name, factors] : adapter.factors) EXPECT_EQ(factors.scale, 2) << name;
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/safetensors_folder.h"
-#include "io/safetensors_writer.h"
 #include "model/architecture.h"
 
 namespace forge::model {
@@ -16,11 +18,46 @@ namespace fs = std::filesystem;
 using io::Json;
 
 constexpr const char* kTokenizerFiles[] = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
-    "merges.txt"};
+    "tokenizer.json",    "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+    "added_tokens.json", "chat_template.jinja",   "vocab.json",      "merges.txt"};
 
 bool IsIgnored(const std::string& name, const ModelConfig& config) {
   return (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq");
+}
+
+class FolderWeights : public WeightSource {
+ public:
+  explicit FolderWeights(const fs::path& path)
+      : WeightSource(ReadModelConfig(path / "config.json")), path_(path), files_(path) {
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const auto& [name, item] : files_.items())
+      if (!IsIgnored(name, config())) shapes[name] = item.entry->shape;
+    CheckTensorShapes(config(), shapes, path.string());
+  }
+  std::string Name() const override { return path_.string(); }
+  std::string StoredType(const TensorSpec& spec) const override {
+    return files_.items().at(spec.name).entry->dtype;
+  }
+
+ private:
+  void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override {
+    const auto& [file, entry] = files_.items().at(spec.name);
+    const std::size_t first = static_cast<std::size_t>(first_row) * Columns(spec);
+    file->ReadFloats(*entry, first, out);
+    const std::size_t element_bytes = entry->bytes.size() / entry->size();
+    file->Release(entry->bytes.subspan(first * element_bytes, out.size() * element_bytes));
+  }
+  fs::path path_;
+  io::SafetensorsFolder files_;
+};
+
+Json GenerationJson(const ModelConfig& config) {
+  Json json = {{"_from_model_config", true}};
+  if (config.bos_token_id >= 0) json["bos_token_id"] = config.bos_token_id;
+  if (config.pad_token_id >= 0) json["pad_token_id"] = config.pad_token_id;
+  if (config.eos_token_ids.size() == 1) json["eos_token_id"] = config.eos_token_ids[0];
+  if (config.eos_token_ids.size() > 1) json["eos_token_id"] = config.eos_token_ids;
+  return json;
 }
 
 }  // namespace
@@ -47,21 +84,16 @@ ModelConfig ReadModelConfig(const fs::path& config_json) {
   return config;
 }
 
+std::unique_ptr<WeightSource> OpenModelFolder(const fs::path& path) {
+  return std::make_unique<FolderWeights>(path);
+}
+
 ModelFolder LoadModelFolder(const fs::path& path) {
-  ModelFolder model;
-  model.path = path;
-  model.config_json = io::ReadJsonFile(path / "config.json", io::kConfigLimits);
-  model.config = ReadModelConfig(path / "config.json");
-  const io::SafetensorsFolder files(path);
-  for (const auto& [name, item] : files.items()) {
-    if (IsIgnored(name, model.config)) continue;
-    Tensor& tensor = model.weights[name];
-    tensor.shape = item.entry->shape;
-    tensor.values.resize(item.entry->size());
-    item.file->ReadFloats(*item.entry, tensor.values);
-  }
-  CheckWeights(model.config, model.weights, path.string());
-  return model;
+  const FolderWeights weights(path);
+  return {.config = weights.config(),
+          .weights = weights.ReadAll(),
+          .config_json = io::ReadJsonFile(path / "config.json", io::kConfigLimits),
+          .path = path};
 }
 
 void CopyTokenizerFiles(const fs::path& from, const fs::path& to) {
@@ -69,10 +101,24 @@ void CopyTokenizerFiles(const fs::path& from, const fs::path& to) {
     if (fs::exists(from / name)) io::WriteFileAtomically(to / name, io::ReadFile(from / name));
 }
 
-void SaveModelFolder(const fs::path& path, const ModelConfig& config, const ModelWeights& weights,
-                     io::FloatType type, const fs::path& tokenizer_source, bool replace) {
+void CheckRange(std::span<const float> values, io::FloatType type, const std::string& tensor,
+                const std::string& source) {
+  if (type == io::FloatType::kF32) return;
+  const bool is_half = type == io::FloatType::kF16;
+  const float largest = is_half ? 65504.0f : 0x1.FEp127f;
+  const auto large =
+      std::find_if(values.begin(), values.end(), [&](float value) { return std::fabs(value) > largest; });
+  if (large == values.end()) return;
+  throw Error({.kind = ErrorKind::kInput,
+               .what = fmt::format("cannot store {} of {}", tensor, source),
+               .why = fmt::format("it holds {:g}; {} ends at {:g}", *large,
+                                  is_half ? "float16, also as the scale of a block," : "bfloat16", largest),
+               .fix = is_half ? "give the type bf16 or f32" : "give the type f32"});
+}
+
+void SaveModelFolder(const fs::path& path, const WeightSource& weights, const SaveOptions& options) {
+  const ModelConfig& config = weights.config();
   CheckConfig(config, path.string());
-  CheckWeights(config, weights, path.string());
   if (config.attention_bias && !FindArchitecture(config.model_type)->has_qkv_bias)
     throw Error({.kind = ErrorKind::kInput,
                  .what = "cannot write " + path.string(),
@@ -80,19 +126,29 @@ void SaveModelFolder(const fs::path& path, const ModelConfig& config, const Mode
                      "the model has biases on q, k and v only; a {} folder would have one on o_proj too",
                      config.model_type),
                  .fix = "keep it as a GGUF file"});
-  io::AtomicFolder folder(path, replace);
-  io::WriteJsonFile(folder.path() / "config.json", ToConfigJson(config, type));
-  Json generation = {{"_from_model_config", true}};
-  if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
-  if (config.pad_token_id >= 0) generation["pad_token_id"] = config.pad_token_id;
-  if (config.eos_token_ids.size() == 1) generation["eos_token_id"] = config.eos_token_ids[0];
-  if (config.eos_token_ids.size() > 1) generation["eos_token_id"] = config.eos_token_ids;
-  io::WriteJsonFile(folder.path() / "generation_config.json", generation);
-  std::vector<io::NamedFloats> tensors;
-  for (const auto& [name, tensor] : weights) tensors.push_back({name, tensor.shape, tensor.values});
-  io::WriteSafetensors(folder.path() / "model.safetensors", std::move(tensors), type);
-  if (!tokenizer_source.empty()) CopyTokenizerFiles(tokenizer_source, folder.path());
+  io::AtomicFolder folder(path, options.replace);
+  io::WriteJsonFile(folder.path() / "config.json", ToConfigJson(config, options.type));
+  io::WriteJsonFile(folder.path() / "generation_config.json", GenerationJson(config));
+  std::vector<TensorSpec> specs = ListTensors(config);
+  std::sort(specs.begin(), specs.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::vector<io::TensorShape> shapes;
+  for (const TensorSpec& spec : specs) shapes.push_back({spec.name, spec.shape});
+  io::SafetensorsWriter writer(folder.path(), std::move(shapes), options.type, options.max_shard_bytes);
+  for (const TensorSpec& spec : specs)
+    VisitRows(weights, spec, 1, [&](std::span<const float> values) {
+      CheckRange(values, options.type, spec.name, weights.Name());
+      writer.Write(values);
+    });
+  writer.Finish();
+  if (!options.tokenizer_source.empty()) CopyTokenizerFiles(options.tokenizer_source, folder.path());
   folder.Commit();
+}
+
+void SaveModelFolder(const fs::path& path, const ModelConfig& config, const ModelWeights& weights,
+                     io::FloatType type, const fs::path& tokenizer_source, bool replace) {
+  CheckConfig(config, path.string());
+  SaveModelFolder(path, *WeightsInMemory(config, weights),
+                  {.type = type, .tokenizer_source = tokenizer_source, .replace = replace});
 }
 
 }  // namespace forge::model

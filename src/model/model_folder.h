@@ -3,10 +3,11 @@
 
 #include <filesystem>
 
-#include "io/float_type.h"
 #include "io/json_file.h"
+#include "io/safetensors_writer.h"
 #include "model/model_config.h"
 #include "model/model_weights.h"
+#include "model/weight_source.h"
 
 namespace forge::model {
 
@@ -33,19 +34,36 @@ ModelConfig ParseModelConfig(const io::Json& json, const std::string& source);
 /// The config.json that transformers reads back as the same model.
 io::Json ToConfigJson(const ModelConfig& config, io::FloatType type);
 
-/// Config and weights, as float32, checked with CheckWeights. Ignores a stored head when the config ties it,
-/// and the rotary tables that old checkpoints carry.
+/// The weights of a folder, not read yet. Ignores a stored head when the config ties it, and the rotary
+/// tables that old checkpoints carry. Throws Error(kInput) if the tensors are not those of the config.
+std::unique_ptr<WeightSource> OpenModelFolder(const std::filesystem::path& path);
+
+/// Config and weights as float32, all in memory.
 ModelFolder LoadModelFolder(const std::filesystem::path& path);
 
-/// Writes a complete folder or none: config, weights as `type`, and the tokenizer's files of
-/// `tokenizer_source` (those that exist there; an empty path: none). An existing non-empty `path` is replaced
-/// only if `replace`.
+struct SaveOptions {
+  io::FloatType type = io::FloatType::kBF16;
+  std::filesystem::path tokenizer_source;  // a folder; its tokenizer's files are copied. Empty: none
+  bool replace = false;                    // an existing non-empty folder; else it is an Error
+  std::uint64_t max_shard_bytes = io::kDefaultShardBytes;
+};
+
+/// Writes a complete folder or none, one tensor after the other: memory for a piece of one. Throws
+/// Error(kInput) for a value that is not finite, or too large for the type.
+void SaveModelFolder(const std::filesystem::path& path, const WeightSource& weights,
+                     const SaveOptions& options);
+/// The same for weights in memory.
 void SaveModelFolder(const std::filesystem::path& path, const ModelConfig& config,
                      const ModelWeights& weights, io::FloatType type,
                      const std::filesystem::path& tokenizer_source, bool replace = false);
 
-/// Copies tokenizer.json, tokenizer_config.json, special_tokens_map.json, chat_template.jinja, vocab.json and
-/// merges.txt, those that exist.
+/// Throws Error(kInput) if rounding to `type` makes a finite value infinite, naming the tensor; `source`
+/// names the model.
+void CheckRange(std::span<const float> values, io::FloatType type, const std::string& tensor,
+                const std::string& source);
+
+/// Copies the files of a tokenizer that exist: tokenizer.json, tokenizer_config.json, tokenizer.model,
+/// special_tokens_map.json, added_tokens.json, chat_template.jinja, vocab.json and merges.txt.
 void CopyTokenizerFiles(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace forge::model

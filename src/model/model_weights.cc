@@ -4,11 +4,28 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 
 namespace forge::model {
+
+namespace {
+
+void ThrowIfUnusable(std::vector<std::string> problems, const std::string& source) {
+  if (problems.empty()) return;
+  constexpr std::size_t kShown = 8;
+  const std::size_t more = problems.size() > kShown ? problems.size() - kShown : 0;
+  problems.resize(problems.size() - more);
+  if (more > 0) problems.push_back(fmt::format("and {} more", more));
+  throw Error({.kind = ErrorKind::kInput,
+               .what = "cannot use the weights of " + source,
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = "copy or convert the model again; config.json and the weights must belong together"});
+}
+
+}  // namespace
 
 Tensor Dequantize(const TernaryTensor& ternary) {
   Tensor tensor{ternary.shape, std::vector<float>(ternary.codes.size())};
@@ -64,44 +81,37 @@ std::vector<TensorSpec> ListTensors(const ModelConfig& c) {
 }
 
 void CheckWeights(const ModelConfig& config, const ModelWeights& weights, const std::string& source) {
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const auto& [name, tensor] : weights) shapes[name] = tensor.shape;
+  CheckTensorShapes(config, shapes, source);
   std::vector<std::string> problems;
-  std::size_t known = 0;
-  for (const TensorSpec& spec : ListTensors(config)) {
-    const auto found = weights.find(spec.name);
-    if (found == weights.end()) {
-      problems.push_back("tensor " + spec.name + " is missing");
-      continue;
-    }
-    ++known;
-    if (found->second.shape != spec.shape) {
-      problems.push_back(fmt::format("tensor {} has the shape [{}], the config asks for [{}]", spec.name,
-                                     fmt::join(found->second.shape, ", "), fmt::join(spec.shape, ", ")));
-      continue;
-    }
-    for (std::size_t i = 0; i < found->second.values.size(); ++i) {
-      if (std::isfinite(found->second.values[i])) continue;
+  for (const auto& [name, tensor] : weights) {
+    const auto wrong = std::find_if(tensor.values.begin(), tensor.values.end(),
+                                    [](float value) { return !std::isfinite(value); });
+    if (wrong != tensor.values.end())
       problems.push_back(
-          fmt::format("tensor {} holds {} at element {}", spec.name, found->second.values[i], i));
-      break;
-    }
+          fmt::format("tensor {} holds {} at element {}", name, *wrong, wrong - tensor.values.begin()));
   }
-  if (known != weights.size()) {
-    const std::vector<TensorSpec> specs = ListTensors(config);
-    for (const auto& [name, tensor] : weights) {
-      bool expected = false;
-      for (const TensorSpec& spec : specs) expected = expected || spec.name == name;
-      if (!expected) problems.push_back("tensor " + name + " is not part of this architecture");
-    }
+  ThrowIfUnusable(problems, source);
+}
+
+void CheckTensorShapes(const ModelConfig& config,
+                       const std::map<std::string, std::vector<std::int64_t>>& shapes,
+                       const std::string& source) {
+  std::vector<std::string> problems;
+  std::map<std::string, std::vector<std::int64_t>> unexpected = shapes;
+  for (const TensorSpec& spec : ListTensors(config)) {
+    const auto found = shapes.find(spec.name);
+    if (found == shapes.end())
+      problems.push_back("tensor " + spec.name + " is missing");
+    else if (found->second != spec.shape)
+      problems.push_back(fmt::format("tensor {} has the shape [{}], the config asks for [{}]", spec.name,
+                                     fmt::join(found->second, ", "), fmt::join(spec.shape, ", ")));
+    unexpected.erase(spec.name);
   }
-  if (problems.empty()) return;
-  constexpr std::size_t kShown = 8;
-  const std::size_t more = problems.size() > kShown ? problems.size() - kShown : 0;
-  problems.resize(problems.size() - more);
-  if (more > 0) problems.push_back(fmt::format("and {} more", more));
-  throw Error({.kind = ErrorKind::kInput,
-               .what = "cannot use the weights of " + source,
-               .why = fmt::format("{}", fmt::join(problems, "; ")),
-               .fix = "copy or convert the model again; config.json and the weights must belong together"});
+  for (const auto& [name, shape] : unexpected)
+    problems.push_back("tensor " + name + " is not part of this architecture");
+  ThrowIfUnusable(std::move(problems), source);
 }
 
 }  // namespace forge::model

@@ -51,7 +51,12 @@ bool IsVector(const TensorSpec& spec);
 /// Every tensor that a model of this shape has, in the order of the forward pass. Linears are [out, in].
 std::vector<TensorSpec> ListTensors(const ModelConfig& config);
 
-/// Throws Error(kInput) naming every tensor that is missing, unexpected, of the wrong shape, or not finite.
+/// Throws Error(kInput) naming every tensor that is missing, unexpected or of the wrong shape.
+void CheckTensorShapes(const ModelConfig& config,
+                       const std::map<std::string, std::vector<std::int64_t>>& shapes,
+                       const std::string& source);
+
+/// The same for weights in memory, which must also be finite.
 void CheckWeights(const ModelConfig& config, const ModelWeights& weights, const std::string& source);
 
 }  // namespace forge::model

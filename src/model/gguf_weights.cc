@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the weights of a GGUF file.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "model/gguf_config.h"
+#include "model/gguf_model.h"
+
+namespace forge::model {
+namespace {
+
+class GgufWeights : public WeightSource {
+ public:
+  GgufWeights(std::unique_ptr<io::GgufFile> file, const ModelConfig& config)
+      : WeightSource(config), file_(std::move(file)) {
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    std::map<std::string, std::string> names;  // GGUF's -> Hugging Face's
+    for (const TensorSpec& spec : ListTensors(config)) names[GgufName(spec.name)] = spec.name;
+    for (const io::GgufFile::Entry& entry : file_->entries()) {
+      if (entry.name == kRopeDivisorsName) continue;
+      const auto name = names.find(entry.name);
+      shapes[name == names.end() ? entry.name : name->second] = entry.shape;
+    }
+    CheckTensorShapes(config, shapes, Name());
+  }
+  std::string Name() const override { return file_->path().string(); }
+  std::string StoredType(const TensorSpec& spec) const override {
+    return io::BlockTypeName(EntryOf(spec).type_id);
+  }
+  std::span<const std::byte> GgufBytes(const TensorSpec& spec) const override { return EntryOf(spec).bytes; }
+
+ private:
+  const io::GgufFile::Entry& EntryOf(const TensorSpec& spec) const {
+    return *file_->Find(GgufName(spec.name));
+  }
+  void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override;
+  std::unique_ptr<io::GgufFile> file_;
+};
+
+void GgufWeights::ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const {
+  const io::GgufFile::Entry& entry = EntryOf(spec);
+  const std::size_t columns = Columns(spec);
+  if (!IsPermutedInGguf(config(), spec)) {
+    const std::size_t first = static_cast<std::size_t>(first_row) * columns;
+    file_->ReadFloats(entry, first, out);
+    return file_->Release(io::GgufFile::BytesOf(entry, first, out.size()));
+  }
+  if (spec.shape.size() == 1) {  // a bias: one row, whose elements are permuted
+    std::vector<float> stored(columns);
+    file_->ReadFloats(entry, stored);
+    for (std::size_t i = 0; i < columns; ++i)
+      out[i] = stored[static_cast<std::size_t>(GgufRow(static_cast<std::int64_t>(i), config().head_dim))];
+    return;
+  }
+  ParallelFor(out.size() / columns, 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::int64_t row = GgufRow(first_row + static_cast<std::int64_t>(i), config().head_dim);
+      file_->ReadFloats(entry, static_cast<std::size_t>(row) * columns, out.subspan(i * columns, columns));
+    }
+  });
+  file_->Release(entry.bytes);
+}
+
+}  // namespace
+
+std::unique_ptr<WeightSource> OpenGguf(const std::filesystem::path& path) {
+  auto file = std::make_unique<io::GgufFile>(path);
+  const ModelConfig config = GgufConfig(*file);
+  return std::make_unique<GgufWeights>(std::move(file), config);
+}
+
+ModelFolder LoadGguf(const std::filesystem::path& path) {
+  const std::unique_ptr<WeightSource> weights = OpenGguf(path);
+  return {.config = weights->config(),
+          .weights = weights->ReadAll(),
+          .config_json = ToConfigJson(weights->config(), io::FloatType::kF32),
+          .path = path};
+}
+
+}  // namespace forge::model
