@@ -9,6 +9,7 @@
 namespace forge::io {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;  // objects keep the order of their keys
 
 /// What a JSON text may hold at most. It is checked before anything is built, so a file that is made to fill
 /// memory (a value takes up to 100 bytes) or the stack fails at once.

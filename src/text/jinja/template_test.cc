@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/jinja/template.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/philox.h"
+#include "io/atomic_file.h"
+#include "text/testing_vectors.h"
+
+namespace forge::text::jinja {
+namespace {
+
+io::OrderedJson Cases() {
+  return io::OrderedJson::parse(
+      io::ReadFile(std::filesystem::path(FORGE_SOURCE_DIR) / "src/text/jinja/template_cases.json"));
+}
+
+// scripts/make_jinja_cases.py: what the real Jinja makes of these templates.
+TEST(ChatTemplate, GivesTheTextOfTheRealJinja) {
+  const io::OrderedJson file = Cases();
+  int rendered = 0, refused = 0;
+  for (const io::OrderedJson& golden : file["cases"]) {
+    const std::string source = golden["template"];
+    if (golden.contains("expected")) {
+      ++rendered;
+      try {
+        EXPECT_EQ(Template(source).Render(file["variables"]), golden["expected"].get<std::string>())
+            << source;
+      } catch (const Error& error) {
+        ADD_FAILURE() << source << "\n" << error.what();
+      }
+    } else {
+      ++refused;
+      EXPECT_THROW(Template(source).Render(file["variables"]), Error) << source;
+    }
+  }
+  EXPECT_GT(rendered, 50);
+  EXPECT_GT(refused, 20);
+}
+
+std::string ErrorOf(const std::string& source) {
+  try {
+    Template(source).Render(io::OrderedJson::object());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ChatTemplate, NamesTheLineAndTheConstructThatItDoesNotSupport) {
+  EXPECT_NE(ErrorOf("a\nb\n{% include 'x' %}").find("line 3"), std::string::npos);
+  EXPECT_NE(ErrorOf("{% include 'x' %}").find("include"), std::string::npos);
+  EXPECT_NE(ErrorOf("\n{{ 1 | pprint }}").find("line 2"), std::string::npos) << ErrorOf("\n{{ 1 | pprint }}");
+  EXPECT_NE(ErrorOf("{{ 1 | pprint }}").find("filter pprint"), std::string::npos);
+  EXPECT_NE(ErrorOf("\n\n{{ raise_exception('roles') }}").find("roles"), std::string::npos);
+}
+
+TEST(ChatTemplate, TakesTheClockOfATest) {
+  Template date("{{ strftime_now('%d %b') }}");
+  date.SetClock([](const std::string& format) { return "<" + format + ">"; });
+  EXPECT_EQ(date.Render(io::OrderedJson::object()), "<%d %b>");
+}
+
+TEST(ChatTemplate, BoundsDepthTurnsAndLength) {
+  EXPECT_NE(ErrorOf("{{ " + std::string(100000, '(') + "1" + std::string(100000, ')') + " }}").find("deep"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf("{{ " + std::string(100000, '-') + "1 }}").find("deep"), std::string::npos);
+  EXPECT_NE(ErrorOf("{{ not " + std::string(5000, '[') + std::string(5000, ']') + " }}").find("deep"),
+            std::string::npos);
+  std::string nested;
+  for (int i = 0; i < 5000; ++i) nested += "{% if 1 %}";
+  EXPECT_NE(ErrorOf(nested).find("deep"), std::string::npos);
+  EXPECT_NE(
+      ErrorOf("{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}").find("million"),
+      std::string::npos);
+  EXPECT_NE(ErrorOf("{{ 'abc' * 1000000000 }}").find("long"), std::string::npos);
+  EXPECT_NE(ErrorOf("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").find("deep"), std::string::npos);
+  EXPECT_NE(
+      ErrorOf("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}")
+          .find("million"),
+      std::string::npos);
+  EXPECT_NE(
+      ErrorOf("{% set n = namespace(x='a') %}{% for i in range(40) %}{% set n.x = n.x + n.x %}{% endfor %}")
+          .find("longer"),
+      std::string::npos);
+  EXPECT_NE(ErrorOf("{{ 9223372036854775807 + 1 }}").find("large"), std::string::npos);
+  EXPECT_NE(ErrorOf("{{ 99999999999999999999 }}").find("large"), std::string::npos);
+}
+
+// Any text gives a result or an Error, never a crash.
+TEST(ChatTemplate, SurvivesDamagedTemplates) {
+  const io::OrderedJson file = Cases();
+  Random random(1, "damage");
+  for (const io::OrderedJson& golden : file["cases"])
+    for (int i = 0; i < 40; ++i) {
+      std::string source = golden["template"];
+      for (int change = 0; change < 3 && !source.empty(); ++change) {
+        const std::size_t at = random.Below(source.size());
+        if (i % 3 == 0) source.erase(at);
+        if (i % 3 == 1) source[at] = "{}%|.[]()'\"\\-\n a0"[random.Below(17)];
+        if (i % 3 == 2) source.insert(at, source.substr(random.Below(source.size()), 5));
+      }
+      try {
+        Template(source).Render(file["variables"]);
+      } catch (const Error&) {
+      }
+    }
+}
+
+// ../shared/data: the templates of real models, rendered by transformers.
+TEST(ChatTemplate, RendersTheTemplateOfSmolLm2AsTransformersDoes) {
+  const std::filesystem::path path = text::testing::SharedData() / "golden/smollm2-135m/chat.json";
+  FORGE_SKIP_WITHOUT(path);
+  const io::OrderedJson golden = io::OrderedJson::parse(io::ReadFile(path));
+  const Template chat(golden["template"].get<std::string>());
+  for (const io::OrderedJson& one : golden["cases"]) {
+    io::OrderedJson variables{{"messages", one["messages"]}, {"add_generation_prompt", true}};
+    EXPECT_EQ(chat.Render(variables), one["with_generation_prompt"].get<std::string>());
+    variables["add_generation_prompt"] = false;
+    EXPECT_EQ(chat.Render(variables), one["without_generation_prompt"].get<std::string>());
+  }
+}
+
+}  // namespace
+}  // namespace forge::text::jinja
