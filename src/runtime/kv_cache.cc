@@ -22,6 +22,7 @@ KeyValueCache::KeyValueCache(const model::ModelConfig& config, int capacity,
                              std::shared_ptr<const KeyValueCache> prefix)
     : prefix_(std::move(prefix)),
       capacity_(capacity),
+      layers_(config.num_hidden_layers),
       heads_(config.num_key_value_heads),
       head_dim_(config.head_dim),
       key_size_(Panels(capacity) * kPanelWidth * static_cast<std::size_t>(config.head_dim)),
@@ -50,6 +51,34 @@ void KeyValueCache::Put(int layer, int position, const float* keys, const float*
          i += kPanelWidth, value += static_cast<std::size_t>(capacity_) * kPanelWidth)
       std::copy_n(values + i, std::min<std::size_t>(kPanelWidth, head_dim - i), value);
   }
+}
+
+void KeyValueCache::Reserve(int capacity) {
+  FORGE_CHECK(capacity >= own_length_);
+  const std::size_t head_panels = Panels(head_dim_),
+                    held = static_cast<std::size_t>(own_length_) * kPanelWidth;
+  const std::size_t key_size = Panels(capacity) * kPanelWidth * static_cast<std::size_t>(head_dim_);
+  const std::size_t value_size = head_panels * kPanelWidth * static_cast<std::size_t>(capacity);
+  const std::size_t heads = static_cast<std::size_t>(layers_ * heads_);
+  std::vector<float> storage(heads * (key_size + value_size));
+  for (std::size_t head = 0; head < heads; ++head) {
+    const float* from = storage_.data() + head * (key_size_ + value_size_);
+    float* to = storage.data() + head * (key_size + value_size);
+    std::copy_n(from, std::min(key_size_, key_size),
+                to);  // whole panels; what is beyond the length is overwritten later
+    for (std::size_t panel = 0; panel < head_panels; ++panel)
+      std::copy_n(from + key_size_ + panel * static_cast<std::size_t>(capacity_) * kPanelWidth, held,
+                  to + key_size + panel * static_cast<std::size_t>(capacity) * kPanelWidth);
+  }
+  storage_ = std::move(storage);
+  capacity_ = capacity;
+  key_size_ = key_size;
+  value_size_ = value_size;
+}
+
+void KeyValueCache::Truncate(int length) {
+  FORGE_CHECK(length >= prefix_length_ && length <= this->length());
+  own_length_ = length - prefix_length_;
 }
 
 void KeyValueCache::AppendSpans(int layer, int key_value_head, int position,

@@ -37,6 +37,12 @@ class KeyValueCache {
   /// Counts `tokens` new positions as filled; called after the last layer.
   void Extend(int tokens) { own_length_ += tokens; }
 
+  /// Room for `capacity` positions of its own, at least length(); what is held is copied. Nothing may stand
+  /// on it.
+  void Reserve(int capacity);
+  /// Forgets the positions from `length` on.
+  void Truncate(int length);
+
   /// Appends what a query at `position` sees in one key-value head: a span for each cache of the chain.
   void AppendSpans(int layer, int key_value_head, int position, std::vector<KeyValueSpan>& spans) const;
 
@@ -45,7 +51,7 @@ class KeyValueCache {
   std::size_t HeadOffset(int layer, int head) const;
 
   std::shared_ptr<const KeyValueCache> prefix_;
-  int prefix_length_ = 0, own_length_ = 0, capacity_ = 0, heads_ = 0, head_dim_ = 0;
+  int prefix_length_ = 0, own_length_ = 0, capacity_ = 0, layers_ = 0, heads_ = 0, head_dim_ = 0;
   std::size_t key_size_ = 0, value_size_ = 0;  // floats of the keys and of the values of one head
   std::vector<float> storage_;                 // [layer][key-value head][keys, values]
 };

@@ -43,6 +43,10 @@ class NativeModel : public model::LanguageModel {
   /// sequence a call (LastHidden) to see them in order.
   void ObserveLinearInputs(LinearObserver observer) { transformer_.ObserveLinearInputs(std::move(observer)); }
 
+  /// Throws Error(kInput) for an empty text, one that is too long, and ids beyond the vocabulary.
+  void CheckTokens(std::span<const int> tokens) const;
+  const Transformer& transformer() const { return transformer_; }
+
   std::size_t weight_bytes() const { return transformer_.weight_bytes(); }
 
  private:
@@ -53,7 +57,6 @@ class NativeModel : public model::LanguageModel {
                   const ScoreVisitor& visit) const;
   void GenerateShard(std::span<const model::GenerateRequest> requests, std::size_t first_index,
                      const model::GenerateOptions& options, model::Generation* results) const;
-  void CheckTokens(std::span<const int> tokens) const;
 
   Transformer transformer_;
 };

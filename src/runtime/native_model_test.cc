@@ -12,6 +12,7 @@
 #include "io/json_file.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
+#include "runtime/session.h"
 
 namespace forge::runtime {
 namespace {
@@ -257,6 +258,35 @@ TEST(NativeModel, GreedyGenerationFollowsTheHighestLogitInABatchAsAlone) {
     EXPECT_EQ(alone[0].tokens, results[r].tokens);
     EXPECT_EQ(alone[0].log_probs, results[r].log_probs);  // the same bits, batched or not
   }
+}
+
+// A conversation gives the bits of the same prompts without one, computes only what is new, and grows its
+// cache.
+TEST(Session, GivesTheBitsOfGenerateAndReusesWhatItHolds) {
+  ModelConfig config = TinyConfig();
+  config.max_position_embeddings = 600;
+  NativeModel model(config, RandomWeights(config));
+  Session session(model);
+  std::vector<int> text = kTokens;
+  std::size_t held = 0;
+  for (const int added : {3, 1, 40, 200, 2}) {
+    const model::GenerateRequest request{text, 5};
+    const model::GenerateOptions options{.max_new_tokens = 20, .temperature = 1};
+    const auto expected = model.Generate(std::span(&request, 1), options)[0];
+    const auto actual = session.Generate(request, options);
+    EXPECT_EQ(actual.tokens, expected.tokens);
+    EXPECT_EQ(actual.log_probs, expected.log_probs);
+    EXPECT_EQ(session.reused(), held);
+    held = session.length();
+    text.insert(text.end(), actual.tokens.begin(), actual.tokens.end());
+    for (int i = 0; i < added; ++i) text.push_back((added + i) % config.vocab_size);
+  }
+  const model::GenerateRequest other{{kTokens[0], kTokens[1], 9, 9}, 5};  // goes back to the common beginning
+  EXPECT_EQ(session.Generate(other, {.max_new_tokens = 4}).tokens,
+            model.Generate(std::span(&other, 1), {.max_new_tokens = 4})[0].tokens);
+  EXPECT_EQ(session.reused(), 2u);
+  const model::GenerateRequest full{std::vector<int>(599, 1), 5};
+  EXPECT_EQ(session.Generate(full, {.max_new_tokens = 50}).tokens.size(), 2u);
 }
 
 TEST(NativeModel, SamplingDependsOnTheSeedOnlyAndKeepsToTopKAndStops) {
