@@ -19,8 +19,9 @@ class ReportCommand : public Command {
     flags.AddText("--output-dir", output_dir_, "Folder with the run store.");
   }
   int Run(const FlagSet&, Terminal& terminal) override {
-    if (!track::Store::Exists(output_dir_)) ThrowNoRun("there is no run store in it");
-    track::Store store = track::Store::Open(output_dir_, track::Store::Mode::kRead);
+    std::optional<track::Store> opened = track::Store::OpenIfAny(output_dir_);
+    if (!opened) ThrowNoRun("there is no run store in it");
+    track::Store& store = *opened;
     if (run_.empty()) {
       const std::vector<track::Run> runs = store.Runs();
       if (runs.empty()) ThrowNoRun("its store has no runs");

@@ -27,8 +27,7 @@ class RunsCommand : public Command {
   }
   int Run(const FlagSet&, Terminal& terminal) override {
     std::vector<track::Run> runs;
-    if (track::Store::Exists(output_dir_))
-      runs = track::Store::Open(output_dir_, track::Store::Mode::kRead).Runs();
+    if (std::optional<track::Store> store = track::Store::OpenIfAny(output_dir_)) runs = store->Runs();
     io::Json list = io::Json::array();
     std::string text = runs.empty() ? "no runs in " + output_dir_ + "\n"
                                     : fmt::format("{:<24}{:<13}{:<22}{:<16}final model\n", "run", "state",

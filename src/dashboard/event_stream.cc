@@ -71,8 +71,7 @@ std::string EventStream::UpdateMessage() {
 std::string EventStream::Poll() {
   std::string text = first_ ? "retry: 2000\n\n" : "";
   first_ = false;
-  if (!store_ && track::Store::Exists(folder_))
-    store_.emplace(track::Store::Open(folder_, track::Store::Mode::kRead, clock_));
+  if (!store_) store_ = track::Store::OpenIfAny(folder_, clock_);
   const double now = clock_();
   if (store_) {
     const std::int64_t version = store_->DataVersion();

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <condition_variable>
+#include <fstream>
 #include <mutex>
 #include <regex>
 #include <thread>
@@ -350,6 +351,16 @@ TEST(EventStream, SendsAHeartbeatAfter15QuietSeconds) {
   EXPECT_EQ(stream.Poll(), "");
   now = 15;
   EXPECT_EQ(stream.Poll(), ": still here\n\n");
+}
+
+TEST(EventStream, WaitsForAStoreThatIsBeingCreated) {
+  const TestFolder folder;
+  EventStream stream(folder.path(), "", {}, track::SystemClock());
+  std::ofstream(folder.path() / Store::kFileName).close();
+  EXPECT_EQ(stream.Poll(), "retry: 2000\n\n");
+  Store store = Store::Open(folder.path(), Store::Mode::kWrite);
+  store.CreateRun({.id = "r1"});
+  EXPECT_THAT(stream.Poll(), HasSubstr(R"("id":"r1")"));
 }
 
 TEST(EventStream, SaysThatARunChangedWhenAStageEnds) {

@@ -110,11 +110,6 @@ std::vector<std::byte> Statement::Blob(int column) const {
 bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
 Database::Database(std::filesystem::path file, Mode mode) : file_(std::move(file)) {
-  if (mode == Mode::kRead && !std::filesystem::exists(file_))
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "no runs in " + file_.parent_path().string(),
-                 .why = "there is no " + file_.filename().string() + " in that folder",
-                 .fix = "start one with `forge run-pipeline`, or name its folder with --output-dir"});
   // A reader opens the file for writing too where it may: only then can it recover the journal of a killed
   // writer. query_only keeps it from changing any data.
   const int create = mode == Mode::kWrite ? SQLITE_OPEN_CREATE : 0;

@@ -58,7 +58,7 @@ class Statement {
 class Database {
  public:
   enum class Mode { kRead, kWrite };
-  /// kWrite creates the file; kRead never changes data and throws Error(kInput) when there is none.
+  /// kWrite creates the file; kRead needs it and never changes data.
   /// Every wait for another writer is limited to 30 s.
   Database(std::filesystem::path file, Mode mode);
   ~Database();

@@ -45,6 +45,8 @@ std::optional<double> Stage::SecondsLeft() const {
   return static_cast<double>(total - done) / *rate;
 }
 
+bool IsReference(std::string_view kind) { return kind == "parent" || kind == "base" || kind == "uniform"; }
+
 std::optional<double> Candidate::Fitness() const {
   const auto found = scores.find("fitness");
   if (found == scores.end() || !found->is_number()) return std::nullopt;

@@ -73,7 +73,7 @@ struct Stage {
 struct Candidate {
   std::int64_t id = 0;  // the caller's number, unique in the run
   std::int64_t generation = 0;
-  std::string kind = {};   // "parent", "uniform", "seed", "mutant", "child", "elite"
+  std::string kind = {};   // "seed", "mutant", "child", "elite", or that of a reference
   std::string label = {};  // shown beside lines and nodes, e.g. "math" for a parent; may be empty
   Json genome = Json::object();
   std::vector<std::int64_t> parents = {};
@@ -83,6 +83,9 @@ struct Candidate {
   /// scores.fitness, if it is a finite number.
   std::optional<double> Fitness() const;
 };
+
+/// "parent", "base", "uniform": what the candidates are made from or compared with, in no generation.
+bool IsReference(std::string_view kind);
 
 /// The few numbers of a search that status shows, counted by the database.
 struct SearchSummary {

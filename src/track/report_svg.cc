@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "track/records.h"
+
 namespace forge::track {
 namespace {
 
@@ -117,9 +119,6 @@ std::vector<const LineageNode*> Ancestry(const std::vector<LineageNode>& nodes, 
   return found;
 }
 
-/// The models that were merged get a column of their own, before the generation that is made from them.
-bool IsSource(const LineageNode& node) { return node.kind == "parent" || node.kind == "uniform"; }
-
 struct LineageLayout {
   std::map<std::int64_t, std::pair<double, double>> place;  // by id
   double height = 0, column_width = 0;
@@ -128,10 +127,11 @@ struct LineageLayout {
 
 LineageLayout LayOut(const std::vector<const LineageNode*>& ancestry) {
   constexpr double kLane = 46, kTop = 40, kMargin = 70;
-  constexpr std::int64_t kSources = -1;
+  constexpr std::int64_t kSources =
+      -1;  // a column of their own, before the generation that is made from them
   std::map<std::int64_t, std::vector<const LineageNode*>> columns;
   for (const LineageNode* node : ancestry)
-    columns[IsSource(*node) ? kSources : node->generation].push_back(node);
+    columns[IsReference(node->kind) ? kSources : node->generation].push_back(node);
   std::size_t lanes = 1;
   for (auto& [generation, column] : columns) {
     std::sort(column.begin(), column.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
@@ -246,16 +246,16 @@ std::string LineagePlot(const std::vector<LineageNode>& nodes, std::int64_t cham
     }
     const bool is_champion = node->id == champion;
     const std::string name = node->label.empty() ? fmt::format("#{}", node->id) : node->label;
-    const char* const colour = is_champion ? "s0" : IsSource(*node) ? "s2" : "s1";
+    const char* const colour = is_champion ? "s0" : IsReference(node->kind) ? "s2" : "s1";
     circles += fmt::format(
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" class=\"fill {}\"><title>{} {} fitness "
         "{}</title></circle>\n",
         x, y, is_champion ? 8 : 5, colour, EscapeHtml(node->kind), EscapeHtml(name),
         ShortNumber(node->fitness));
     // Where columns are narrow, only the ends are named; the others have their tooltip.
-    if (layout.column_width > 70 || is_champion || IsSource(*node))
+    if (layout.column_width > 70 || is_champion || IsReference(node->kind))
       labels += Text(x, y + 20, "middle", "ink",
-                     IsSource(*node) ? name : fmt::format("{} {}", name, ShortNumber(node->fitness)));
+                     IsReference(node->kind) ? name : fmt::format("{} {}", name, ShortNumber(node->fitness)));
   }
   return Open(static_cast<int>(layout.height), "Lineage of the champion") + edges + circles + labels +
          "</svg>\n";

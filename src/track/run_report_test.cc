@@ -38,7 +38,8 @@ ReportInput FullInput() {
        .kind = "child",
        .parents = {2},
        .scores = Json::object(),
-       .state = State::kFailed}};
+       .state = State::kFailed},
+      {.id = 6, .kind = "base", .label = "base", .scores = {{"fitness", 0.2}}}};
   input.stages = {
       {.name = "evolve",
        .state = State::kDone,
@@ -149,14 +150,15 @@ TEST(RunReport, WritesThreeFilesFromTheStore) {
   EXPECT_THAT(io::ReadFile(folder.path() / "report.html"), HasSubstr("</html>"));
 }
 
-TEST(HistoryOf, LeavesParentsAndFailuresOutOfTheCurve) {
+TEST(HistoryOf, LeavesReferencesAndFailuresOutOfTheCurve) {
   const SearchHistory history = HistoryOf(FullInput().candidates);
   ASSERT_EQ(history.points.size(), 2u);
   EXPECT_DOUBLE_EQ(history.points[0].best, 0.5);
   EXPECT_DOUBLE_EQ(history.points[0].mean, 0.4);  // (0.5 + 0.3) / 2
   EXPECT_DOUBLE_EQ(history.points[1].mean, 0.6);  // the failed one has no fitness
-  ASSERT_EQ(history.lines.size(), 2u);
+  ASSERT_EQ(history.lines.size(), 3u);
   EXPECT_EQ(history.lines[0].label, "math");
+  EXPECT_EQ(history.lines[2].label, "base");
   EXPECT_EQ(history.best, 4);
 }
 

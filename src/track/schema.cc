@@ -64,7 +64,7 @@ int ReadVersion(Database& database) {
 
 }  // namespace
 
-void PrepareSchema(Database& database, Database::Mode mode) {
+bool PrepareSchema(Database& database, Database::Mode mode) {
   if (mode == Database::Mode::kWrite) {
     // WAL: readers never wait for the writer. NORMAL: a killed process loses nothing that was committed; a
     // power cut may lose the last commits but leaves a whole store, and a lost unit of work is only computed
@@ -85,10 +85,12 @@ void PrepareSchema(Database& database, Database::Mode mode) {
     }
     database.Execute("COMMIT");
   }
+  if (version == 0) return false;
   if (version > kSchemaVersion)
     RefuseVersion(database, version, "use the newer forge that wrote it, or another folder");
   if (version < kSchemaVersion)
     RefuseVersion(database, version, "start a run in this folder first, or name another one");
+  return true;
 }
 
 }  // namespace forge::track

@@ -18,7 +18,7 @@ SearchHistory HistoryOf(const std::vector<Candidate>& candidates) {
     const std::optional<double> fitness = candidate.Fitness();
     if (!fitness) continue;
     if (!history.best || *fitness > best) history.best = candidate.id, best = *fitness;
-    if (candidate.kind == "parent" || candidate.kind == "uniform") {
+    if (IsReference(candidate.kind)) {
       history.lines.push_back({candidate.label.empty() ? candidate.kind : candidate.label, *fitness});
       continue;
     }

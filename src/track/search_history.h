@@ -11,10 +11,9 @@ namespace forge::track {
 
 /// What the fitness plot of report and dashboard shows.
 struct SearchHistory {
-  std::vector<GenerationPoint> points =
-      {};  // by generation; parents and the uniform average do not count into it
-  std::vector<ReferenceLine> lines = {};  // one per parent, and the uniform average
-  std::optional<std::int64_t> best = {};  // id of the fittest candidate of any kind; the lower id on a tie
+  std::vector<GenerationPoint> points = {};  // by generation; references do not count into it
+  std::vector<ReferenceLine> lines = {};     // one per reference
+  std::optional<std::int64_t> best = {};     // id of the fittest candidate of any kind; the lower id on a tie
 };
 
 /// Candidates without a finite fitness (failed, or still running) are left out.

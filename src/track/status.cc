@@ -110,11 +110,10 @@ Json RunStatus(Store& store, const Run& run) {
 
 Json BuildStatus(const fs::path& output_dir, const Clock& clock) {
   Json runs = Json::array();
-  if (Store::Exists(output_dir)) {
-    Store store = Store::Open(output_dir, Store::Mode::kRead, clock);
-    for (const Run& run : store.Runs()) {
+  if (std::optional<Store> store = Store::OpenIfAny(output_dir, clock)) {
+    for (const Run& run : store->Runs()) {
       if (runs.size() == kMaxRuns) break;
-      runs.push_back(RunStatus(store, run));
+      runs.push_back(RunStatus(*store, run));
     }
   }
   const auto [used, complete] = UsedBytes(output_dir);

@@ -67,22 +67,31 @@ Store::~Store() {
 }
 
 Store Store::Open(const std::filesystem::path& folder, Mode mode, Clock clock) {
-  if (mode == Mode::kWrite) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error)
-      throw Error({.kind = ErrorKind::kEnvironment,
-                   .what = "cannot create the output folder " + folder.string(),
-                   .why = error.message(),
-                   .fix = "choose another one with --output-dir"});
+  if (mode == Mode::kRead) {
+    std::optional<Store> store = OpenIfAny(folder, std::move(clock));
+    if (store) return std::move(*store);
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "no runs in " + folder.string(),
+                 .why = fmt::format("there is no run store {} in that folder", kFileName),
+                 .fix = "start one with `forge run-pipeline`, or name its folder with --output-dir"});
   }
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    throw Error({.kind = ErrorKind::kEnvironment,
+                 .what = "cannot create the output folder " + folder.string(),
+                 .why = error.message(),
+                 .fix = "choose another one with --output-dir"});
   auto core = std::make_unique<Core>(folder / kFileName, mode, std::move(clock));
-  PrepareSchema(core->database, mode);
+  FORGE_CHECK(PrepareSchema(core->database, mode));
   return Store(std::move(core));
 }
 
-bool Store::Exists(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / kFileName);
+std::optional<Store> Store::OpenIfAny(const std::filesystem::path& folder, Clock clock) {
+  if (!std::filesystem::exists(folder / kFileName)) return std::nullopt;
+  auto core = std::make_unique<Core>(folder / kFileName, Mode::kRead, std::move(clock));
+  if (!PrepareSchema(core->database, Mode::kRead)) return std::nullopt;
+  return Store(std::move(core));
 }
 
 double Store::Now() const { return core_->clock(); }

@@ -37,9 +37,10 @@ class Store {
   using Mode = Database::Mode;
   static constexpr const char* kFileName = "forge.db";
 
-  /// kWrite creates folder and store; kRead needs both.
+  /// kWrite creates folder and store; kRead throws Error(kInput) when there is none.
   static Store Open(const std::filesystem::path& folder, Mode mode, Clock clock = SystemClock());
-  static bool Exists(const std::filesystem::path& folder);
+  /// The same as Open(kRead) where no store is normal. One that another process is just creating is none yet.
+  static std::optional<Store> OpenIfAny(const std::filesystem::path& folder, Clock clock = SystemClock());
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();  // writes what is still buffered, if it can

@@ -73,6 +73,17 @@ TEST(Store, RefusesToReadAFolderWithoutAStore) {
   EXPECT_THAT(fields.what, HasSubstr("no runs in"));
 }
 
+// A run that another process is starting: its file is there before its tables are.
+TEST(Store, CountsAStoreWithoutTablesAsNone) {
+  const TestFolder folder;
+  std::ofstream(folder.path() / "forge.db").close();
+  EXPECT_FALSE(Store::OpenIfAny(folder.path()));
+  EXPECT_THAT(FieldsOf([&] { Store::Open(folder.path(), Store::Mode::kRead); }).what,
+              HasSubstr("no runs in"));
+  Store store = OpenWithRun(folder.path());
+  EXPECT_TRUE(Store::OpenIfAny(folder.path()));
+}
+
 TEST(Store, RefusesANewerSchema) {
   const TestFolder folder;
   { Store store = OpenWithRun(folder.path()); }
