@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { openBrowser, outside } from "./browser.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const program = process.env.FORGE_DASHBOARD_DEMO ?? join(here, "../../build/release/forge_dashboard_demo");
@@ -18,7 +18,6 @@ const folder = mkdtempSync(join(tmpdir(), "forge-dashboard-"));
 const pictures = process.env.SCREENSHOTS ?? join(folder, "screenshots");
 const TICK_MS = 40;
 let browser, demo, url, page;
-const requests = [], problems = [];
 
 function startDemo(port = 0) {
   return new Promise((resolve, reject) => {
@@ -33,14 +32,8 @@ const exited = (child) => new Promise((resolve) => { child.removeAllListeners("e
 before(async () => {
   mkdirSync(pictures, { recursive: true });
   [demo, url] = await startDemo();
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-  });
-  page = await browser.newPage({ viewport: { width: 1440, height: 1000 }, colorScheme: "light" });
-  page.on("request", (request) => requests.push(request.url()));
-  page.on("console", (message) => { if (message.type() === "error") problems.push(message.text()); });
-  page.on("pageerror", (error) => problems.push(String(error)));
+  browser = await openBrowser();
+  page = browser.page;
   await page.goto(url);
 });
 after(async () => {
@@ -81,7 +74,7 @@ test("the finished run shows the comparison and the sizes with their numbers", a
   await page.locator("#ab text", { hasText: "62.5 %" }).waitFor();
   await page.locator("#size text", { hasText: "412 kB" }).waitFor();
   assert.match(await page.locator("#ab-facts").textContent(), /Baked: thoughts \+21\.3 points, placebo -0\.4 points/);
-  assert.match(await page.locator("#fitness-facts").textContent(), /gain 94\.8 % \(95 %: 86\.1 % to 102\.0 %\)/);
+  assert.match(await page.locator("#fitness-facts").textContent(), /gain 94\.8\u00a0% \(95 %: 86\.1\u00a0% to 102\.0\u00a0%\)/);
   assert.match(await page.locator("#files").textContent(), /model\.gguf/);
   await page.screenshot({ path: join(pictures, "3-done.png"), fullPage: true });
 });
@@ -101,8 +94,8 @@ test("it can be used with the keyboard, in the dark, and on a narrow screen", as
 });
 
 test("nothing external was requested and nothing was reported on the console", () => {
-  assert.deepEqual(requests.filter((address) => !address.startsWith(url + "/") && !address.startsWith("data:")), []);
-  assert.deepEqual(problems, []);
+  assert.deepEqual(outside(browser.requests, url), []);
+  assert.deepEqual(browser.problems, []);
 });
 
 test("it reconnects by itself when the server comes back, and shows the run of a killed process as interrupted", async () => {
