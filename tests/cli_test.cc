@@ -279,8 +279,9 @@ TEST_F(Cli, RefusesLinesThatItCannotScoreByTheirNumber) {
     const Outcome outcome = Run({"score", model, "--jsonl"}, std::string("{\"ids\": [1, 2]}\n") + line);
     EXPECT_EQ(outcome.code, 3) << line;
     EXPECT_NE(outcome.err.find("fix: "), std::string::npos) << outcome.err;
-    if (std::string(line).find("99999") == std::string::npos)
+    if (std::string(line).find("99999") == std::string::npos) {
       EXPECT_NE(outcome.err.find("standard input:2"), std::string::npos) << outcome.err;
+    }
   }
   EXPECT_EQ(Run({"score", model}, "").code, 2);
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "base/error.h"
-#include "base/float16.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
 #include "io/atomic_file.h"
 #include "io/gguf.h"
-#include "io/safetensors.h"
 #include "model/gguf_model.h"
 #include "model/model_folder.h"
+#include "model/narrowest_type.h"
 #include "text/gguf_tokenizer.h"
 
 namespace forge::cli {
@@ -19,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr float kLargestHalf = 65504;
+constexpr double kBytesPerGb = 1e9;
 
 std::uint64_t BytesOf(const fs::path& path) {
   if (!fs::is_directory(path)) return fs::file_size(path);
@@ -27,6 +26,34 @@ std::uint64_t BytesOf(const fs::path& path) {
   for (const auto& entry : fs::directory_iterator(path)) bytes += entry.file_size();
   return bytes;
 }
+
+/// Passes reading on and shows how far it is.
+class WatchedWeights : public model::WeightSource {
+ public:
+  WatchedWeights(const model::WeightSource& source, Terminal& terminal)
+      : WeightSource(source.config()), source_(source), terminal_(terminal) {}
+  std::string Name() const override { return source_.Name(); }
+  std::string StoredType(const model::TensorSpec& spec) const override { return source_.StoredType(spec); }
+  std::span<const std::byte> GgufBytes(const model::TensorSpec& spec) const override {
+    return source_.GgufBytes(spec);
+  }
+
+ private:
+  void ReadStoredRows(const model::TensorSpec& spec, std::int64_t first_row,
+                      std::span<float> out) const override {
+    if (terminal_.stop().stop_requested())
+      throw Error({.kind = ErrorKind::kInterrupted,
+                   .what = "stopped on request",
+                   .why = "OUT was not written",
+                   .fix = "run the same command again"});
+    source_.ReadRows(spec, first_row, out);
+    done_ += static_cast<std::int64_t>(out.size());
+    terminal_.Progress("convert", done_, model::CountParameters(config()), "weights");
+  }
+  const model::WeightSource& source_;
+  Terminal& terminal_;
+  mutable std::int64_t done_ = 0;
+};
 
 class ConvertCommand : public Command {
  public:
@@ -36,135 +63,112 @@ class ConvertCommand : public Command {
   }
   std::string Example() const override { return "forge convert models/starter/math math.gguf --type q8_0"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("IN", in_, "A model folder, a LoRA folder (with --base) or a GGUF file.");
+    flags.AddPositional("IN", in_,
+                        "A model folder, a GGUF file, or one of them with adapters: BASE+ADAPTER.");
     flags.AddPositional("OUT", out_, "A name that ends in .gguf makes a file, any other a folder.");
-    flags.AddWord("--type", type_, {"auto", "f32", "f16", "bf16", "q8_0", "q2_0", "tq2_0"},
-                  "How weights are stored; auto loses nothing. q2_0 and tq2_0 are for models that forge "
-                  "compress made.");
+    flags.AddWord(
+        "--type", type_,
+        {"auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "q2_0", "tq2_0", "tq1_0"},
+        "How weights are stored; auto loses nothing. Below q8_0, embedding and head are q8_0. q2_0, "
+        "tq2_0 and tq1_0 are for models that forge compress made.");
+    flags.AddNumber("--max-shard-gb", max_shard_gb_,
+                    "A folder's weights are cut into files of at most this many 10^9 bytes.");
     flags.AddText("--base", model_.base, "The model that a LoRA adapter belongs to.");
     flags.AddSwitch("--replace", replace_, "Replace OUT if it is there.");
     model_.AddFolderTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {
-    const fs::path out = out_;
-    if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out)) && !replace_)
-      throw Error({.what = "cannot write " + out_,
-                   .why = "it is there already",
-                   .fix = "give another name, or --replace"});
-    const fs::path in = model_.Resolve(in_);
-    if (fs::exists(out) && fs::equivalent(in, out))
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = "cannot convert " + in_ + " into itself",
-                   .why = "IN and OUT are the same",
-                   .fix = "give another OUT"});
-    pipeline::LoadedModel loaded = model_.Load(in_);
-    if (out.extension() == ".gguf")
-      WriteGguf(out, loaded);
-    else
-      WriteFolder(out, loaded);
+    const fs::path out = out_, in = model_.Resolve(in_);
+    CheckOutput(in, out);
+    const std::unique_ptr<model::WeightSource> source = pipeline::OpenWeights(in);
+    const bool to_gguf = out.extension() == ".gguf";
+    const std::string type =
+        to_gguf ? WriteGguf(in, out, *source, terminal) : WriteFolder(in, out, *source, terminal);
     const std::uint64_t bytes = BytesOf(out);
-    terminal.Print(fmt::format("{}: {} bytes\n", out_, bytes));
-    terminal.PrintJson({{"in", in.string()}, {"out", out_}, {"type", type_}, {"bytes", bytes}});
+    terminal.Print(fmt::format("{}: {} bytes, {}\n", out_, bytes, type));
+    terminal.PrintJson({{"in", in.string()}, {"out", out_}, {"type", type}, {"bytes", bytes}});
     return 0;
   }
 
  private:
-  static void CheckHalfRange(const model::ModelWeights& weights) {
-    for (const auto& [name, tensor] : weights)
-      for (const float value : tensor.values)
-        if (std::fabs(value) > kLargestHalf)
-          throw Error({.what = "cannot store " + name + " as f16",
-                       .why = fmt::format("it holds {:g}; f16 ends at 65504", value),
-                       .fix = "give --type bf16 or f32"});
+  void CheckOutput(const fs::path& in, const fs::path& out) const {
+    if (!(max_shard_gb_ > 0))
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = fmt::format("cannot cut weights into files of {} GB", max_shard_gb_),
+                   .why = "--max-shard-gb must be above 0",
+                   .fix = "leave it out for 5"});
+    if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out)) && !replace_)
+      throw Error({.what = "cannot write " + out_,
+                   .why = "it is there already",
+                   .fix = "give another name, or --replace"});
+    if (fs::exists(out) && fs::equivalent(pipeline::PartsOf(in).base, out))
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "cannot convert " + in_ + " into itself",
+                   .why = "IN and OUT are the same",
+                   .fix = "give another OUT"});
   }
 
-  /// The narrowest float type that keeps every weight.
-  static io::FloatType StoredFloat(const pipeline::LoadedModel& loaded) {
-    for (const io::FloatType type : {io::FloatType::kBF16, io::FloatType::kF16})
-      if (AllExact(loaded.weights, type)) return type;
-    return io::FloatType::kF32;
-  }
-  static bool AllExact(const model::ModelWeights& weights, io::FloatType type) {
-    for (const auto& [name, tensor] : weights)
-      for (const float value : tensor.values)
-        if ((type == io::FloatType::kBF16 ? BFloat16ToFloat(FloatToBFloat16(value)) : RoundToHalf(value)) !=
-            value)
-          return false;
-    return true;
-  }
-
-  void WriteFolder(const fs::path& out, pipeline::LoadedModel& loaded) const {
+  /// Both return the name of the type that the linears got.
+  std::string WriteFolder(const fs::path& in, const fs::path& out, const model::WeightSource& source,
+                          Terminal& terminal) const {
     if (type_.find('q') != std::string::npos)
       throw Error({.kind = ErrorKind::kUsage,
                    .what = "cannot store a folder as " + type_,
                    .why = "safetensors has no such type",
                    .fix = "give --type f32, f16 or bf16, or an OUT that ends in .gguf"});
-    pipeline::WidenTernary(loaded);
-    const io::FloatType type = type_ == "auto" ? StoredFloat(loaded) : io::ParseFloatType(type_);
-    if (type == io::FloatType::kF16) CheckHalfRange(loaded.weights);
+    model::SaveOptions options{
+        .type = type_ == "auto" ? model::NarrowestExactType(source) : io::ParseFloatType(type_),
+        .tokenizer_source = pipeline::PartsOf(in).base,
+        .replace = replace_,
+        .max_shard_bytes = static_cast<std::uint64_t>(std::min(max_shard_gb_ * kBytesPerGb, 9e18))};
     io::AtomicFolder staging(out.string() + ".tokenizer",
                              true);  // never committed: SaveModelFolder copies from it
-    text::SaveTokenizer(staging.path(), loaded.tokenizer->data(), loaded.config.max_position_embeddings);
-    model::SaveModelFolder(out, loaded.config, loaded.weights, type, staging.path(), replace_);
-  }
-
-  void WriteGguf(const fs::path& out, pipeline::LoadedModel& loaded) const {
-    const bool to_ternary = type_ == "q2_0" || type_ == "tq2_0";
-    if (to_ternary && loaded.ternary.empty())
-      throw Error(
-          {.what = "cannot store " + in_ + " as " + type_,
-           .why = "its weights are not ternary, and rounding them without training would ruin the model",
-           .fix = "forge compress --input-model " + in_ + " --output-model " + out_});
-    const bool keeps_ternary = to_ternary || (type_ == "auto" && !loaded.ternary.empty());
-    if (!keeps_ternary) pipeline::WidenTernary(loaded);
-    const model::ModelConfig& config = loaded.config;
-    std::vector<model::GgufTensor> tensors;
-    const Blocks blocks = FloatBlocks(loaded);
-    if (blocks.linears == io::BlockType::kF16) CheckHalfRange(loaded.weights);
-    for (const model::TensorSpec& spec : model::ListTensors(config)) {
-      const auto ternary = loaded.ternary.find(spec.name);
-      if (ternary == loaded.ternary.end()) {
-        const bool is_table =
-            spec.role == model::TensorRole::kEmbedding || spec.role == model::TensorRole::kHead;
-        tensors.push_back({.name = spec.name,
-                           .type = is_table ? blocks.tables : blocks.linears,
-                           .values = loaded.weights.at(spec.name).values});
-      } else {
-        const io::BlockType block = type_ == "tq2_0" || (type_ == "auto" && ternary->second.group == 256)
-                                        ? io::BlockType::kTQ2_0
-                                        : io::BlockType::kQ2_0;
-        tensors.push_back({.name = spec.name,
-                           .type = block,
-                           .codes = ternary->second.codes,
-                           .scales = ternary->second.scales,
-                           .group_size = static_cast<std::size_t>(ternary->second.group)});
-      }
+    if (!fs::is_directory(options.tokenizer_source)) {
+      text::SaveTokenizer(staging.path(), text::LoadTokenizer(options.tokenizer_source)->data(),
+                          source.config().max_position_embeddings);
+      options.tokenizer_source = staging.path();
     }
-    model::SaveGguf(out, config, tensors, text::ToGgufMetadata(loaded.tokenizer->data(), config.vocab_size),
-                    loaded.name);
+    model::SaveModelFolder(out, WatchedWeights(source, terminal), options);
+    return std::string(io::Name(options.type));
   }
 
-  struct Blocks {
-    io::BlockType linears, tables;
-  };
-  /// What matrices that are not ternary are stored as.
-  Blocks FloatBlocks(const pipeline::LoadedModel& loaded) const {
-    if (type_ == "q8_0") return {io::BlockType::kQ8_0, io::BlockType::kQ8_0};
-    const bool is_auto = type_ == "auto" || type_ == "q2_0" || type_ == "tq2_0";
-    const io::FloatType type = is_auto ? StoredFloat(loaded) : io::ParseFloatType(type_);
-    const io::BlockType block = type == io::FloatType::kF32   ? io::BlockType::kF32
-                                : type == io::FloatType::kF16 ? io::BlockType::kF16
-                                                              : io::BlockType::kBF16;
-    Blocks blocks{block, block};
-    if (!is_auto || fs::is_directory(loaded.path)) return blocks;
-    const runtime::PackOptions stored = pipeline::StoredPacking(loaded.path);
-    if (stored.linears == runtime::WeightType::kInt8) blocks.linears = io::BlockType::kQ8_0;
-    if (stored.embeddings == runtime::WeightType::kInt8) blocks.tables = io::BlockType::kQ8_0;
-    return blocks;
+  std::string WriteGguf(const fs::path& in, const fs::path& out, const model::WeightSource& source,
+                        Terminal& terminal) const {
+    const io::GgufMetadata tokenizer = TokenizerOf(pipeline::PartsOf(in).base, source.config());
+    std::optional<io::BlockType> exact;  // found once, when a tensor needs it
+    const auto type_of = [&](const model::TensorSpec& spec) {
+      const bool is_ternary = type_ == "q2_0" || type_ == "tq2_0" || type_ == "tq1_0";
+      if (type_ == "auto" || (is_ternary && !model::IsLinear(spec))) {
+        if (!source.GgufBytes(spec).empty()) return *io::FindBlockType(source.StoredType(spec));
+        if (!exact) exact = *io::FindBlockType(io::Name(model::NarrowestExactType(source)));
+        return *exact;
+      }
+      std::string name = type_;
+      std::transform(name.begin(), name.end(), name.begin(),
+                     [](char c) { return static_cast<char>(std::toupper(c)); });
+      const io::BlockType type = *io::FindBlockType(name);
+      return io::Info(type).elements > 1 && !model::IsLinear(spec) ? io::BlockType::kQ8_0 : type;
+    };
+    model::SaveGguf(out, WatchedWeights(source, terminal), type_of, tokenizer, pipeline::ShortNameOf(in));
+    for (const model::TensorSpec& spec : model::ListTensors(source.config()))
+      if (model::IsLinear(spec)) return std::string(io::Info(type_of(spec)).name);
+    return type_;
+  }
+
+  /// The keys of a GGUF file's tokenizer: as they are in a GGUF file, else made from tokenizer.json.
+  static io::GgufMetadata TokenizerOf(const fs::path& base, const model::ModelConfig& config) {
+    if (fs::is_directory(base))
+      return text::ToGgufMetadata(text::LoadTokenizer(base)->data(), config.vocab_size);
+    io::GgufMetadata keys;
+    const io::GgufFile file(base);
+    for (const auto& [key, value] : file.metadata())
+      if (key.starts_with("tokenizer.")) keys.emplace(key, value);
+    return keys;
   }
 
   std::string in_, out_, type_ = "auto";
+  double max_shard_gb_ = 5;
   bool replace_ = false;
   ModelFlags model_;
 };

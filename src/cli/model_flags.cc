@@ -31,14 +31,13 @@ void ModelFlags::AddFolderTo(FlagSet& flags) {
 }
 
 std::filesystem::path ModelFlags::Resolve(const std::string& name) const {
-  return pipeline::ResolveModel(name, models_dir);
+  const std::filesystem::path path = pipeline::ResolveModel(name, models_dir);
+  if (base.empty() || !pipeline::IsLoraFolder(path)) return path;
+  return pipeline::ResolveModel(base, models_dir).string() + "+" + path.string();
 }
 
 pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
-  const std::filesystem::path path = Resolve(name);
-  if (base.empty() || !pipeline::IsLoraFolder(path)) return pipeline::LoadModel(path);
-  const pipeline::LoadedModel base_model = pipeline::LoadModel(Resolve(base));
-  return pipeline::LoadModel(path, &base_model);
+  return pipeline::LoadModel(Resolve(name));
 }
 
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
@@ -46,7 +45,7 @@ RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
   runtime::PackOptions options{.linears = ParseWeightType(weights), .embeddings = ParseWeightType(weights)};
   if (weights != "auto")
     pipeline::WidenTernary(loaded);
-  else if (!pipeline::IsLoraFolder(loaded.path))
+  else
     options = pipeline::StoredPacking(loaded.path);
   RunnableModel result{.name = loaded.name,
                        .model = nullptr,

@@ -25,13 +25,14 @@ struct RunnableModel {
 /// The flags that say where a model is and how its weights are held.
 struct ModelFlags {
   std::string models_dir = "models";
-  std::string base;  // of a LoRA adapter
+  std::string base;  // of a LoRA adapter: --base BASE ADAPTER is BASE+ADAPTER
   std::string weights = "auto";
 
   void AddTo(FlagSet& flags);
   /// --models-dir alone, for commands that look at files only.
   void AddFolderTo(FlagSet& flags);
 
+  /// The path of a model; of BASE+ADAPTER for a LoRA folder that comes with --base.
   std::filesystem::path Resolve(const std::string& name) const;
   pipeline::LoadedModel Load(const std::string& name) const;
   /// Loads and packs; the float weights are freed.

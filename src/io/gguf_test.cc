@@ -36,6 +36,16 @@ class Gguf : public ::testing::Test {
     writer.Finish();
     return ReadFile(path_);
   }
+  std::string ErrorOf() const {
+    try {
+      GgufFile{path_};
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInput);
+      EXPECT_THAT(error.what(), HasSubstr(path_.string()));
+      return error.what();
+    }
+    return "no error";
+  }
   void WriteQuickly(std::string_view text) { std::ofstream(path_, std::ios::binary) << text; }
 
   std::filesystem::path path_ =
@@ -116,6 +126,47 @@ TEST_F(Gguf, ListsATensorOfUnknownTypeButCannotReadIt) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("block type IQ4_XS; forge reads F32, F16"));
   }
+}
+
+TEST_F(Gguf, RefusesTensorsThatOverlap) {
+  std::string text = WriteSample();
+  const std::size_t offset = text.find("blocks") + 6 + 4 + 16 + 4;
+  ASSERT_EQ(text[offset], 32);
+  text[offset] = 0;  // where "half" lies
+  WriteQuickly(text);
+  EXPECT_THAT(ErrorOf(), HasSubstr("tensors half and blocks overlap at offset"));
+}
+
+TEST_F(Gguf, RefusesCountsThatTheFileCannotHold) {
+  const auto number = [](std::uint64_t value) { return std::string(reinterpret_cast<char*>(&value), 8); };
+  const std::string start = std::string("GGUF\3\0\0\0", 8);
+  const std::uint64_t huge = std::uint64_t{1} << 60;
+  WriteQuickly(start + number(huge) + number(0));
+  EXPECT_THAT(ErrorOf(), HasSubstr("at offset 24: it claims 1152921504606846976 tensors"));
+  WriteQuickly(start + number(0) + number(huge));
+  EXPECT_THAT(ErrorOf(), HasSubstr("it claims 1152921504606846976 keys"));
+  WriteQuickly(start + number(0) + number(1) + number(huge));
+  EXPECT_THAT(ErrorOf(), HasSubstr("a key takes 1152921504606846976 bytes, the file has 0 left"));
+  const std::string key = number(1) + "k";
+  const std::string array("\x09\0\0\0", 4), of_texts("\x08\0\0\0", 4), of_bytes("\0\0\0\0", 4);
+  WriteQuickly(start + number(0) + number(1) + key + array + of_bytes + number(huge));
+  EXPECT_THAT(ErrorOf(), HasSubstr("an array of 1152921504606846976 elements in the 0 bytes left"));
+  const std::uint64_t many = (2 << 20) + 1;  // texts of no bytes
+  WriteQuickly(start + number(0) + number(1) + key + array + of_texts + number(many) +
+               std::string(8 * many, '\0'));
+  EXPECT_THAT(ErrorOf(), HasSubstr("it has more than 2097152 texts"));
+  const std::uint64_t long_array = 65 << 20;
+  WriteQuickly(start + number(0) + number(1) + key + array + of_bytes + number(long_array) +
+               std::string(long_array, '\0'));
+  EXPECT_THAT(ErrorOf(), HasSubstr("forge reads 67108864 bytes of metadata"));
+}
+
+TEST_F(Gguf, RefusesShapesThatOverflow) {
+  std::string text = WriteSample();
+  const std::size_t lengths = text.find("blocks") + 6 + 4;
+  for (std::size_t i = 0; i < 16; ++i) text[lengths + i] = i % 8 == 4 ? 1 : 0;  // [2^32, 2^32]
+  WriteQuickly(text);
+  EXPECT_THAT(ErrorOf(), HasSubstr("the shape of tensor blocks is too large"));
 }
 
 TEST_F(Gguf, RefusesAFileCutAtAnyByteOfItsContent) {

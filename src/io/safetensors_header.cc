@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxDimensions = 8;
 constexpr std::size_t kMaxMetadata = 10'000;
+constexpr std::size_t kMaxTensors = 1 << 17;  // a model of 4096 layers has 57 000
 
 /// Takes the events of the parser. Outer object: names of tensors, and __metadata__; inner objects: dtype,
 /// shape and data_offsets of a tensor, or texts of the metadata. Everything else is an error.
@@ -122,6 +123,7 @@ bool HeaderEvents::start_object(std::size_t) {
     has_metadata_ = true;
     place_ = Place::kMetadata;
   } else if (place_ == Place::kOuter) {
+    if (header_.tensors.size() == kMaxTensors) Fail(fmt::format("it has more than {} tensors", kMaxTensors));
     header_.tensors.emplace_back().name = name_;
     has_dtype_ = has_shape_ = has_offsets_ = false;
     place_ = Place::kTensor;

@@ -26,7 +26,8 @@ struct SafetensorsHeader {
 /// Reads the header in one pass without building a tree of it: memory is a few times its length, whatever it
 /// holds. `path` names the file in errors and `offset` is where the text begins in it.
 /// Throws Error(kInput) for anything that is not a header: other fields, names twice, a product that
-/// overflows, offsets that do not give the bytes of the shape, more than 10000 entries of metadata.
+/// overflows, offsets that do not give the bytes of the shape, more than 10000 entries of metadata or 131072
+/// tensors.
 SafetensorsHeader ParseSafetensorsHeader(std::string_view text, std::uint64_t offset,
                                          const std::filesystem::path& path);
 

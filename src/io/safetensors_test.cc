@@ -179,6 +179,10 @@ TEST_F(Safetensors, RefusesHeadersMadeToFillMemoryOrTheStack) {
   std::string metadata = R"({"__metadata__":{"k":"")";
   for (int i = 0; i < 10'000; ++i) metadata += ",\"" + std::to_string(i) + "\":\"\"";
   EXPECT_THAT(ErrorOf(metadata + "}}", 0), HasSubstr("more than 10000 entries"));
+  std::string tensors = R"({"t":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  for (int i = 0; i < 1 << 17; ++i)
+    tensors += ",\"" + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  EXPECT_THAT(ErrorOf(tensors + "}", 0), HasSubstr("more than 131072 tensors"));
   EXPECT_THAT(ErrorOf(std::string((32 << 20) + 1, ' '), 0), HasSubstr("forge reads up to 33554432"));
   EXPECT_THAT(ErrorOf(R"({"__metadata__":{"k":3}})", 0), HasSubstr("\"k\" must be a string"));
   EXPECT_THAT(ErrorOf(R"({"__metadata__":{},"__metadata__":{}})", 0), HasSubstr("twice"));

@@ -20,67 +20,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct ShortName {
-  const char* name;
-  const char* hub;
-};
-// original-agent-forge.md 1.6
-constexpr ShortName kShortNames[] = {{"deepseek", "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"},
-                                     {"nemotron", "nvidia/Nemotron-Research-Reasoning-Qwen-1.5B"},
-                                     {"qwen2", "Qwen/Qwen2-1.5B-Instruct"}};
+void AddAdapter(const fs::path& adapter, LoadedModel& loaded) {
+  WidenTernary(loaded);
+  model::AddLora(model::ReadLoraAdapter(adapter), 1.0, loaded.weights, adapter.string());
+}
 
 }  // namespace
 
-fs::path ResolveModel(const std::string& name, const fs::path& models_dir) {
-  if (fs::exists(name)) return name;
-  if (fs::exists(models_dir / name)) return models_dir / name;
-  std::string hub = name;
-  for (const ShortName& entry : kShortNames)
-    if (name == entry.name) hub = entry.hub;
-  const fs::path by_hub_name = models_dir / fs::path(hub).filename();
-  if (fs::exists(by_hub_name)) return by_hub_name;
-  const std::size_t slash = hub.find('/');  // OWNER/NAME, not a path
-  const bool known = slash != std::string::npos && slash != 0 &&
-                     hub.find('/', slash + 1) == std::string::npos && hub[0] != '.' && hub[0] != '~';
-  throw Error({.kind = ErrorKind::kInput,
-               .what = "there is no model " + name,
-               .why = fmt::format("neither {} nor {} exists", name, (models_dir / name).string()),
-               .fix = known ? fmt::format("download the files of https://huggingface.co/{} into {}", hub,
-                                          (models_dir / name).string())
-                            : "give the path of a model folder or GGUF file, or train the starter suite: "
-                              "forge starter --out " +
-                                  models_dir.string() + "/starter"});
-}
-
-bool IsLoraFolder(const fs::path& path) { return fs::exists(path / "adapter_config.json"); }
-
 LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
-  LoadedModel loaded{.path = path};
-  loaded.name = path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
-  if (IsLoraFolder(path)) {
-    if (lora_base == nullptr)
-      throw Error({.what = "cannot use " + path.string() + " alone",
-                   .why = "it is a LoRA adapter, which changes a base model",
-                   .fix = "give the base model too: --base MODEL"});
+  LoadedModel loaded{.name = ShortNameOf(path), .path = path};
+  const ModelParts parts = PartsOf(path);
+  if (IsLoraFolder(parts.base) && lora_base != nullptr) {
     loaded.config = lora_base->config;
     loaded.weights = lora_base->weights;
     loaded.ternary = lora_base->ternary;
     loaded.tokenizer = lora_base->tokenizer;
-    WidenTernary(loaded);
-    model::AddLora(model::ReadLoraAdapter(path), 1.0, loaded.weights, path.string());
+    AddAdapter(path, loaded);
     return loaded;
   }
-  if (fs::is_directory(path)) {
-    model::ModelFolder files = model::LoadModelFolder(path);
+  CheckIsModel(parts.base);
+  if (fs::is_directory(parts.base)) {
+    model::ModelFolder files = model::LoadModelFolder(parts.base);
     loaded.config = files.config;
     loaded.weights = std::move(files.weights);
   } else {
-    model::TernaryModel file = model::LoadTernaryGguf(path);
+    model::TernaryModel file = model::LoadTernaryGguf(parts.base);
     loaded.config = file.config;
     loaded.weights = std::move(file.weights);
     loaded.ternary = std::move(file.ternary);
   }
-  loaded.tokenizer = text::LoadTokenizer(path);
+  for (const fs::path& adapter : parts.adapters) AddAdapter(adapter, loaded);
+  loaded.tokenizer = text::LoadTokenizer(parts.base);
   if (loaded.tokenizer->size() > loaded.config.vocab_size)
     throw Error({.what = "cannot use the model " + path.string(),
                  .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows",
@@ -95,6 +65,7 @@ void WidenTernary(LoadedModel& model) {
 }
 
 runtime::PackOptions StoredPacking(const fs::path& path) {
+  if (!PartsOf(path).adapters.empty() || IsLoraFolder(path)) return {};
   std::set<std::string> linears, tables;  // types of the matrices
   const auto note = [&](const std::string& name, std::size_t dimensions, const std::string& type) {
     if (dimensions != 2) return;

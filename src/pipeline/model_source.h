@@ -7,6 +7,7 @@
 #include <string>
 
 #include "model/model_weights.h"
+#include "pipeline/model_reference.h"
 #include "runtime/packed_weights.h"
 #include "text/tokenizer.h"
 
@@ -22,13 +23,9 @@ struct LoadedModel {
   std::shared_ptr<text::Tokenizer> tokenizer;
 };
 
-/// The path of a model named on the command line: an existing path is taken as it is; otherwise a folder of
-/// that name below `models_dir`. The short names deepseek, nemotron and qwen2 also stand for their hub names.
-/// Throws Error(kInput) that says how to get a model that is not there.
-std::filesystem::path ResolveModel(const std::string& name, const std::filesystem::path& models_dir);
-
-/// Loads a Hugging Face folder, a GGUF file, or a PEFT LoRA folder, which is added to `lora_base`. Linears
-/// that a GGUF file stores as ternary codes come in `ternary`.
+/// Loads what ResolveModel gave: a Hugging Face folder or a GGUF file, with its adapters added; or a LoRA
+/// folder alone, which is added to `lora_base`. Linears that a GGUF file stores as ternary codes come in
+/// `ternary` (with adapters: as floats in `weights`).
 LoadedModel LoadModel(const std::filesystem::path& path, const LoadedModel* lora_base = nullptr);
 
 /// Moves what is in `ternary` into `weights`, as float32 of the same values: for work that needs every
@@ -36,11 +33,9 @@ LoadedModel LoadModel(const std::filesystem::path& path, const LoadedModel* lora
 void WidenTernary(LoadedModel& model);
 
 /// The narrowest packing that keeps every weight of this folder or file as it is stored; float32 for storage
-/// that the runtime has no kernel for. (Tensors that are ternary are packed as such whatever this says.)
+/// that the runtime has no kernel for, and for models with adapters. (Tensors that are ternary are packed as
+/// such whatever this says.)
 runtime::PackOptions StoredPacking(const std::filesystem::path& path);
-
-/// Whether the folder is a LoRA adapter.
-bool IsLoraFolder(const std::filesystem::path& path);
 
 /// Writes a standard model folder with the tokenizer of `model`; bfloat16 unless `full_precision`.
 void SaveLoadedModel(const std::filesystem::path& folder, const LoadedModel& model, bool full_precision,

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model files through the built program: what it makes of them, and what that costs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "base/philox.h"
+#include "io/gguf.h"
+#include "model/gguf_model.h"
+#include "model/lora.h"
+#include "model/model_folder.h"
+#include "model/testing_models.h"
+#include "program.h"
+#include "text/byte_tokenizer.h"
+
+namespace forge {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Files : public ::testing::Test {
+ protected:
+  Files() { fs::create_directories(folder_); }
+  ~Files() override { fs::remove_all(folder_); }
+
+  testing::Outcome Run(const std::vector<std::string>& arguments) const {
+    return testing::RunProgram(arguments, folder_);
+  }
+  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+
+  static model::ModelConfig Config(const std::string& model_type) {
+    model::ModelConfig config = model::testing::TinyConfig(model_type);
+    config.vocab_size = text::kByteVocabSize;
+    config.eos_token_ids = {text::kByteEndOfText};
+    return config;
+  }
+  /// A model over bytes, of random weights.
+  model::ModelWeights Make(const std::string& name, const model::ModelConfig& config, std::uint64_t seed = 1,
+                           io::FloatType type = io::FloatType::kF32) const {
+    const fs::path tokenizer = folder_ / "tokenizer";
+    fs::create_directories(tokenizer);
+    io::WriteJsonFile(tokenizer / "tokenizer.json", text::MakeByteTokenizerJson());
+    io::WriteJsonFile(tokenizer / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
+    const model::ModelWeights weights = model::testing::RandomWeights(config, seed);
+    model::SaveModelFolder(folder_ / name, config, weights, type, tokenizer, true);
+    return weights;
+  }
+  /// A LoRA adapter of rank 2 on one linear.
+  void MakeAdapter(const std::string& name) const {
+    fs::create_directories(folder_ / name);
+    io::WriteJsonFile(folder_ / name / "adapter_config.json",
+                      {{"peft_type", "LORA"}, {"r", 2}, {"lora_alpha", 4}, {"bias", "none"}});
+    const std::vector<float> a(2 * 64, 0.25f), b(128 * 2, 0.5f);
+    const std::string prefix = "base_model.model.model.layers.1.mlp.up_proj.lora_";
+    io::WriteSafetensors(folder_ / name / "adapter_model.safetensors",
+                         {{prefix + "A.weight", {2, 64}, a}, {prefix + "B.weight", {128, 2}, b}},
+                         io::FloatType::kF32);
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / ("forge-files-test-" + std::to_string(getpid()));
+};
+
+TEST_F(Files, ConvertEveryArchitectureThereAndBack) {
+  for (const char* type : {"llama", "mistral", "qwen2", "qwen3"}) {
+    const model::ModelWeights weights = Make("in", Config(type));
+    ASSERT_EQ(Run({"convert", Path("in"), Path("a.gguf"), "--replace"}).code, 0) << type;
+    ASSERT_EQ(Run({"convert", Path("a.gguf"), Path("back"), "--replace"}).code, 0) << type;
+    EXPECT_EQ(model::LoadModelFolder(folder_ / "back").weights, weights) << type;
+  }
+}
+
+TEST_F(Files, ConvertToEveryType) {
+  Make("in", Config("llama"));
+  std::uintmax_t last = 1u << 30;
+  for (const char* type : {"f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_0"}) {
+    const testing::Outcome outcome =
+        Run({"convert", Path("in"), Path("out.gguf"), "--replace", "--type", type});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_LT(fs::file_size(folder_ / "out.gguf"), last) << type;
+    last = fs::file_size(folder_ / "out.gguf");
+    const auto source = model::OpenGguf(folder_ / "out.gguf");
+    std::string upper = type;
+    for (char& c : upper) c = static_cast<char>(std::toupper(c));
+    for (const model::TensorSpec& spec : model::ListTensors(source->config())) {
+      const std::string expected = model::IsVector(spec)                      ? "F32"
+                                   : model::IsLinear(spec) || upper[0] != 'Q' ? upper
+                                                                              : "Q8_0";
+      EXPECT_EQ(source->StoredType(spec), expected) << spec.name;
+    }
+  }
+  const testing::Outcome ternary = Run({"convert", Path("in"), Path("t.gguf"), "--type", "q2_0"});
+  EXPECT_EQ(ternary.code, 3);
+  EXPECT_THAT(ternary.err, HasSubstr("forge compress"));
+  EXPECT_FALSE(fs::exists(folder_ / "t.gguf"));
+}
+
+// auto keeps what is stored: bfloat16 stays so, and blocks of a GGUF file are copied.
+TEST_F(Files, ConvertWithoutATypeLosesNothing) {
+  Make("in", Config("qwen2"), 1, io::FloatType::kBF16);
+  ASSERT_EQ(Run({"convert", Path("in"), Path("a.gguf")}).code, 0);
+  EXPECT_EQ(io::GgufFile(folder_ / "a.gguf").Find("blk.0.ffn_up.weight")->type, io::BlockType::kBF16);
+  ASSERT_EQ(Run({"convert", Path("in"), Path("q.gguf"), "--type", "q4_1"}).code, 0);
+  ASSERT_EQ(Run({"convert", Path("q.gguf"), Path("copy.gguf")}).code, 0);
+  const io::GgufFile first(folder_ / "q.gguf"), copy(folder_ / "copy.gguf");
+  for (const auto& entry : first.entries())
+    EXPECT_TRUE(std::ranges::equal(entry.bytes, copy.Find(entry.name)->bytes)) << entry.name;
+  io::GgufMetadata expected = first.metadata(), found = copy.metadata();
+  expected.erase("general.name");
+  found.erase("general.name");
+  EXPECT_EQ(found, expected);
+}
+
+TEST_F(Files, ConvertCutsAFolderIntoShards) {
+  const model::ModelWeights weights = Make("in", Config("llama"));
+  ASSERT_EQ(Run({"convert", Path("in"), Path("out"), "--max-shard-gb", "0.0001"}).code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "out/model.safetensors.index.json"));
+  EXPECT_EQ(model::LoadModelFolder(folder_ / "out").weights, weights);
+  EXPECT_EQ(Run({"convert", Path("in"), Path("x"), "--max-shard-gb", "0"}).code, 2);
+}
+
+TEST_F(Files, AdaptersAreAddedWhereverAModelIsNamed) {
+  const model::ModelConfig config = Config("llama");
+  model::ModelWeights weights = Make("base", config);
+  MakeAdapter("lora");
+  const std::string both = Path("base") + "+" + Path("lora");
+  ASSERT_EQ(Run({"convert", both, Path("merged")}).code, 0);
+  model::AddLora(model::ReadLoraAdapter(folder_ / "lora"), 1, weights, "lora");
+  EXPECT_EQ(model::LoadModelFolder(folder_ / "merged").weights, weights);
+  ASSERT_EQ(Run({"convert", both, Path("merged.gguf")}).code, 0);
+  EXPECT_EQ(model::LoadGguf(folder_ / "merged.gguf").weights, weights);
+  io::WriteFileAtomically(folder_ / "text.txt", "What a text is made of, in a few words.");
+  const auto perplexity = [&](const std::string& model) {
+    const testing::Outcome outcome =
+        Run({"perplexity", model, "--file", Path("text.txt"), "--context", "16", "--stride", "8", "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return io::Json::parse(outcome.out)["perplexity"].dump();
+  };
+  EXPECT_EQ(perplexity(both), perplexity(Path("merged")));
+  EXPECT_NE(perplexity(both), perplexity(Path("base")));
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"generate", both, "--prompt", "a", "--max-new-tokens", "1"},
+           {"generate", "base+lora", "--models-dir", folder_.string(), "--prompt", "a", "--max-new-tokens",
+            "1"},
+           {"generate", Path("lora"), "--base", Path("base"), "--prompt", "a", "--max-new-tokens", "1"},
+           {"eval", both, "--items", "4"}}) {
+    const testing::Outcome outcome = Run(command);
+    EXPECT_EQ(outcome.code, 0) << command[0] << ": " << outcome.err;
+  }
+  const testing::Outcome alone = Run({"convert", Path("lora"), Path("x")});
+  EXPECT_EQ(alone.code, 3);
+  EXPECT_THAT(alone.err, HasSubstr("BASE+"));
+  EXPECT_THAT(Run({"convert", Path("base") + "+" + Path("base"), Path("x")}).err,
+              HasSubstr("no LoRA adapter"));
+  EXPECT_THAT(Run({"convert", Path("base") + "+" + Path("none"), Path("x")}).err,
+              HasSubstr("there is no model"));
+}
+
+TEST_F(Files, CheckpointsOfPyTorchAreRefusedWithTheWayToConvertThem) {
+  Make("in", Config("llama"));
+  fs::rename(folder_ / "in/model.safetensors", folder_ / "in/pytorch_model.bin");
+  for (const std::string& path : {Path("in"), Path("in/pytorch_model.bin")}) {
+    const testing::Outcome outcome = Run({"convert", path, Path("out")});
+    EXPECT_EQ(outcome.code, 3);
+    EXPECT_THAT(outcome.err, HasSubstr("a Python pickle"));
+    EXPECT_THAT(outcome.err, HasSubstr("save_pretrained"));
+  }
+  Make("good", Config("llama"));
+  EXPECT_THAT(Run({"convert", Path("good/model.safetensors"), Path("out")}).err,
+              HasSubstr("give its folder"));
+}
+
+/// Weights made up on the way: no two rows alike, and nothing in memory.
+class MadeUpWeights : public model::WeightSource {
+ public:
+  using WeightSource::WeightSource;
+  std::string Name() const override { return "made up"; }
+  std::string StoredType(const model::TensorSpec&) const override { return "F32"; }
+
+ private:
+  void ReadStoredRows(const model::TensorSpec& spec, std::int64_t first_row,
+                      std::span<float> out) const override {
+    std::uint32_t state =
+        static_cast<std::uint32_t>(StableHash(spec.name) + 977u * static_cast<std::uint64_t>(first_row));
+    for (float& value : out) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-33f;
+    }
+  }
+};
+
+// 402 MB of float32 with tensors of 17 MB: whoever reads it all, or keeps the pages it has read, needs more
+// than the 267 MB allowed.
+TEST_F(Files, ConvertNeedsFourTimesTheLargestTensorAnd200Megabytes) {
+  model::ModelConfig config = Config("llama");
+  config.hidden_size = 1024;
+  config.intermediate_size = 4096;
+  config.num_hidden_layers = 6;
+  config.num_attention_heads = config.num_key_value_heads = 16;
+  config.head_dim = 64;
+  Make("small", Config("llama"));  // for its tokenizer
+  model::SaveModelFolder(folder_ / "in", MadeUpWeights(config),
+                         {.type = io::FloatType::kF32, .tokenizer_source = folder_ / "tokenizer"});
+  const std::uint64_t largest = 4096u * 1024u * 4u, limit = largest * 4 + 200'000'000;
+  ASSERT_GT(fs::file_size(folder_ / "in/model.safetensors"), 400'000'000u);
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"convert", Path("in"), Path("out.gguf")},
+                                             {"convert", Path("in"), Path("q8.gguf"), "--type", "q8_0"},
+                                             {"convert", Path("out.gguf"), Path("out")},
+                                             {"convert", Path("out.gguf"), Path("copy.gguf"), "--replace"}}) {
+    const testing::Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_LT(outcome.peak_bytes, limit) << arguments[1] << " to " << arguments[2];
+    RecordProperty("peak " + fs::path(arguments[2]).filename().string(), std::to_string(outcome.peak_bytes));
+  }
+  EXPECT_EQ(io::ReadFile(folder_ / "out/model.safetensors"), io::ReadFile(folder_ / "in/model.safetensors"));
+}
+
+/// Files made to mislead: an error with the file and what was expected, soon and without filling memory.
+class HostileFiles : public Files {
+ protected:
+  HostileFiles() {
+    Make("in", Config("llama"));
+    Run({"convert", Path("in"), Path("in.gguf"), "--type", "q8_0"});
+  }
+
+  void Expect(const std::vector<std::string>& arguments, const std::string& file,
+              const std::string& part) const {
+    const testing::Outcome outcome = Run(arguments);
+    const std::string where = arguments[0] + " " + file + ": " + part + "\n" + outcome.err;
+    EXPECT_EQ(outcome.code, 3) << where;
+    EXPECT_THAT(outcome.err, HasSubstr(file)) << where;
+    EXPECT_THAT(outcome.err, HasSubstr(part)) << where;
+    EXPECT_LT(outcome.cpu_seconds, 1) << where;
+    EXPECT_LT(outcome.peak_bytes, 200'000'000u) << where;
+  }
+  // The bytes are given away: what this process holds when it forks counts as memory of the child.
+  void ExpectSafetensors(std::string bytes, const std::string& part) const {
+    Write("in/model.safetensors", std::move(bytes));
+    for (const char* command : {"inspect", "convert", "generate"})
+      Expect(Arguments(command, "in"), "in", part);
+  }
+  void ExpectGguf(std::string bytes, const std::string& part, std::uint64_t zeros_after = 0) const {
+    const std::uint64_t size = bytes.size() + zeros_after;
+    Write("in.gguf", std::move(bytes));
+    fs::resize_file(folder_ / "in.gguf", size);
+    for (const char* command : {"inspect", "convert", "generate"})
+      Expect(Arguments(command, "in.gguf"), "in.gguf", part);
+  }
+  std::vector<std::string> Arguments(const std::string& command, const std::string& model) const {
+    if (command == "convert") return {command, Path(model), Path("x.gguf")};
+    if (command == "generate") return {command, Path(model), "--prompt", "a"};
+    return {command, Path(model)};
+  }
+  void Write(const std::string& name, std::string bytes) const {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+  }
+  static std::string Number(std::uint64_t value) { return std::string(reinterpret_cast<char*>(&value), 8); }
+  static std::string Header(std::string json) { return std::move(json.insert(0, Number(json.size()))); }
+};
+
+constexpr std::uint64_t kHuge = std::uint64_t{1} << 60;
+
+TEST_F(HostileFiles, SafetensorsThatLie) {
+  ExpectSafetensors("", "the file has 0");
+  ExpectSafetensors(Number(kHuge) + "{}", "claims a header of 1152921504606846976 bytes, the file has 2");
+  ExpectSafetensors(Header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
+                    "beyond the 0 bytes of data");
+  ExpectSafetensors(Header(R"({"a":{"dtype":"F32","shape":[1152921504606846976,16],"data_offsets":[0,8]}})"),
+                    "the product of its shape is too large");
+  const std::string one = R"({"dtype":"U8","shape":[2],"data_offsets":)";
+  ExpectSafetensors(Header(R"({"a":)" + one + R"([0,2]},"b":)" + one + "[1,3]}}") + "abc", "a and b overlap");
+  ExpectSafetensors(Header(std::string(30 << 20, '[')), "must be a JSON object");
+  std::string bomb = R"({"__metadata__":{"k":"")";
+  while (bomb.size() < (30u << 20)) bomb += ",\"" + std::to_string(bomb.size()) + "\":\"\"";
+  bomb += "}}";
+  ExpectSafetensors(Header(std::move(bomb)), "more than 10000 entries");
+  std::string tensors = R"({"t":{"dtype":"F32","shape":[],"data_offsets":[0,4]})";
+  while (tensors.size() < (31u << 20))
+    tensors +=
+        ",\"" + std::to_string(tensors.size()) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[4,4]})";
+  tensors += "}";
+  ExpectSafetensors(Header(std::move(tensors)), "more than 131072 tensors");
+}
+
+TEST_F(HostileFiles, ShardsAndConfigsThatLie) {
+  fs::rename(folder_ / "in/model.safetensors", folder_ / "in/one.safetensors");
+  const auto with_index = [&](const std::string& text, const std::string& part) {
+    Write("in/model.safetensors.index.json", text);
+    for (const char* command : {"inspect", "convert"})
+      Expect(Arguments(command, "in"), "model.safetensors.index.json", part);
+  };
+  with_index(std::string(1 << 20, '['), "values lie more than 128 deep");
+  with_index("{\"weight_map\": {\"a\": \"two.safetensors\"}}", "two.safetensors, which is not there");
+  with_index("{\"weight_map\": [" + std::string(15 << 20, ',') + "]}", "more than 400000 values");
+  with_index("{\"weight_map\": 3, \"x\": \"" + std::string(17 << 20, 'x') + "\"}", "at most 16777216");
+  const auto with_config = [&](const std::string& text, const std::string& part) {
+    Write("in/config.json", text);
+    for (const char* command : {"inspect", "convert", "generate"})
+      Expect(Arguments(command, "in"), "config.json", part);
+  };
+  with_config(std::string(1 << 20, '['), "deep");
+  with_config("[" + std::string(3 << 20, ',') + "]", "more than 100000 values");
+  with_config(std::string(5 << 20, ' '), "at most 4194304");
+  with_config(R"({"model_type":"llama","hidden_size":1152921504606846976})", "hidden_size");
+  with_config(R"({"model_type":"gpt2"})", "choose one of llama");
+}
+
+TEST_F(HostileFiles, GgufFilesThatLie) {
+  const std::string whole = io::ReadFile(folder_ / "in.gguf"), start("GGUF\3\0\0\0", 8);
+  ExpectGguf("GGML" + whole.substr(4), "it does not begin with GGUF");
+  ExpectGguf(std::string("GGUF\1\0\0\0", 8) + whole.substr(8), "version 1");
+  ExpectGguf(start + Number(kHuge) + Number(0), "1152921504606846976 tensors");
+  ExpectGguf(start + Number(0) + Number(kHuge), "1152921504606846976 keys");
+  ExpectGguf(start + Number(0) + Number(1) + Number(kHuge), "a key takes 1152921504606846976 bytes");
+  const std::string key = start + Number(0) + Number(1) + Number(1) + "k";
+  const std::string array("\x09\0\0\0", 4), texts("\x08\0\0\0", 4), bytes("\0\0\0\0", 4);
+  ExpectGguf(key + array + texts + Number(kHuge), "an array of 1152921504606846976 elements");
+  ExpectGguf(key + array + array + Number(1), "an array of arrays");
+  const std::uint64_t many = 7 << 20;
+  ExpectGguf(key + array + texts + Number(many), "more than 2097152 texts", 8 * many);
+  ExpectGguf(key + array + bytes + Number(100 << 20), "bytes of metadata", 100 << 20);
+  std::string overlapping = whole;
+  const std::size_t name = whole.find("blk.0.attn_k.weight");
+  const std::size_t offset = name + 19 + 4 + 16 + 4;
+  for (int i = 0; i < 8; ++i) overlapping[offset + i] = 0;
+  ExpectGguf(overlapping, "overlap at offset");
+  std::string wide = whole;
+  for (int i = 0; i < 16; ++i) wide[name + 19 + 4 + i] = i % 8 == 7 ? 0x10 : 0;  // 2^60 twice
+  ExpectGguf(wide, "the shape of tensor blk.0.attn_k.weight is too large");
+}
+
+TEST_F(HostileFiles, NumbersThatAreNone) {
+  model::ModelWeights weights = model::testing::RandomWeights(Config("llama"));
+  std::string safetensors = io::ReadFile(folder_ / "in/model.safetensors");
+  const std::uint32_t nan = 0x7fc00000;
+  std::memcpy(safetensors.data() + safetensors.size() - 4, &nan,
+              4);  // of model.norm.weight, the last by name
+  Write("in/model.safetensors", safetensors);
+  for (const char* command : {"convert", "generate"})
+    Expect(Arguments(command, "in"), "in", "tensor model.norm.weight holds nan at element 63");
+  std::string gguf = io::ReadFile(folder_ / "in.gguf");
+  const io::GgufFile file(folder_ / "in.gguf");
+  const auto block = gguf.find(
+      std::string(reinterpret_cast<const char*>(file.Find("blk.1.ffn_up.weight")->bytes.data()), 64));
+  const std::uint16_t infinity = 0x7c00;  // as the scale of a block
+  std::memcpy(gguf.data() + block + 34, &infinity, 2);
+  Write("in.gguf", gguf);
+  for (const char* command : {"convert", "generate"})
+    Expect(Arguments(command, "in.gguf"), "in.gguf", "tensor model.layers.1.mlp.up_proj.weight holds");
+}
+
+TEST_F(HostileFiles, FilesCutAtEveryThousandthByte) {
+  const std::string safetensors = io::ReadFile(folder_ / "in/model.safetensors"),
+                    gguf = io::ReadFile(folder_ / "in.gguf");
+  for (std::size_t length = 0; length < safetensors.size(); length += 1000) {
+    Write("in/model.safetensors", safetensors.substr(0, length));
+    Expect(Arguments("convert", "in"), "model.safetensors", "why: ");
+  }
+  for (std::size_t length = 0; length < gguf.size(); length += 1000) {
+    Write("in.gguf", gguf.substr(0, length));
+    Expect(Arguments("convert", "in.gguf"), "in.gguf", "why: ");
+  }
+}
+
+}  // namespace
+}  // namespace forge
