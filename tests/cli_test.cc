@@ -1,120 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built program, run as a user runs it.
-#include <fcntl.h>
-#include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
+#include <sstream>
 
-#include "base/philox.h"
-#include "io/atomic_file.h"
-#include "io/json_file.h"
-#include "model/model_folder.h"
-#include "text/byte_tokenizer.h"
+#include "cli_fixture.h"
 
 namespace forge {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kTimeoutSeconds = 60;
-
-class Program {
- public:
-  Program(std::vector<std::string> arguments, const std::string& input, const fs::path& folder)
-      : out_(folder / "stdout"), err_(folder / "stderr") {
-    const fs::path in = folder / "stdin";
-    std::ofstream(in) << input;
-    std::ofstream(out_).close();
-    arguments.insert(arguments.begin(), FORGE_PROGRAM);
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    pid_ = fork();
-    if (pid_ != 0) return;
-    Redirect(in, O_RDONLY, STDIN_FILENO);
-    Redirect(out_, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
-    Redirect(err_, O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
-    alarm(kTimeoutSeconds);  // kept over exec: a program that hangs is killed
-    execv(FORGE_PROGRAM, pointers.data());
-    _exit(127);
-  }
-  int Wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  pid_t pid() const { return pid_; }
-  std::string out() const { return io::ReadFile(out_); }
-  std::string err() const { return io::ReadFile(err_); }
-
- private:
-  static void Redirect(const fs::path& path, int flags, int descriptor) {
-    const int file = open(path.c_str(), flags, 0600);
-    if (file < 0 || dup2(file, descriptor) < 0) _exit(126);
-  }
-  fs::path out_, err_;
-  pid_t pid_ = -1;
-};
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-class Cli : public ::testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("forge-cli-test-" + std::to_string(getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  Outcome Run(const std::vector<std::string>& arguments, const std::string& input = "") const {
-    Program program(arguments, input, folder_);
-    const int code = program.Wait();
-    return {code, program.out(), program.err()};
-  }
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
-
-  /// A qwen2 model of random weights over bytes.
-  std::string MakeModel(const std::string& name, int hidden_size = 32, int positions = 100'000) const {
-    const model::ModelConfig config{.model_type = "qwen2",
-                                    .vocab_size = text::kByteVocabSize,
-                                    .hidden_size = hidden_size,
-                                    .intermediate_size = 64,
-                                    .num_hidden_layers = 2,
-                                    .num_attention_heads = 2,
-                                    .num_key_value_heads = 1,
-                                    .head_dim = 16,
-                                    .max_position_embeddings = positions,
-                                    .attention_bias = true,
-                                    .tie_word_embeddings = true,
-                                    .eos_token_ids = {text::kByteEndOfText}};
-    model::ModelWeights weights;
-    for (const model::TensorSpec& spec : model::ListTensors(config)) {
-      Random random(1, spec.name);
-      model::Tensor& tensor = weights[spec.name];
-      tensor.shape = spec.shape;
-      std::size_t size = 1;
-      for (const auto length : spec.shape) size *= static_cast<std::size_t>(length);
-      for (std::size_t i = 0; i < size; ++i)
-        tensor.values.push_back(static_cast<float>(random.Normal() * 0.1));
-    }
-    const fs::path tokenizer = folder_ / "tokenizer";
-    fs::create_directories(tokenizer);
-    io::WriteJsonFile(tokenizer / "tokenizer.json", text::MakeByteTokenizerJson());
-    io::WriteJsonFile(tokenizer / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
-    model::SaveModelFolder(folder_ / name, config, weights, io::FloatType::kF32, tokenizer, true);
-    return Path(name);
-  }
-
-  fs::path folder_;
-};
+using testing::Outcome;
+using testing::Program;
 
 /// The command names of `forge --help`.
 std::vector<std::string> CommandNames(const std::string& help) {
@@ -326,13 +225,14 @@ TEST_F(Cli, ChatsOverAPipe) {
 // Greedy text of this model never ends by itself; sampled text would, sooner or later.
 TEST_F(Cli, EndsWith130AfterCtrlC) {
   const std::string model = MakeModel("model");
-  Program program({"generate", model, "--prompt", "abc", "--max-new-tokens", "90000"}, "", folder_);
+  Program program({"generate", model, "--prompt", "abc", "--max-new-tokens", "90000"}, folder_);
   while (program.out().size() < 20 && waitpid(program.pid(), nullptr, WNOHANG) == 0)
     poll(nullptr, 0, 2);  // until it writes text
   kill(program.pid(), SIGINT);
-  EXPECT_EQ(program.Wait(), 130);
-  EXPECT_GE(program.out().size(), 20u);
-  EXPECT_NE(program.err().find("stopped on request"), std::string::npos) << program.err();
+  const Outcome outcome = program.Wait();
+  EXPECT_EQ(outcome.code, 130);
+  EXPECT_GE(outcome.out.size(), 20u);
+  EXPECT_NE(outcome.err.find("stopped on request"), std::string::npos) << outcome.err;
 }
 
 }  // namespace
