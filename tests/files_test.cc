@@ -8,6 +8,7 @@
 
 #include "base/philox.h"
 #include "io/gguf.h"
+#include "io/sha256.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
 #include "model/model_folder.h"
@@ -20,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Files : public ::testing::Test {
  protected:
@@ -170,6 +172,77 @@ TEST_F(Files, CheckpointsOfPyTorchAreRefusedWithTheWayToConvertThem) {
   Make("good", Config("llama"));
   EXPECT_THAT(Run({"convert", Path("good/model.safetensors"), Path("out")}).err,
               HasSubstr("give its folder"));
+}
+
+TEST_F(Files, InspectShowsArchitectureParametersTypesTokenizerPositionsAndChecksums) {
+  model::ModelConfig config = Config("llama");
+  config.rope_scaling = {.type = model::RopeScaling::Type::kLinear, .factor = 4};
+  Make("in", config, 1, io::FloatType::kBF16);
+  const testing::Outcome text = Run({"inspect", Path("in")});
+  for (const char* part :
+       {"llama (LlamaForCausalLM)", "2 layers, hidden 64, MLP 128, 4 query and 2 key-value heads of 16",
+        "head tied to the embedding",
+        "rope theta 500000.0, scaling {\"factor\":4.0,\"rope_type\":\"linear\"}", "epsilon 1e-05",
+        "attention 24576 (BF16)", "mlp 49152 (BF16)", "tokens", "chat template", "sha256"})
+    EXPECT_THAT(text.out, HasSubstr(part));
+  EXPECT_THAT(text.out, Not(HasSubstr("self_attn")));
+  EXPECT_THAT(Run({"inspect", Path("in"), "--tensors"}).out,
+              HasSubstr("model.layers.1.self_attn.o_proj.weight"));
+
+  const io::Json json = io::Json::parse(Run({"inspect", Path("in"), "--json"}).out);
+  EXPECT_EQ(json["checksums"]["model.safetensors"], io::Sha256OfFile(folder_ / "in/model.safetensors"));
+  EXPECT_FALSE(json.contains("tensors"));
+  std::int64_t sum = 0;
+  for (const auto& [name, count] : json["parameters_by_class"].items()) sum += count.get<std::int64_t>();
+  EXPECT_EQ(sum, json["parameters"]);
+  EXPECT_EQ(json["tensor_bytes"], 2 * sum);
+
+  ASSERT_EQ(Run({"convert", Path("in"), Path("in.gguf"), "--type", "q4_0"}).code, 0);
+  io::Json gguf = io::Json::parse(Run({"inspect", Path("in.gguf"), "--json", "--tensors"}).out);
+  gguf["config"]["pad_token_id"] = nullptr;  // a GGUF file has that of its tokenizer
+  EXPECT_EQ(gguf["config"], json["config"]);
+  EXPECT_EQ(gguf["types_by_class"]["mlp"]["Q4_0"], 49152 / 32 * 18);
+  EXPECT_EQ(gguf["tensors"][1]["name"], "blk.0.attn_norm.weight");
+
+  MakeAdapter("lora");
+  const io::Json both = io::Json::parse(Run({"inspect", Path("in") + "+" + Path("lora"), "--json"}).out);
+  EXPECT_EQ(both["adapters"][0]["ranks"], io::Json::array({2}));
+  EXPECT_EQ(both["adapters"][0]["modules"], io::Json::array({"up_proj"}));
+  EXPECT_TRUE(both["checksums"].contains("lora/adapter_model.safetensors"));
+  EXPECT_EQ(Run({"inspect", Path("lora")}).code, 0);
+}
+
+TEST_F(Files, CheckTellsWhatForbidsAMergeFromWhatNeedsADecision) {
+  Make("a", Config("llama"));
+  Make("b", Config("llama"), 2);
+  const testing::Outcome equal = Run({"check", Path("a"), Path("b")});
+  EXPECT_EQ(equal.code, 0);
+  EXPECT_THAT(equal.out, HasSubstr("can be merged as they are"));
+
+  model::ModelConfig stretched = Config("mistral");
+  stretched.rope_scaling = {.type = model::RopeScaling::Type::kLinear, .factor = 2};
+  stretched.rms_norm_eps = 1e-6;
+  Make("c", stretched, 1, io::FloatType::kBF16);
+  const testing::Outcome decisions = Run({"check", Path("a"), Path("c"), "--json"});
+  EXPECT_EQ(decisions.code, 0) << decisions.out;
+  const io::Json json = io::Json::parse(decisions.out);
+  EXPECT_EQ(json["compatible"], true);
+  std::vector<std::string> fields;
+  for (const io::Json& difference : json["differences"]) fields.push_back(difference["field"]);
+  EXPECT_THAT(fields, ::testing::ElementsAre("model_type", "rope_scaling", "rms_norm_eps", "type"));
+
+  model::ModelConfig wide = Config("llama");
+  wide.hidden_size = 128;
+  Make("d", wide);
+  const testing::Outcome forbidden = Run({"check", Path("a"), Path("c"), Path("d")});
+  EXPECT_EQ(forbidden.code, 1);
+  EXPECT_THAT(forbidden.out,
+              HasSubstr("these models cannot be merged:\n  hidden_size is 64 in " + Path("a")));
+  EXPECT_THAT(forbidden.out, HasSubstr("4 differences need a decision:"));
+
+  MakeAdapter("lora");
+  EXPECT_EQ(Run({"check", Path("a"), Path("a") + "+" + Path("lora")}).code, 0);
+  EXPECT_EQ(Run({"check", Path("d"), Path("d") + "+" + Path("lora")}).code, 3);  // it does not fit
 }
 
 /// Weights made up on the way: no two rows alike, and nothing in memory.

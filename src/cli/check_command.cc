@@ -4,26 +4,25 @@
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
-#include "io/gguf.h"
 #include "merge/compatibility.h"
-#include "model/gguf_model.h"
-#include "model/model_folder.h"
+#include "model/stored_tensors.h"
 #include "text/gguf_tokenizer.h"
 
 namespace forge::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using Kind = merge::Difference::Kind;
 
 class CheckCommand : public Command {
  public:
   std::string Name() const override { return "check"; }
   std::string Summary() const override {
-    return "Say whether models can be merged, and if not, all that differs.";
+    return "Say whether models can be merged: what forbids it, and what needs a decision.";
   }
   std::string Example() const override { return "forge check models/starter/math models/starter/code"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositionals("MODEL", names_, "Two or more model folders or GGUF files.");
+    flags.AddPositionals("MODEL", names_, "Two or more model folders or GGUF files, or BASE+ADAPTER.");
     model_.AddFolderTo(flags);
   }
 
@@ -33,38 +32,71 @@ class CheckCommand : public Command {
                    .what = "forge check needs two models or more",
                    .why = "there is nothing to compare " + names_[0] + " with",
                    .fix = "forge check MODEL MODEL"});
-    std::vector<merge::NamedConfig> configs;
-    std::vector<std::string> differences;
-    std::unique_ptr<text::Tokenizer> first;
-    for (const std::string& name : names_) {
-      const fs::path path = model_.Resolve(name);
-      configs.push_back({name, ReadConfig(path)});
-      std::unique_ptr<text::Tokenizer> tokenizer = text::LoadTokenizer(path);
-      if (first == nullptr)
-        first = std::move(tokenizer);
-      else if (tokenizer->data().tokens != first->data().tokens)
-        differences.push_back(
-            fmt::format("the tokens of the tokenizer differ in {} and {}", names_[0], name));
+    std::vector<merge::ModelFacts> models;
+    for (const std::string& name : names_) models.push_back(ReadFacts(name));
+    const std::vector<merge::Difference> differences = merge::CompareModels(models);
+    io::Json all = io::Json::array();
+    std::size_t forbidding = 0;
+    for (const merge::Difference& difference : differences) {
+      const bool forbids = difference.kind == Kind::kForbids;
+      forbidding += forbids;
+      all.push_back({{"field", difference.field},
+                     {"kind", forbids ? "forbids" : "decision"},
+                     {"text", difference.text},
+                     {"advice", difference.advice}});
     }
-    const std::vector<std::string> shapes = merge::FindDifferences(configs);
-    differences.insert(differences.begin(), shapes.begin(), shapes.end());
-    std::string text = differences.empty() ? fmt::format("the {} models can be merged\n", names_.size())
-                                           : "these models cannot be merged:\n";
-    for (const std::string& difference : differences) text += "  " + difference + "\n";
-    terminal.Print(text);
-    terminal.PrintJson(
-        {{"models", names_}, {"compatible", differences.empty()}, {"differences", differences}});
-    return differences.empty() ? 0 : 1;
+    terminal.Print(Text(differences, forbidding));
+    terminal.PrintJson({{"models", names_},
+                        {"compatible", forbidding == 0},
+                        {"decisions", differences.size() - forbidding},
+                        {"differences", std::move(all)}});
+    return forbidding == 0 ? 0 : 1;
   }
 
  private:
-  static model::ModelConfig ReadConfig(const fs::path& path) {
-    if (pipeline::IsLoraFolder(path))
-      throw Error({.what = "cannot check " + path.string() + " alone",
-                   .why = "it is a LoRA adapter, which has the shape of the model it changes",
-                   .fix = "check the model that it belongs to"});
-    if (fs::is_directory(path)) return model::ReadModelConfig(path / "config.json");
-    return model::GgufConfig(io::GgufFile(path));
+  merge::ModelFacts ReadFacts(const std::string& name) const {
+    const fs::path path = model_.Resolve(name), base = pipeline::PartsOf(path).base;
+    const std::string type_of_sums = pipeline::PartsOf(path).adapters.empty() ? "" : " with adapters";
+    pipeline::OpenWeights(path);  // that adapters fit
+    const model::StoredModel stored = model::ReadStoredModel(base);
+    merge::ModelFacts facts{.name = name,
+                            .config = stored.config,
+                            .type = model::LinearTypes(stored) + type_of_sums,
+                            .tokenizer = {}};
+    try {
+      ReadTokenizer(base, facts);
+    } catch (const Error& error) {
+      facts.tokenizer_error = error.fields().why;
+    }
+    return facts;
+  }
+
+  static void ReadTokenizer(const fs::path& base, merge::ModelFacts& facts) {
+    if (fs::is_directory(base) && !fs::exists(base / "tokenizer.json")) return;
+    const auto tokenizer = text::LoadTokenizer(base);
+    const text::TokenizerData& data = tokenizer->data();
+    facts.tokenizer = {.tokens = data.tokens, .special_ids = {}, .chat_template = data.chat_template};
+    for (const auto& [role, id] :
+         {std::pair{"bos", data.bos}, std::pair{"eos", data.eos}, std::pair{"pad", data.pad}})
+      if (id) facts.tokenizer->special_ids[role] = *id;
+  }
+
+  std::string Text(const std::vector<merge::Difference>& differences, std::size_t forbidding) const {
+    const std::size_t decisions = differences.size() - forbidding;
+    std::string text;
+    if (differences.empty()) text = fmt::format("the {} models can be merged as they are\n", names_.size());
+    if (forbidding > 0) text += "these models cannot be merged:\n" + Lines(differences, Kind::kForbids);
+    if (decisions > 0)
+      text += fmt::format("{} {}:\n", decisions,
+                          decisions == 1 ? "difference needs a decision" : "differences need a decision") +
+              Lines(differences, Kind::kNeedsDecision);
+    return text;
+  }
+  static std::string Lines(const std::vector<merge::Difference>& differences, Kind kind) {
+    std::string text;
+    for (const merge::Difference& difference : differences)
+      if (difference.kind == kind) text += fmt::format("  {}\n    {}\n", difference.text, difference.advice);
+    return text;
   }
 
   std::vector<std::string> names_;

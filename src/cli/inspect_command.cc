@@ -5,13 +5,15 @@
 #include <map>
 #include <set>
 
+#include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
-#include "io/gguf.h"
 #include "io/safetensors_folder.h"
-#include "model/gguf_model.h"
+#include "io/sha256.h"
+#include "model/architecture.h"
 #include "model/lora.h"
 #include "model/model_folder.h"
+#include "model/stored_tensors.h"
 #include "text/gguf_tokenizer.h"
 
 namespace forge::cli {
@@ -25,77 +27,109 @@ class InspectCommand : public Command {
   std::string Summary() const override { return "Show what a model file or folder holds."; }
   std::string Example() const override { return "forge inspect models/starter/base"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder, a LoRA folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF file, a LoRA folder, or BASE+ADAPTER.");
+    flags.AddSwitch("--tensors", with_tensors_, "List every tensor with its type, bytes and shape.");
     model_.AddFolderTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {
     const fs::path path = model_.Resolve(name_);
+    const pipeline::ModelParts parts = pipeline::PartsOf(path);
     io::Json report = {{"path", path.string()}, {"tensors", io::Json::array()}};
-    if (pipeline::IsLoraFolder(path))
-      AddLora(path, report);
-    else if (fs::is_directory(path))
-      AddFolder(path, report);
-    else
-      AddGguf(path, report);
-    if (!pipeline::IsLoraFolder(path)) AddTokenizer(path, report);
-    std::map<std::string, std::uint64_t> types;
-    std::uint64_t bytes = 0;
-    for (const io::Json& tensor : report["tensors"]) {
-      types[tensor["type"].get<std::string>()] += tensor["bytes"].get<std::uint64_t>();
-      bytes += tensor["bytes"].get<std::uint64_t>();
+    std::vector<fs::path> files;
+    if (pipeline::IsLoraFolder(parts.base)) {
+      report["format"] = "LoRA adapter";
+      AddLora(parts.base, report, files);
+    } else {
+      pipeline::CheckIsModel(parts.base);
+      AddModel(parts.base, report, files);
+      AddTokenizer(parts.base, report);
+      for (const fs::path& adapter : parts.adapters) {
+        io::Json added = {{"path", adapter.string()}, {"tensors", io::Json::array()}};
+        AddLora(adapter, added, files);
+        added.erase("tensors");
+        report["adapters"].push_back(std::move(added));
+      }
+      if (!parts.adapters.empty()) pipeline::OpenWeights(path);  // that they fit
     }
-    report["bytes_by_type"] = types;
-    report["tensor_bytes"] = bytes;
+    AddSums(report);
+    for (const fs::path& file : files) {
+      const bool is_adapter =
+          pipeline::IsLoraFolder(file.parent_path());  // all of them have the same file name
+      const fs::path name = is_adapter ? file.parent_path().filename() / file.filename() : file.filename();
+      report["checksums"][name.string()] = io::Sha256OfFile(file);
+    }
+    terminal.Print(Text(report, with_tensors_));
+    if (!with_tensors_) report.erase("tensors");
     terminal.PrintJson(report);
-    terminal.Print(Text(report));
     return 0;
   }
 
  private:
-  static void AddTensor(io::Json& report, const std::string& name, const std::string& type,
-                        const std::vector<std::int64_t>& shape, std::size_t bytes) {
-    report["tensors"].push_back({{"name", name}, {"type", type}, {"shape", shape}, {"bytes", bytes}});
-  }
-  static void AddConfig(const model::ModelConfig& config, io::Json& report) {
-    report["config"] = model::ToConfigJson(config, io::FloatType::kF32);
+  static void AddModel(const fs::path& path, io::Json& report, std::vector<fs::path>& files) {
+    const model::StoredModel stored = model::ReadStoredModel(path);
+    const model::Architecture& architecture = *model::FindArchitecture(stored.config.model_type);
+    files = stored.files;
+    report["format"] = !fs::is_directory(path) ? "GGUF"
+                       : stored.files.size() > 1
+                           ? fmt::format("safetensors folder of {} shards", stored.files.size())
+                           : "safetensors folder";
+    report["architecture"] = {{"model_type", architecture.model_type},
+                              {"class", architecture.class_name},
+                              {"gguf", architecture.gguf_name}};
+    report["config"] = model::ToConfigJson(stored.config, io::FloatType::kF32);
     for (const char* of_the_files : {"torch_dtype", "dtype", "transformers_version"})
       report["config"].erase(of_the_files);
-    report["parameters"] = model::CountParameters(config);
+    report["parameters"] = model::CountParameters(stored.config);
+    for (const model::StoredTensor& tensor : stored.tensors)
+      report["tensors"].push_back({{"name", tensor.name},
+                                   {"class", model::Name(tensor.spec.role)},
+                                   {"type", tensor.type},
+                                   {"shape", tensor.spec.shape},
+                                   {"bytes", tensor.bytes}});
   }
-  static void AddFolder(const fs::path& path, io::Json& report) {
-    report["format"] = "safetensors folder";
-    AddConfig(model::ReadModelConfig(path / "config.json"), report);
-    const io::SafetensorsFolder files(path);
-    for (const auto& [name, item] : files.items())
-      AddTensor(report, name, item.entry->dtype, item.entry->shape, item.entry->bytes.size());
-  }
-  static void AddGguf(const fs::path& path, io::Json& report) {
-    const io::GgufFile file(path);
-    report["format"] = "GGUF";
-    AddConfig(model::GgufConfig(file), report);
-    for (const auto& entry : file.entries())
-      AddTensor(report, entry.name,
-                entry.type ? std::string(io::Info(*entry.type).name) : fmt::format("type {}", entry.type_id),
-                entry.shape, entry.bytes.size());
-  }
-  static void AddLora(const fs::path& path, io::Json& report) {
+
+  static void AddLora(const fs::path& path, io::Json& report, std::vector<fs::path>& files) {
     const model::LoraAdapter adapter = model::ReadLoraAdapter(path);
-    report["format"] = "LoRA adapter";
-    report["rank"] = adapter.rank;
+    std::set<std::int64_t> ranks;
     std::set<double> scales;
-    for (const auto& [name, factors] : adapter.factors) scales.insert(factors.scale);
+    std::set<std::string> modules;
+    for (const auto& [name, factors] : adapter.factors) {
+      ranks.insert(factors.a.shape[0]);
+      scales.insert(factors.scale);
+      const std::string module = name.substr(0, name.rfind('.'));
+      modules.insert(module.substr(module.rfind('.') + 1));
+    }
+    report["ranks"] = ranks;
     report["scales"] = scales;
-    const io::SafetensorsFile file(path / "adapter_model.safetensors");
+    report["modules"] = modules;
+    report["replaced"] = io::Json::array();
+    for (const auto& [name, tensor] : adapter.replaced) report["replaced"].push_back(name);
+    const fs::path file_path = path / "adapter_model.safetensors";
+    files.push_back(file_path);
+    const io::SafetensorsFile file(file_path);
     std::int64_t parameters = 0;
     for (const auto& entry : file.entries()) {
-      AddTensor(report, entry.name, entry.dtype, entry.shape, entry.bytes.size());
+      report["tensors"].push_back({{"name", entry.name},
+                                   {"class", "adapter"},
+                                   {"type", entry.dtype},
+                                   {"shape", entry.shape},
+                                   {"bytes", entry.bytes.size()}});
       parameters += static_cast<std::int64_t>(entry.size());
     }
     report["parameters"] = parameters;
   }
+
+  /// What the tokenizer says; or why it cannot be read, which keeps nobody from looking at the weights.
   static void AddTokenizer(const fs::path& path, io::Json& report) {
     if (fs::is_directory(path) && !fs::exists(path / "tokenizer.json")) return;
+    try {
+      AddTokenizerFacts(path, report);
+    } catch (const Error& error) {
+      report["tokenizer_error"] = error.fields().why;
+    }
+  }
+  static void AddTokenizerFacts(const fs::path& path, io::Json& report) {
     const auto tokenizer = text::LoadTokenizer(path);
     const text::TokenizerData& data = tokenizer->data();
     report["tokenizer"] = {
@@ -107,37 +141,102 @@ class InspectCommand : public Command {
     report["chat_template"] = data.chat_template;
   }
 
-  static std::string Text(const io::Json& r) {
-    std::string text =
-        fmt::format("{}  ({})\n{} parameters, {} bytes of tensors:", r["path"].get<std::string>(),
-                    r["format"].get<std::string>(), r["parameters"].get<std::int64_t>(),
-                    r["tensor_bytes"].get<std::uint64_t>());
-    for (const auto& [type, bytes] : r["bytes_by_type"].items())
-      text += fmt::format(" {} {}", type, bytes.get<std::uint64_t>());
-    text += "\n";
-    if (r.contains("rank"))
-      text += fmt::format("rank {}, scales {}\n", r["rank"].get<int>(), r["scales"].dump());
-    if (r.contains("config"))
-      for (const auto& [name, value] : r["config"].items())
-        text += fmt::format("  {:<26}{}\n", name, value.dump());
-    if (r.contains("tokenizer")) {
-      const io::Json& tokenizer = r["tokenizer"];
-      text += fmt::format("tokenizer: {} tokens, {} merges", tokenizer["tokens"].get<int>(),
-                          tokenizer["merges"].get<int>());
-      for (const char* name : {"bos", "eos", "pad"})
-        if (tokenizer.contains(name))
-          text += fmt::format(", {} {} {}", name, tokenizer[name]["id"].get<int>(),
-                              tokenizer[name]["token"].get<std::string>());
-      const std::string chat = r["chat_template"];
-      text += "\nchat template: " + (chat.empty() ? "none" : chat) + "\n";
-    } else {
-      text += "tokenizer: none\n";
+  /// Bytes and weights by class and by type.
+  static void AddSums(io::Json& report) {
+    std::map<std::string, std::uint64_t> bytes_by_type;
+    std::map<std::string, std::int64_t> weights_by_class;
+    std::map<std::string, std::map<std::string, std::uint64_t>> types_by_class;
+    std::uint64_t total = 0;
+    for (const io::Json& tensor : report["tensors"]) {
+      const std::string type = tensor["type"], kind = tensor["class"];
+      const std::uint64_t bytes = tensor["bytes"];
+      std::int64_t size = 1;
+      for (const std::int64_t length : tensor["shape"]) size *= length;
+      bytes_by_type[type] += bytes;
+      types_by_class[kind][type] += bytes;
+      weights_by_class[kind] += size;
+      total += bytes;
     }
+    report["bytes_by_type"] = bytes_by_type;
+    report["types_by_class"] = types_by_class;
+    report["parameters_by_class"] = weights_by_class;
+    report["tensor_bytes"] = total;
+  }
+
+  static std::string Row(const char* name, const std::string& value) {
+    return fmt::format("{:<16}{}\n", name, value);
+  }
+
+  static std::string AdapterText(const io::Json& r) {
+    return Row("ranks", r["ranks"].dump()) + Row("scales", r["scales"].dump()) +
+           Row("linears", r["modules"].dump()) + Row("replaced", r["replaced"].dump());
+  }
+
+  static std::string ModelText(const io::Json& r) {
+    const io::Json& c = r["config"];
+    std::string text =
+        Row("architecture", fmt::format("{} ({})", r["architecture"]["model_type"].get<std::string>(),
+                                        r["architecture"]["class"].get<std::string>()));
+    text += Row("shape", fmt::format("{} layers, hidden {}, MLP {}, {} query and {} key-value heads of {}",
+                                     c["num_hidden_layers"].dump(), c["hidden_size"].dump(),
+                                     c["intermediate_size"].dump(), c["num_attention_heads"].dump(),
+                                     c["num_key_value_heads"].dump(), c["head_dim"].dump()));
+    text += Row("vocabulary", fmt::format("{} rows, {}", c["vocab_size"].dump(),
+                                          c["tie_word_embeddings"] == true ? "head tied to the embedding"
+                                                                           : "head of its own"));
+    text += Row("positions", fmt::format("{}, rope theta {}, scaling {}", c["max_position_embeddings"].dump(),
+                                         c["rope_theta"].dump(),
+                                         c["rope_scaling"].is_null() ? "none" : c["rope_scaling"].dump()));
+    return text + Row("norms", "RMS, epsilon " + c["rms_norm_eps"].dump());
+  }
+
+  static std::string TokenizerText(const io::Json& r) {
+    if (r.contains("tokenizer_error"))
+      return Row("tokenizer", "cannot be read: " + r["tokenizer_error"].get<std::string>());
+    if (!r.contains("tokenizer")) return Row("tokenizer", "none");
+    const io::Json& tokenizer = r["tokenizer"];
+    std::string line =
+        fmt::format("{} tokens, {} merges", tokenizer["tokens"].get<int>(), tokenizer["merges"].get<int>());
+    for (const char* name : {"bos", "eos", "pad"})
+      if (tokenizer.contains(name))
+        line += fmt::format(", {} {} {}", name, tokenizer[name]["id"].get<int>(),
+                            tokenizer[name]["token"].get<std::string>());
+    const std::string chat = r["chat_template"];
+    return Row("tokenizer", line) + Row("chat template", chat.empty() ? "none" : chat);
+  }
+
+  static std::string Text(const io::Json& r, bool with_tensors) {
+    std::string text =
+        fmt::format("{}  ({})\n", r["path"].get<std::string>(), r["format"].get<std::string>());
+    if (r.contains("config")) text += ModelText(r);
+    std::vector<std::string> classes;
+    for (const auto& [name, count] : r["parameters_by_class"].items()) {
+      std::vector<std::string> types;
+      for (const auto& [type, bytes] : r["types_by_class"][name].items()) types.push_back(type);
+      classes.push_back(fmt::format("{} {} ({})", name, count.get<std::int64_t>(), fmt::join(types, ", ")));
+    }
+    text += Row("parameters",
+                fmt::format("{}: {}", r["parameters"].get<std::int64_t>(), fmt::join(classes, ", ")));
+    std::vector<std::string> types;
+    for (const auto& [type, bytes] : r["bytes_by_type"].items())
+      types.push_back(fmt::format("{} {}", type, bytes.get<std::uint64_t>()));
+    text +=
+        Row("bytes", fmt::format("{}: {}", r["tensor_bytes"].get<std::uint64_t>(), fmt::join(types, ", ")));
+    if (r.contains("ranks")) text += AdapterText(r);
+    if (r.contains("config")) text += TokenizerText(r);
+    if (r.contains("adapters"))
+      for (const io::Json& adapter : r["adapters"])
+        text += Row("adapter", adapter["path"].get<std::string>()) + AdapterText(adapter);
+    for (const auto& [file, sum] : r["checksums"].items())
+      text += Row("sha256", sum.get<std::string>() + "  " + file);
+    return with_tensors ? text + TensorText(r["tensors"]) : text;
+  }
+
+  static std::string TensorText(const io::Json& tensors) {
     std::size_t width = 6;
-    for (const io::Json& tensor : r["tensors"])
-      width = std::max(width, tensor["name"].get<std::string>().size());
-    text += fmt::format("{:<{}}  {:<6}{:>12}  shape\n", "tensor", width, "type", "bytes");
-    for (const io::Json& tensor : r["tensors"])
+    for (const io::Json& tensor : tensors) width = std::max(width, tensor["name"].get<std::string>().size());
+    std::string text = fmt::format("{:<{}}  {:<6}{:>12}  shape\n", "tensor", width, "type", "bytes");
+    for (const io::Json& tensor : tensors)
       text += fmt::format("{:<{}}  {:<6}{:>12}  {}\n", tensor["name"].get<std::string>(), width,
                           tensor["type"].get<std::string>(), tensor["bytes"].get<std::uint64_t>(),
                           tensor["shape"].dump());
@@ -145,6 +244,7 @@ class InspectCommand : public Command {
   }
 
   std::string name_;
+  bool with_tensors_ = false;
   ModelFlags model_;
 };
 

@@ -4,20 +4,60 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "io/mapped_file.h"
 
 namespace forge::io {
 
+namespace {
+
+constexpr std::size_t kPieceBytes = 8 << 20;
+
+/// The digest of bytes that come in pieces.
+class Digest {
+ public:
+  Digest() : context_(EVP_MD_CTX_new()) {
+    FORGE_CHECK(context_ != nullptr && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
+  }
+  ~Digest() { EVP_MD_CTX_free(context_); }
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
+
+  void Add(std::span<const std::byte> bytes) {
+    FORGE_CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
+  }
+  std::string Finish() {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    FORGE_CHECK(EVP_DigestFinal_ex(context_, digest, &size) == 1);
+    std::string text;
+    for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+    return text;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+}  // namespace
+
 std::string Sha256(std::span<const std::byte> bytes) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  FORGE_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) == 1);
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  Digest digest;
+  digest.Add(bytes);
+  return digest.Finish();
 }
 
-std::string Sha256OfFile(const std::filesystem::path& path) { return Sha256(MappedFile(path).bytes()); }
+std::string Sha256OfFile(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  Digest digest;
+  for (std::size_t at = 0; at < file.bytes().size(); at += kPieceBytes) {
+    const auto piece = file.bytes().subspan(at, std::min(kPieceBytes, file.bytes().size() - at));
+    digest.Add(piece);
+    file.Release(piece);
+  }
+  return digest.Finish();
+}
 
 }  // namespace forge::io

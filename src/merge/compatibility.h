@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +15,40 @@ struct NamedConfig {
   model::ModelConfig config;
 };
 
-/// Everything in which a model differs from the first one so that their weights must not be mixed:
-/// architecture, shapes, vocabulary, RoPE base, norm epsilon, tied head, biases. One line for each
-/// difference; empty: compatible.
+/// What a comparison looks at beside the config; whatever is not known stays empty.
+struct TokenizerFacts {
+  std::vector<std::string> tokens;         // by id
+  std::map<std::string, int> special_ids;  // "bos", "eos", "pad"
+  std::string chat_template;               // empty: none
+};
+struct ModelFacts {
+  std::string name;
+  model::ModelConfig config;
+  std::string type;  // of the linears, "BF16"
+  std::optional<TokenizerFacts> tokenizer;
+  std::string tokenizer_error;  // why it could not be read
+};
+
+/// One way in which a model differs from the first one.
+struct Difference {
+  /// Forbids: the weights have different shapes or are used differently, so mixing them makes no model. Needs
+  /// a decision: they can be mixed, but the merged model takes a setting, a vocabulary or a text from one of
+  /// them.
+  enum class Kind { kForbids, kNeedsDecision };
+  Kind kind;
+  std::string field;   // "hidden_size", "tokens"
+  std::string text;    // what is in the one and what in the other
+  std::string advice;  // what to decide, or which models to choose
+};
+
+/// Every difference between the first model and each other one: architecture, shapes, biases and norms
+/// (forbid); vocabulary, special ids, RoPE base and scaling, context, norm epsilon, tied head, stored type,
+/// chat template (decisions). Empty: the models can be merged as they are. Tokens are compared up to the
+/// shorter list and then by length.
+std::vector<Difference> CompareModels(const std::vector<ModelFacts>& models);
+
+/// The differences of configs alone, forbidding or not, as lines: what a merge that takes no decisions
+/// refuses.
 std::vector<std::string> FindDifferences(const std::vector<NamedConfig>& models);
 
 /// Throws Error(kInput) listing all the differences.

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/philox.h"
-#include "merge/compatibility.h"
 #include "merge/dare.h"
 #include "merge/linear.h"
 #include "merge/recipe.h"
@@ -91,16 +90,6 @@ TEST(Dare, KeepsTheExpectationAndDropsTheAskedShare) {
   EXPECT_EQ(again, merged);
   Dare({ones}, std::vector<double>{1}, 0.3, 2, "w", again);
   EXPECT_NE(again, merged);
-}
-
-TEST(Compatibility, ListsEveryDifferenceAtOnce) {
-  NamedConfig a{"a", TinyConfig()}, b{"b", TinyConfig()};
-  EXPECT_TRUE(FindDifferences({a, b}).empty());
-  b.config.rope_theta = 10000;
-  b.config.vocab_size = 41;
-  b.config.tie_word_embeddings = false;
-  EXPECT_EQ(FindDifferences({a, b}).size(), 3u);
-  EXPECT_THROW(CheckCompatible({a, b}), Error);
 }
 
 class Recipe : public testing::Test {
