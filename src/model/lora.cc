@@ -91,7 +91,7 @@ void CheckFactors(const LoraConfig& config, LoraAdapter& adapter, std::vector<st
   for (const std::string& saved : config.saved_modules) {
     const bool is_there =
         std::any_of(adapter.replaced.begin(), adapter.replaced.end(),
-                    [&](const auto& item) { return ("." + item.first).ends_with("." + saved + ".weight"); });
+                    [&](const auto& item) { return item.first.ends_with(saved + ".weight"); });
     if (!is_there)
       problems.push_back(fmt::format("modules_to_save names {}, of which the file has no weight", saved));
   }

@@ -122,9 +122,8 @@ double LoraConfig::ScaleOf(const std::string& module) const {
 }
 
 bool LoraConfig::IsSaved(const std::string& module) const {
-  for (const std::string& saved : saved_modules)
-    if (EndsInModule(module, saved)) return true;
-  return false;
+  return std::any_of(saved_modules.begin(), saved_modules.end(),
+                     [&](const std::string& saved) { return module.ends_with(saved); });
 }
 
 LoraConfig ReadLoraConfig(const std::filesystem::path& path) {

@@ -20,6 +20,7 @@ struct LoraConfig {
   int RankOf(const std::string& module) const;
   /// What B A is multiplied by in this module, "model.layers.0.mlp.up_proj".
   double ScaleOf(const std::string& module) const;
+  /// PEFT takes every module whose name ends so: "norm" is input_layernorm too.
   bool IsSaved(const std::string& module) const;
 };
 

@@ -99,6 +99,7 @@ TEST_F(Lora, TakesRankAndAlphaOfAModuleFromThePatterns) {
   EXPECT_THROW(scale_of(R"("rank_pattern": {"down_proj": 1})"), Error);
 }
 
+// As PEFT does, a name stands for all modules that end so.
 TEST_F(Lora, ReplacesModulesThatWereSavedWhole) {
   const std::vector<float> a = {1, 2}, b = {3, 4, 5}, norm = {7, 8};
   const std::string prefix = "base_model.model.model.";
@@ -110,7 +111,7 @@ TEST_F(Lora, ReplacesModulesThatWereSavedWhole) {
                          io::FloatType::kF32);
     io::Json config = Config();
     EXPECT_THAT(ErrorOf(config), HasSubstr("neither a factor of a linear nor a module of modules_to_save"));
-    config["modules_to_save"] = {"norm"};
+    config["modules_to_save"] = {"orm"};
     ModelWeights weights = {{kWeight, {{3, 2}, std::vector<float>(6, 0.0f)}},
                             {"model.norm.weight", {{2}, {1, 0}}}};
     const LoraAdapter adapter = Read(config);
