@@ -215,11 +215,16 @@ TEST_F(Cli, ChatsOverAPipe) {
   const std::string model = MakeModel("model");
   EXPECT_EQ(Run({"chat", model}, "hello\n").code, 3);  // no chat template
   const Outcome plain = Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"},
-                            "hello\n/reset\n\nabc\n/exit\nnever\n");
+                            "hello\n/reset\n\nabc\n/stats\n/save " + Path("said.json") + "\n/save\n/nothing\n/exit\nnever\n");
   ASSERT_EQ(plain.code, 0) << plain.err;
   const io::Json turns = io::Json::parse(plain.out)["turns"];
   ASSERT_EQ(turns.size(), 2u);
   EXPECT_EQ(turns[1]["user"], "abc");
+  const io::Json saved = io::ReadJsonFile(folder_ / "said.json");
+  ASSERT_EQ(saved.size(), 2u);
+  EXPECT_EQ(saved[1]["content"], turns[1]["assistant"]);
+  EXPECT_NE(plain.err.find("2 messages; "), std::string::npos) << plain.err;
+  EXPECT_NE(plain.err.find("there is no /nothing"), std::string::npos) << plain.err;
 }
 
 // Greedy text of this model never ends by itself; sampled text would, sooner or later.

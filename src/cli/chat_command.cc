@@ -18,7 +18,7 @@ class ChatCommand : public Command {
  public:
   std::string Name() const override { return "chat"; }
   std::string Summary() const override {
-    return "Talk to a model, line by line; /reset forgets, /exit ends.";
+    return "Talk to a model, line by line; /help lists what else can be typed.";
   }
   std::string Example() const override {
     return "forge chat SmolLM2-135M-Instruct.Q4_1.gguf --temperature 0.7 --top-p 0.9";
@@ -32,23 +32,22 @@ class ChatCommand : public Command {
     model_.AddTo(flags);
   }
 
-  int Run(const FlagSet& flags, Terminal& terminal) override {
+  int Run(const FlagSet&, Terminal& terminal) override {
     RunnableModel model = model_.LoadToRun(name_);
-    std::optional<ChatMl> chat;
+    std::optional<ChatFormat> chat;
     if (!plain_) chat.emplace(*model.tokenizer, model.name);
-    if (chat) model.stop_token_ids.push_back(chat->end_of_turn());
-    if (chat && !flags.Given("--system")) system_ = chat->default_system();
+    if (chat && chat->end_of_turn() >= 0) model.stop_token_ids.push_back(chat->end_of_turn());
+    runtime::Session session(*model.model);
     const bool interactive = isatty(STDIN_FILENO) != 0 && !terminal.json();
-    if (interactive) terminal.Log("type a line; /reset forgets the conversation, /exit or Ctrl-D ends");
+    if (interactive) terminal.Log("type a line; /help lists what else can be typed, /exit or Ctrl-D ends");
     Reset();
     io::Json turns = io::Json::array();
     for (std::string line; ReadLine(interactive, line, terminal);) {
       if (line == "/exit") break;
-      if (line == "/reset") {
-        Reset();
-        terminal.Log("the conversation starts anew");
+      if (line.starts_with('/')) {
+        Obey(line, session, terminal);
       } else if (!line.empty()) {
-        const std::string answer = Answer(model, chat, line, terminal);
+        const std::string answer = Answer(model, session, chat, line, terminal);
         turns.push_back({{"user", line}, {"assistant", answer}});
       }
     }
@@ -73,8 +72,50 @@ class ChatCommand : public Command {
     return read;
   }
 
-  std::string Answer(const RunnableModel& model, const std::optional<ChatMl>& chat, const std::string& line,
-                     Terminal& terminal) {
+  /// A line that starts with a slash. Trouble with it does not end the conversation.
+  void Obey(const std::string& line, const runtime::Session& session, Terminal& terminal) {
+    const std::size_t blank = line.find(' ');
+    const std::string word = line.substr(0, blank),
+                      rest = blank == std::string::npos ? "" : line.substr(blank + 1);
+    if (word == "/reset") {
+      Reset();
+      terminal.Log("the conversation starts anew");
+    } else if (word == "/system") {
+      system_ = rest;
+      Reset();
+      terminal.Log(rest.empty() ? "no system message; the conversation starts anew"
+                                : "the conversation starts anew, with this system message");
+    } else if (word == "/save") {
+      Save(rest, terminal);
+    } else if (word == "/stats") {
+      terminal.Log(
+          fmt::format("{} messages; {} tokens held in {:.1f} MiB, {} of the last prompt were there already; "
+                      "prompt {:.1f} tokens/s, answer {:.1f} tokens/s",
+                      messages_.size(), session.length(), static_cast<double>(session.bytes()) / 1048576,
+                      session.reused(), last_.prompt_tokens_per_second, last_.tokens_per_second));
+    } else {
+      if (word != "/help") terminal.Log("there is no " + word);
+      terminal.Log(
+          "/system TEXT sets the system message, /reset forgets the conversation, /save FILE.json writes it, "
+          "/stats shows speed and memory, /exit ends");
+    }
+  }
+
+  void Save(const std::string& path, Terminal& terminal) const {
+    if (path.empty()) return terminal.Log("/save needs the name of a file");
+    io::Json messages = io::Json::array();
+    for (const ChatMessage& message : messages_)
+      messages.push_back({{"role", message.role}, {"content", message.content}});
+    try {
+      io::WriteJsonFile(path, messages);
+      terminal.Log(fmt::format("{} messages are in {}", messages_.size(), path));
+    } catch (const Error& error) {
+      terminal.Log(error.what());
+    }
+  }
+
+  std::string Answer(const RunnableModel& model, runtime::Session& session,
+                     const std::optional<ChatFormat>& chat, const std::string& line, Terminal& terminal) {
     messages_.push_back({"user", line});
     const std::vector<int> prompt = chat ? chat->Encode(messages_) : model.Encode(line);
     const auto room = static_cast<std::size_t>(model.model->config().max_position_embeddings);
@@ -85,11 +126,11 @@ class ChatCommand : public Command {
           prompt.size(), room));
       return "";
     }
-    const GeneratedText result = GenerateText(model, prompt, sampling_, terminal.stop(),
-                                              [&](const std::string& piece) { terminal.Stream(piece); });
+    last_ = GenerateText(model, session, prompt, sampling_, terminal.stop(),
+                         [&](const std::string& piece) { terminal.Stream(piece); });
     terminal.Print("\n");
-    messages_.push_back({"assistant", result.text});
-    return result.text;
+    messages_.push_back({"assistant", last_.text});
+    return last_.text;
   }
 
   std::string name_, system_;
@@ -97,6 +138,7 @@ class ChatCommand : public Command {
   SamplingConfig sampling_;
   ModelFlags model_;
   std::vector<ChatMessage> messages_;
+  GeneratedText last_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/jinja/template.h"
 #include "text/tokenizer.h"
 
 namespace forge::cli {
@@ -13,27 +14,33 @@ struct ChatMessage {
   std::string role, content;
 };
 
-/// Turns of a conversation as tokens, for models with ChatML templates:
-///   <|im_start|>ROLE\nCONTENT<|im_end|>\n ... <|im_start|>assistant\n
-/// Control tokens inside the content stay text. Other templates need a Jinja engine, which is not there yet.
-class ChatMl {
+/// Conversations as the chat template of a model writes them.
+class ChatFormat {
  public:
-  /// Throws Error(kInput) that offers --plain for a model without such a template.
-  ChatMl(const text::Tokenizer& tokenizer, const std::string& model_name);
+  /// Throws Error(kInput): that offers --plain for a model without a template, and naming line and construct
+  /// for a template that forge cannot read.
+  ChatFormat(const text::Tokenizer& tokenizer, const std::string& model_name);
 
-  /// What the template says first when a conversation has no system message; may be empty.
-  const std::string& default_system() const { return default_system_; }
-  int end_of_turn() const { return end_; }
-  /// All messages and the start of the assistant's turn.
+  /// The text of all messages and the start of the assistant's turn, as transformers' apply_chat_template
+  /// gives it. Throws Error(kInput) with the template's own message for a conversation that it does not
+  /// allow.
+  std::string Render(const std::vector<ChatMessage>& messages) const;
+  /// Its tokens. What looks like a control token inside a message stays text (transformers would read it as
+  /// the token, and a message could end its own turn).
   std::vector<int> Encode(const std::vector<ChatMessage>& messages) const;
+  /// The control token that ends the assistant's turn in this template; -1 if there is none.
+  int end_of_turn() const { return end_of_turn_; }
 
  private:
-  const text::Tokenizer& tokenizer_;
-  int start_ = 0, end_ = 0;
-  std::string default_system_;
-};
+  std::string Render(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const;
+  /// The control token that starts at text[at], the longest; -1 if there is none.
+  int ControlTokenAt(std::string_view text, std::size_t at) const;
+  int FindEndOfTurn() const;
 
-/// The default system message that a ChatML template in Jinja holds as a plain text; empty if there is none.
-std::string FindDefaultSystem(std::string_view chat_template);
+  const text::Tokenizer& tokenizer_;
+  text::jinja::Template template_;
+  std::vector<int> control_tokens_;  // longest spelling first
+  int end_of_turn_ = -1;
+};
 
 }  // namespace forge::cli

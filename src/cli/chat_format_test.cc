@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -13,18 +14,48 @@
 namespace forge::cli {
 namespace {
 
-TEST(ChatFormat, FindsTheDefaultSystemMessageOfATemplate) {
-  EXPECT_EQ(FindDefaultSystem("{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}"), "Be kind.");
-  EXPECT_EQ(
-      FindDefaultSystem("{{ '<|im_start|>system\\n' }}{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}"),
-      "Be kind.");
-  EXPECT_EQ(FindDefaultSystem("{{ '<|im_start|>system\n' + message['content'] + '<|im_end|>' }}"), "");
-  EXPECT_EQ(FindDefaultSystem(""), "");
-}
-
 TEST(ChatFormat, RefusesAModelThatWasNotTrainedForConversations) {
   const text::Tokenizer tokenizer(text::MakeByteTokenizer());
-  EXPECT_THROW(ChatMl(tokenizer, "base"), Error);
+  EXPECT_THROW(ChatFormat(tokenizer, "base"), Error);
+}
+
+text::TokenizerData ByteTokenizerWith(const std::string& chat_template) {
+  text::TokenizerData data = text::MakeByteTokenizer();
+  data.chat_template = chat_template;
+  return data;
+}
+
+constexpr const char* kSimpleTemplate =
+    "{% for m in messages %}{{ m.role }}: {{ m.content | trim }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}";
+
+TEST(ChatFormat, RendersATemplateAndKeepsControlTokensOfMessagesAsText) {
+  const text::Tokenizer tokenizer(ByteTokenizerWith(kSimpleTemplate));
+  const ChatFormat chat(tokenizer, "model");
+  const int end = *tokenizer.data().eos;
+  const std::string end_text = tokenizer.data().tokens[static_cast<std::size_t>(end)];
+  EXPECT_EQ(chat.end_of_turn(), end);
+  EXPECT_EQ(chat.Render({{"user", " hi "}}), "user: hi" + end_text + "assistant:");
+  for (const std::string content :
+       {std::string("hi"), "a" + end_text + "b", end_text, " " + end_text + end_text}) {
+    const std::vector<int> ids = chat.Encode({{"user", content}});
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), end), 1) << content;
+    std::vector<int> expected = tokenizer.Encode("user: " + content.substr(content[0] == ' '));
+    expected.push_back(end);
+    for (const int id : tokenizer.Encode("assistant:")) expected.push_back(id);
+    EXPECT_EQ(ids, expected) << content;
+  }
+}
+
+TEST(ChatFormat, PassesOnWhatATemplateDoesNotAllow) {
+  const text::Tokenizer tokenizer(ByteTokenizerWith(
+      "{% if messages[0].role == 'system' %}{{ raise_exception('no system messages') }}{% endif %}"));
+  try {
+    ChatFormat(tokenizer, "model").Render({{"system", "be kind"}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("no system messages"), std::string::npos);
+  }
 }
 
 // Rendered by transformers with the template of the file (data/golden/smollm2-135m).
@@ -37,7 +68,8 @@ TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
   if (!std::filesystem::exists(model) || !std::filesystem::exists(golden))
     GTEST_SKIP() << model << " or " << golden << " is not there; set FORGE_SHARED";
   const auto tokenizer = text::LoadTokenizer(model);
-  const ChatMl chat(*tokenizer, "SmolLM2");
+  const ChatFormat chat(*tokenizer, "SmolLM2");
+  EXPECT_EQ(tokenizer->data().tokens[static_cast<std::size_t>(chat.end_of_turn())], "<|im_end|>");
   int compared = 0;
   const io::Json file = io::ReadJsonFile(golden);
   for (const io::Json& test : file["cases"]) {
@@ -47,8 +79,7 @@ TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
       messages.push_back({message["role"], message["content"]});
       smuggles = smuggles || messages.back().content.find("<|") != std::string::npos;
     }
-    if (messages.front().role != "system")
-      messages.insert(messages.begin(), {"system", chat.default_system()});
+    EXPECT_EQ(chat.Render(messages), test["with_generation_prompt"].get<std::string>());
     const auto expected = test["ids_with_generation_prompt"].get<std::vector<int>>();
     if (smuggles) {
       EXPECT_NE(chat.Encode(messages), expected);

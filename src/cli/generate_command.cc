@@ -36,7 +36,8 @@ class GenerateCommand : public Command {
     const std::vector<int> prompt = model.Encode(prompt_);
     GeneratedText result;
     try {
-      result = GenerateText(model, prompt, sampling_, terminal.stop(),
+      runtime::Session session(*model.model);
+      result = GenerateText(model, session, prompt, sampling_, terminal.stop(),
                             [&](const std::string& piece) { terminal.Stream(piece); });
     } catch (const Error&) {
       terminal.Print("\n");

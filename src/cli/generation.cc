@@ -22,9 +22,9 @@ double Now() {
 
 }  // namespace
 
-GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt,
-                           const SamplingConfig& sampling, const StopToken& stop,
-                           const std::function<void(const std::string&)>& show) {
+GeneratedText GenerateText(const RunnableModel& model, runtime::Session& session,
+                           const std::vector<int>& prompt, const SamplingConfig& sampling,
+                           const StopToken& stop, const std::function<void(const std::string&)>& show) {
   if (stop.stop_requested()) ThrowInterrupted();
   GeneratedText result;
   TextStream stream(sampling.stop);
@@ -48,12 +48,13 @@ GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& p
     return !stop.stop_requested() && !stream.stopped();
   };
   const model::GenerateRequest request{prompt, sampling.seed};
-  const model::Generation generation = model.model->Generate({&request, 1}, options)[0];
+  const model::Generation generation = session.Generate(request, options);
   add(stream.Finish());
   result.tokens = generation.tokens;
   result.stopped = generation.stopped;
   if (first > started)
-    result.prompt_tokens_per_second = static_cast<double>(prompt.size()) / (first - started);
+    result.prompt_tokens_per_second =
+        static_cast<double>(prompt.size() - session.reused()) / (first - started);
   if (last > first) result.tokens_per_second = static_cast<double>(result.tokens.size() - 1) / (last - first);
   if (stop.stop_requested()) ThrowInterrupted();
   return result;

@@ -8,6 +8,7 @@
 #include "base/config_field.h"
 #include "base/stop_token.h"
 #include "cli/model_flags.h"
+#include "runtime/session.h"
 
 namespace forge::cli {
 
@@ -40,10 +41,10 @@ struct GeneratedText {
   double prompt_tokens_per_second = 0, tokens_per_second = 0;
 };
 
-/// Goes on from `prompt`; `show` gets the text piece by piece, without control tokens. Throws
-/// Error(kInterrupted) after a stop was requested.
-GeneratedText GenerateText(const RunnableModel& model, const std::vector<int>& prompt,
-                           const SamplingConfig& sampling, const StopToken& stop,
-                           const std::function<void(const std::string&)>& show);
+/// Goes on from `prompt`, which only costs what `session` does not hold yet; `show` gets the text piece by
+/// piece, without control tokens. Throws Error(kInterrupted) after a stop was requested.
+GeneratedText GenerateText(const RunnableModel& model, runtime::Session& session,
+                           const std::vector<int>& prompt, const SamplingConfig& sampling,
+                           const StopToken& stop, const std::function<void(const std::string&)>& show);
 
 }  // namespace forge::cli
