@@ -3,50 +3,28 @@
 
 #include <algorithm>
 
+#include "text/utf8.h"
+
 namespace forge::cli {
 namespace {
 
 constexpr char kReplacement[] = "\xEF\xBF\xBD";
 
-struct Character {
-  std::size_t length;      // of a valid character, or of the bytes to replace
-  bool valid, incomplete;  // incomplete: more bytes could make it valid
-};
-
-/// The next character, by the table of well-formed sequences (Unicode 15, table 3-7).
-Character Next(std::string_view bytes) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  const unsigned char lead = at(0);
-  if (lead < 0x80) return {1, true, false};
-  const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                             : lead >= 0xE0 && lead <= 0xEF ? 3
-                             : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                            : 0;
-  if (length == 0) return {1, false, false};
-  for (std::size_t i = 1; i < length; ++i) {
-    if (i >= bytes.size()) return {i, false, true};
-    const unsigned char low = i != 1 ? 0x80 : lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const unsigned char high = i != 1 ? 0xBF : lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (at(i) < low || at(i) > high) return {i, false, false};
-  }
-  return {length, true, false};
-}
-
 }  // namespace
 
 std::string CleanUtf8(std::string_view bytes, std::size_t& cut) {
-  std::string text;
+  std::string clean;
   cut = 0;
   while (!bytes.empty()) {
-    const Character next = Next(bytes);
+    const text::Utf8Character next = text::DecodeUtf8(bytes);
     if (next.incomplete) {
       cut = bytes.size();
       break;
     }
-    text += next.valid ? bytes.substr(0, next.length) : kReplacement;
+    clean += next.valid ? bytes.substr(0, next.length) : kReplacement;
     bytes.remove_prefix(next.length);
   }
-  return text;
+  return clean;
 }
 
 std::string TextStream::Add(std::string_view bytes) {
