@@ -214,8 +214,9 @@ TEST_F(Cli, ListsWhatKeepsModelsFromBeingMerged) {
 TEST_F(Cli, ChatsOverAPipe) {
   const std::string model = MakeModel("model");
   EXPECT_EQ(Run({"chat", model}, "hello\n").code, 3);  // no chat template
-  const Outcome plain = Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"},
-                            "hello\n/reset\n\nabc\n/stats\n/save " + Path("said.json") + "\n/save\n/nothing\n/exit\nnever\n");
+  const Outcome plain =
+      Run({"chat", model, "--plain", "--max-new-tokens", "4", "--json"},
+          "hello\n/reset\n\nabc\n/stats\n/save " + Path("said.json") + "\n/save\n/nothing\n/exit\nnever\n");
   ASSERT_EQ(plain.code, 0) << plain.err;
   const io::Json turns = io::Json::parse(plain.out)["turns"];
   ASSERT_EQ(turns.size(), 2u);

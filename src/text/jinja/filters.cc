@@ -13,11 +13,11 @@ namespace forge::text::jinja {
 namespace {
 
 /// One filter's view of its arguments: by place or by name.
-class Call {
- public:
-  Call(const std::string& name, const Value& input, const Arguments& arguments,
-       const Applications& applications)
-      : name(name), input(input), arguments(arguments), applications(applications) {}
+struct Call {
+  const std::string& name;
+  const Value& input;
+  const Arguments& arguments;
+  const Applications& applications;
 
   const Value* Find(std::size_t place, std::string_view named) const {
     if (place < arguments.positional.size()) return &arguments.positional[place];
@@ -50,11 +50,6 @@ class Call {
     rest.named = arguments.named;
     return rest;
   }
-
-  const std::string& name;
-  const Value& input;
-  const Arguments& arguments;
-  const Applications& applications;
 };
 
 /// entry.a.b for "a.b".
@@ -343,7 +338,7 @@ Value ApplyFilter(const std::string& name, const Value& input, const Arguments& 
                   const Applications& applications) {
   const auto found = Filters().find(name);
   if (found == Filters().end()) Fail("the filter " + name + " is not supported");
-  return found->second(Call(name, input, arguments, applications));
+  return found->second(Call{name, input, arguments, applications});
 }
 
 bool ApplyTest(const std::string& name, const Value& input, const Arguments& arguments) {
