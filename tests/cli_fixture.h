@@ -36,7 +36,7 @@ class Cli : public ::testing::Test {
                                     .num_hidden_layers = 2,
                                     .num_attention_heads = 2,
                                     .num_key_value_heads = 1,
-                                    .head_dim = 16,
+                                    .head_dim = hidden_size / 2,
                                     .max_position_embeddings = positions,
                                     .attention_bias = true,
                                     .tie_word_embeddings = true,

@@ -3,6 +3,7 @@
 
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
+#include "io/atomic_file.h"
 #include "pipeline/compress_stage.h"
 
 namespace forge::cli {
@@ -46,8 +47,8 @@ class CompressCommand : public Command {
       result = context.store->FindStage(context.run, "compress")->result;
       if (!settings_.output_model.empty()) {
         const std::filesystem::path parent = std::filesystem::path(settings_.output_model).parent_path();
-        if (!parent.empty()) std::filesystem::create_directories(parent);
-        std::filesystem::copy_file(file, settings_.output_model);
+        if (!parent.empty()) io::CreateFolders(parent);
+        io::CopyFileAtomically(file, settings_.output_model);
         file = settings_.output_model;
       }
       return io::Json{{"final_model", file.string()}, {"versions", {{"forge", kVersion}}}};

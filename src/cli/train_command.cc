@@ -81,7 +81,7 @@ class TrainCommand : public Command {
     };
     // The checkpoint lies beside the result, so that the same command goes on after a stop.
     const std::filesystem::path checkpoint = config_.out + ".checkpoint.safetensors";
-    if (checkpoint.has_parent_path()) std::filesystem::create_directories(checkpoint.parent_path());
+    if (checkpoint.has_parent_path()) io::CreateFolders(checkpoint.parent_path());
     job.environment = {.device = ChooseDevice(device_, true),
                        .sink = &terminal,
                        .stop = &terminal.stop(),

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
+#include "io/atomic_file.h"
 #include "model/ternary_gguf.h"
 
 namespace forge::compress {
@@ -120,7 +121,7 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     before = input.evaluate(original);
   }
   const SecondMoments moments = Calibrate(input, config, sink, stop);
-  if (input.output.has_parent_path()) std::filesystem::create_directories(input.output.parent_path());
+  if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
   ExportGguf(input.output, MakeTernary(input, config, result.storage.group, moments, sink, stop),
              result.storage.type, input.tokenizer, input.model_name);
 

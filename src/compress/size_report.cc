@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compress/size_report.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include "base/check.h"
 #include "compress/ternary_training.h"
 #include "io/safetensors_writer.h"
@@ -15,11 +12,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A file that is only there to be measured.
+/// A file that is only there to be measured. Its name is always the same, so that what a killed process left
+/// is written over.
 class ProbeFile {
  public:
-  ProbeFile(const fs::path& near, const char* ending)
-      : path_(near.string() + fmt::format(".probe-{}.{}", getpid(), ending)) {}
+  ProbeFile(const fs::path& near, const char* ending) : path_(near.string() + ".probe." + ending) {}
   ~ProbeFile() {
     std::error_code ignored;
     fs::remove(path_, ignored);

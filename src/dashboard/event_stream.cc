@@ -81,6 +81,7 @@ std::string EventStream::Poll() {
       text += RunsMessage();
       if (!run_.empty()) text += UpdateMessage();
     }
+    if (store_->frozen()) store_.reset();
   }
   if (text.empty() && now - last_message_ >= kHeartbeatSeconds) text = ": still here\n\n";
   if (!text.empty()) last_message_ = now;

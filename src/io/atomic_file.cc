@@ -23,6 +23,31 @@ namespace fs = std::filesystem;
                           : "check that the folder exists and can be written; nothing was replaced"});
 }
 
+/// Reads the file from its beginning to its end.
+template <class Use>
+void ReadPieces(const fs::path& path, const Use& use) {
+  const auto fail = [&](int error) {
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot read " + path.string(),
+                 .why = std::strerror(error),
+                 .fix = "check the path"});
+  };
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail(errno);
+  const struct Closer {
+    int descriptor;
+    ~Closer() { close(descriptor); }
+  } closer{descriptor};
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t count = read(descriptor, buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(errno);
+    if (count == 0) return;
+    use(std::string_view(buffer, static_cast<std::size_t>(count)));
+  }
+}
+
 void SyncFolder(const fs::path& folder) {
   const int descriptor = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;  // a folder that cannot be opened for reading cannot be synced either
@@ -76,26 +101,21 @@ void WriteFileAtomically(const fs::path& path, std::string_view text) {
 }
 
 std::string ReadFile(const fs::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   std::string text;
-  int error = descriptor < 0 ? errno : 0;
-  if (descriptor >= 0) {
-    char buffer[1 << 16];
-    for (;;) {
-      const ssize_t count = read(descriptor, buffer, sizeof buffer);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) error = errno;
-      if (count <= 0) break;
-      text.append(buffer, static_cast<std::size_t>(count));
-    }
-    close(descriptor);
-  }
-  if (error != 0)
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot read " + path.string(),
-                 .why = std::strerror(error),
-                 .fix = "check the path"});
+  ReadPieces(path, [&](std::string_view piece) { text += piece; });
   return text;
+}
+
+void CopyFileAtomically(const fs::path& from, const fs::path& to) {
+  AtomicFile copy(to);
+  ReadPieces(from, [&](std::string_view piece) { copy.Write(piece); });
+  copy.Commit();
+}
+
+void CreateFolders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) ThrowWriteError(folder, error.value());
 }
 
 AtomicFolder::AtomicFolder(fs::path target, bool replace) : target_(std::move(target)), replace_(replace) {

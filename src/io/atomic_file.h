@@ -32,6 +32,12 @@ class AtomicFile {
 /// The whole text in one step.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
 
+/// A copy under another name, there in full or not at all; replaces what was there.
+void CopyFileAtomically(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Creates the folder and those it lies in; one that exists is fine. Throws Error(kEnvironment).
+void CreateFolders(const std::filesystem::path& folder);
+
 /// The whole file. Throws Error(kInput) if it cannot be read.
 std::string ReadFile(const std::filesystem::path& path);
 

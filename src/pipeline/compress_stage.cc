@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
+#include "io/atomic_file.h"
 #include "pipeline/starter_batches.h"
 #include "pipeline/tasks.h"
 #include "text/gguf_tokenizer.h"
@@ -114,7 +115,7 @@ fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& m
                  .fix = "give the uncompressed model"});
   const std::vector<eval::DomainItems> domains = EvaluationDomains(settings);
   const fs::path folder = context.folder / "compress";
-  fs::create_directories(folder);
+  io::CreateFolders(folder);
   compress::CompressConfig config = settings.compress;
   config.seed = context.seed;
   compress::CompressInput input{.config = &model.config, .weights = &model.weights};

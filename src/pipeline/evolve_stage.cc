@@ -11,6 +11,7 @@
 #include "eval/evaluator.h"
 #include "eval/statistics.h"
 #include "evolve/plateau.h"
+#include "io/atomic_file.h"
 #include "merge/compatibility.h"
 #include "pipeline/merge_genome.h"
 #include "pipeline/tasks.h"
@@ -228,7 +229,7 @@ class EvolveStage {
     }
     const Json report = Report(*champion, *best_parent, merged, gained);
     result.path = context_.folder / "evolve" / "champion";
-    fs::create_directories(result.path.parent_path());
+    io::CreateFolders(result.path.parent_path());
     SaveLoadedModel(result.path, result, IsSmall(), true);
     context_.store->EndStage(context_.run, kStage, track::State::kDone, report);
     return result;

@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
+#include "io/atomic_file.h"
 #include "pipeline/reason_questions.h"
 #include "pipeline/starter_batches.h"
 #include "reason/bake_targets.h"
@@ -67,7 +68,7 @@ class ReasonStage {
       return Finish(before, verdict, nullptr);
     }
     if (!first.why.empty()) return Finish(FirstArms("test", questions_.test), first, nullptr);
-    fs::create_directories(work_);
+    io::CreateFolders(work_);
     TrainThinking(Accuracy(before.a1));
     reason::ArmResults results = FirstArms("test", questions_.test);
     const model::ModelWeights baked = Bake("bake", config_.bake_thoughts), control = Bake("control", 0);
@@ -327,7 +328,7 @@ class ReasonStage {
       output.weights = *baked;
     }
     output.path = context_.folder / "reason" / "baked";
-    fs::create_directories(output.path.parent_path());
+    io::CreateFolders(output.path.parent_path());
     SaveLoadedModel(output.path, output, model::CountParameters(output.config) < 20'000'000, true);
     std::error_code ignored;  // left-over checkpoints take space and nothing else
     fs::remove_all(work_, ignored);

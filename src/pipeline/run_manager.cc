@@ -34,64 +34,93 @@ ManagedRun::ManagedRun(const RunRequest& request, MetricSink& terminal, const St
     : config_(request.config) {
   output_dir_ = request.resume.empty() ? request.output_dir : OutputOf(request.output_dir, request.resume);
   store_ = std::make_unique<track::Store>(track::Store::Open(output_dir_, track::Store::Mode::kWrite));
-  std::string id;
-  std::uint64_t seed = request.seed;
-  if (request.resume.empty()) {
-    id = track::NewRunId(store_->Now(), [&](const std::string& name) {
-      return store_->FindRun(name).has_value() || fs::exists(fs::path(output_dir_) / name);
-    });
-    store_->CreateRun({.id = id,
-                       .command = request.command,
-                       .config = request.config,
-                       .seed = static_cast<std::int64_t>(seed)});
-  } else {
-    id = RunIdOf(request.resume);
-    const std::optional<track::Run> run = store_->FindRun(id);
-    if (!run)
-      throw Error({.what = "there is no run " + id + " in " + output_dir_,
-                   .why = "its store does not know it",
-                   .fix = "forge status --output-dir " + output_dir_ + " lists the runs"});
-    store_->ResumeRun(id);
-    config_ = run->config;
-    seed = static_cast<std::uint64_t>(run->seed);
-  }
   context_ = {.store = store_.get(),
-              .run = id,
-              .folder = fs::path(output_dir_) / id,
               .device = request.device,
-              .seed = seed,
+              .seed = request.seed,
               .terminal = &terminal,
               .stop = &stop};
-  fs::create_directories(context_.folder);
-  fs::create_directories(handle().parent_path());
+  if (request.resume.empty()) {
+    CreateRun(request);
+  } else {
+    ResumeRun(request);
+  }
+}
+
+/// Its files first and then its row, so that a run which status shows can be resumed.
+void ManagedRun::CreateRun(const RunRequest& request) {
+  context_.run = track::NewRunId(store_->Now(), [&](const std::string& name) {
+    return store_->FindRun(name).has_value() || fs::exists(fs::path(output_dir_) / name);
+  });
+  context_.folder = fs::path(output_dir_) / context_.run;
+  try {
+    CreateFiles();
+    store_->CreateRun({.id = context_.run,
+                       .command = request.command,
+                       .config = request.config,
+                       .seed = static_cast<std::int64_t>(request.seed)});
+  } catch (const Error&) {
+    std::error_code ignored;  // the error that is on its way says more
+    fs::remove_all(context_.folder, ignored);
+    fs::remove(handle(), ignored);
+    throw;
+  }
+}
+
+void ManagedRun::ResumeRun(const RunRequest& request) {
+  context_.run = RunIdOf(request.resume);
+  context_.folder = fs::path(output_dir_) / context_.run;
+  const std::optional<track::Run> run = store_->FindRun(context_.run);
+  if (!run)
+    throw Error({.what = "there is no run " + context_.run + " in " + output_dir_,
+                 .why = "its store does not know it",
+                 .fix = "forge status --output-dir " + output_dir_ + " lists the runs"});
+  store_->ResumeRun(context_.run);
+  config_ = run->config;
+  context_.seed = static_cast<std::uint64_t>(run->seed);
+  CreateFiles();  // its folder may have been removed
+}
+
+void ManagedRun::CreateFiles() const {
+  io::CreateFolders(context_.folder);
+  io::CreateFolders(handle().parent_path());
   io::WriteJsonFile(context_.folder / "config.json", config_);
-  io::WriteJsonFile(handle(),
-                    {{"run", id}, {"store", track::Store::kFileName}, {"config", config_}, {"seed", seed}});
+  io::WriteJsonFile(handle(), {{"run", context_.run},
+                               {"store", track::Store::kFileName},
+                               {"config", config_},
+                               {"seed", context_.seed}});
 }
 
 fs::path ManagedRun::handle() const {
   return fs::path(output_dir_) / "unified_checkpoints" / (context_.run + ".json");
 }
 
-void ManagedRun::Execute(const std::function<io::Json(const RunContext&)>& work) {
-  const auto end_open_stages = [&](track::State state) {
+void ManagedRun::RecordEnd(track::State state, const std::string& message) {
+  try {
     for (const track::Stage& stage : store_->Stages(context_.run))
       if (stage.state == track::State::kRunning) store_->EndStage(context_.run, stage.name, state);
-  };
+    store_->FinishRun(context_.run, state, io::Json::object(), message);
+  } catch (const Error&) {
+    // A full disk: readers see that the process is gone, and the error that is on its way says why.
+  }
+}
+
+void ManagedRun::Execute(const std::function<io::Json(const RunContext&)>& work) {
   try {
     const io::Json result = work(context_);
     store_->FinishRun(context_.run, track::State::kDone, result);
     track::WriteReport(context_.folder, track::GatherReport(*store_, context_.run));
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kInterrupted) {
-      end_open_stages(track::State::kFailed);
-      store_->FinishRun(context_.run, track::State::kFailed, io::Json::object(), error.what());
-      throw;
-    }
-    end_open_stages(track::State::kInterrupted);
-    store_->FinishRun(context_.run, track::State::kInterrupted);
+    const bool interrupted = error.kind() == ErrorKind::kInterrupted;
+    if (interrupted)
+      RecordEnd(track::State::kInterrupted, "");
+    else
+      RecordEnd(track::State::kFailed, error.what());
     Error::Fields fields = error.fields();
-    fields.fix = "go on with --resume " + handle().string();
+    const std::string how = "go on with --resume " + handle().string();
+    if (interrupted)
+      fields.fix = how;
+    else if (error.kind() == ErrorKind::kEnvironment)
+      fields.fix += "; then " + how;
     throw Error(fields);
   }
 }

@@ -23,7 +23,7 @@ struct RunRequest {
 class ManagedRun {
  public:
   /// Throws Error(kInput) for a handle that is not there or belongs to another store, Error(kEnvironment) if
-  /// the output folder cannot be written.
+  /// the output folder cannot be written; a new run then leaves nothing behind.
   ManagedRun(const RunRequest& request, MetricSink& terminal, const StopToken& stop);
 
   const RunContext& context() const { return context_; }
@@ -31,11 +31,16 @@ class ManagedRun {
   const io::Json& config() const { return config_; }
   std::filesystem::path handle() const;
 
-  /// Calls work, which returns the result for FinishRun; records how it ended. An interrupted run says how to
-  /// go on.
+  /// Calls work, which returns the result for FinishRun; records how it ended. A run that was interrupted, or
+  /// failed for what its surroundings lack, says how to go on.
   void Execute(const std::function<io::Json(const RunContext&)>& work);
 
  private:
+  void CreateFiles() const;
+  void CreateRun(const RunRequest& request);
+  void ResumeRun(const RunRequest& request);
+  void RecordEnd(track::State state, const std::string& message);
+
   std::unique_ptr<track::Store> store_;
   RunContext context_;
   io::Json config_;

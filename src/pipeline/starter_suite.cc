@@ -13,6 +13,7 @@
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
 #include "eval/statistics.h"
+#include "io/atomic_file.h"
 #include "io/json_file.h"
 #include "model/model_folder.h"
 #include "pipeline/starter_batches.h"
@@ -83,12 +84,13 @@ class Suite {
                    .why = "it holds something else, or a suite of another seed or recipe",
                    .fix = "choose another --out, or remove this folder"});
     }
-    std::error_code error;
-    fs::create_directories(config_.out, error);
-    fs::remove_all(work_, error);  // checkpoints of a suite whose folder is gone
-    io::WriteJsonFile(receipt, identity);
-    io::WriteJsonFile(fs::path(config_.out) / "tokenizer.json", text::MakeByteTokenizerJson());
-    io::WriteJsonFile(fs::path(config_.out) / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
+    std::error_code ignored;
+    fs::remove_all(work_, ignored);  // checkpoints of a suite whose folder is gone
+    io::AtomicFolder folder(config_.out);
+    io::WriteJsonFile(folder.path() / receipt.filename(), identity);
+    io::WriteJsonFile(folder.path() / "tokenizer.json", text::MakeByteTokenizerJson());
+    io::WriteJsonFile(folder.path() / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
+    folder.Commit();
   }
 
   model::ModelWeights Keep(const std::string& name, model::ModelWeights weights) const {
@@ -112,7 +114,7 @@ class Suite {
   }
 
   train::TrainJob Job(const std::string& name, const model::ModelWeights& initial, int steps) {
-    if (!fs::exists(work_)) fs::create_directories(work_);
+    io::CreateFolders(work_);
     return {.config = StarterModelConfig(),
             .initial = &initial,
             .steps = steps,

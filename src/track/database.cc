@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "track/database.h"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <cmath>
 #include <limits>
 
@@ -13,17 +15,34 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 30'000;  // longer than any transaction of ours by three orders of magnitude
 
+bool IsDiskFull(sqlite3* connection, int code) {
+  return (code & 0xff) == SQLITE_FULL ||
+         ((code & 0xff) == SQLITE_IOERR && sqlite3_system_errno(connection) == ENOSPC);
+}
+
 [[noreturn]] void ThrowSqlite(sqlite3* connection, int code, const std::filesystem::path& file) {
-  const std::string why = connection ? sqlite3_errmsg(connection) : sqlite3_errstr(code);
   const int primary = code & 0xff;
   const bool damaged = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+  const bool full = IsDiskFull(connection, code);
   throw Error({.kind = damaged ? ErrorKind::kInput : ErrorKind::kEnvironment,
                .what = "cannot use the run store " + file.string(),
-               .why = why,
-               .fix = primary == SQLITE_FULL ? "free some disk space, then resume the run"
+               .why = full ? "the disk is full" : sqlite3_errmsg(connection),
+               .fix = full ? "free some disk space; what is in the store stays"
                       : damaged
                           ? "move the file away; the model folders of its runs stay usable"
                           : "check that the folder can be written and no other program holds the file"});
+}
+
+/// "file:" name of the path, for SQLITE_OPEN_URI.
+std::string FrozenUri(const std::filesystem::path& file) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(file).string()) {
+    if (c == '%' || c == '?' || c == '#')
+      uri += fmt::format("%{:02x}", c);
+    else
+      uri += c;
+  }
+  return uri + "?immutable=1";
 }
 
 }  // namespace
@@ -110,14 +129,45 @@ std::vector<std::byte> Statement::Blob(int column) const {
 bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
 Database::Database(std::filesystem::path file, Mode mode) : file_(std::move(file)) {
+  if (mode == Mode::kWrite)
+    OpenConnection(file_.string(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  else
+    OpenToRead();
+}
+
+void Database::OpenToRead() {
   // A reader opens the file for writing too where it may: only then can it recover the journal of a killed
   // writer. query_only keeps it from changing any data.
-  const int create = mode == Mode::kWrite ? SQLITE_OPEN_CREATE : 0;
-  int code = sqlite3_open_v2(file_.c_str(), &connection_,
-                             SQLITE_OPEN_READWRITE | create | SQLITE_OPEN_NOMUTEX, nullptr);
+  OpenConnection(file_.string(), SQLITE_OPEN_READWRITE);
+  const int code =
+      sqlite3_exec(connection_, "PRAGMA query_only = ON; PRAGMA user_version", nullptr, nullptr, nullptr);
+  if (code == SQLITE_OK) return;
+  std::error_code none;
+  const std::uintmax_t journal = std::filesystem::file_size(file_.string() + "-wal", none);
+  const int primary = code & 0xff;
+  const bool no_index =
+      primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY || IsDiskFull(connection_, code);
+  if (no_index && (none || journal == 0)) {
+    Close();
+    frozen_ = true;
+    OpenConnection(FrozenUri(file_), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+    return;
+  }
+  try {
+    ThrowSqlite(connection_, code, file_);
+  } catch (const Error&) {
+    Close();
+    throw;
+  }
+}
+
+Database::~Database() { Close(); }
+
+void Database::OpenConnection(const std::string& name, int flags) {
+  const int code = sqlite3_open_v2(name.c_str(), &connection_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   if (code != SQLITE_OK) {
     const std::string why = sqlite3_errmsg(connection_);
-    sqlite3_close(connection_);
+    Close();
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = "cannot open the run store " + file_.string(),
                  .why = why,
@@ -125,17 +175,12 @@ Database::Database(std::filesystem::path file, Mode mode) : file_(std::move(file
   }
   sqlite3_busy_timeout(connection_, kBusyTimeoutMs);
   sqlite3_extended_result_codes(connection_, 1);
-  try {
-    if (mode == Mode::kRead) Execute("PRAGMA query_only = ON");
-  } catch (...) {
-    sqlite3_close(connection_);
-    throw;
-  }
 }
 
-Database::~Database() {
+void Database::Close() {
   statements_.clear();
   sqlite3_close(connection_);
+  connection_ = nullptr;
 }
 
 void Database::Execute(const std::string& sql) {

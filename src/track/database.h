@@ -58,8 +58,10 @@ class Statement {
 class Database {
  public:
   enum class Mode { kRead, kWrite };
-  /// kWrite creates the file; kRead needs it and never changes data.
-  /// Every wait for another writer is limited to 30 s.
+  /// kWrite creates the file; kRead needs it and never changes data. A reader needs a little disk space for
+  /// an index beside the file. Where there is none (a full disk, or one that is only readable) and no
+  /// journal, the file alone is whole: it is read as it is then, and frozen(). Every wait for another writer
+  /// is limited to 30 s.
   Database(std::filesystem::path file, Mode mode);
   ~Database();
   Database(const Database&) = delete;
@@ -70,11 +72,18 @@ class Database {
   /// A ready statement; the reference is valid as long as the database. `sql` is the key of the cache.
   Statement& Prepare(std::string_view sql);
   std::int64_t LastInsertId() const;
+  /// What others write from now on is not seen.
+  bool frozen() const { return frozen_; }
   const std::filesystem::path& file() const { return file_; }
 
  private:
+  void OpenToRead();
+  void OpenConnection(const std::string& name, int flags);
+  void Close();
+
   std::filesystem::path file_;
   sqlite3* connection_ = nullptr;
+  bool frozen_ = false;
   std::map<std::string, std::unique_ptr<Statement>, std::less<>> statements_;
 };
 

@@ -94,6 +94,8 @@ std::optional<Store> Store::OpenIfAny(const std::filesystem::path& folder, Clock
   return Store(std::move(core));
 }
 
+bool Store::frozen() const { return core_->database.frozen(); }
+
 double Store::Now() const { return core_->clock(); }
 
 Store::Transaction::Transaction(Store& store)

@@ -41,6 +41,9 @@ class Store {
   static Store Open(const std::filesystem::path& folder, Mode mode, Clock clock = SystemClock());
   /// The same as Open(kRead) where no store is normal. One that another process is just creating is none yet.
   static std::optional<Store> OpenIfAny(const std::filesystem::path& folder, Clock clock = SystemClock());
+  /// A reader that does not see what is written from now on, because the disk is full or can only be read:
+  /// open it again to see more.
+  bool frozen() const;
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();  // writes what is still buffered, if it can
