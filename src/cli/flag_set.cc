@@ -116,6 +116,15 @@ void FlagSet::AddList(const std::string& flag, std::vector<std::string>& value, 
                       .help = help,
                       .assign = [&value](const auto& texts) { ParseValue(texts.back(), value); }});
 }
+void FlagSet::AddOptionalList(const std::string& flag, std::vector<std::string>& value,
+                              const std::string& help) {
+  AddList(flag, value, help);
+  records_.back().value_optional = true;
+  records_.back().assign = [&value](const auto& texts) {
+    value.clear();
+    if (!texts.empty()) ParseValue(texts.back(), value);
+  };
+}
 void FlagSet::AddPositional(const std::string& name, std::string& value, const std::string& help,
                             bool required) {
   records_.push_back({.flag = name,
@@ -156,7 +165,9 @@ void FlagSet::Parse(const std::vector<std::string>& arguments, const std::string
     } else {
       option = app.add_option(names, texts[i]);
       if (!record.repeatable)
-        option->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+        option->expected(record.value_optional ? 0 : 1, 1)
+            ->allow_extra_args(false)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     options.push_back(option);
   }
@@ -212,7 +223,8 @@ std::string FlagSet::Help(const std::string& command, const std::string& summary
     std::string text = record.flag;
     for (const auto& [alias, flag] : aliases_)
       if (flag == record.flag) text += ", " + alias;
-    return record.type.empty() || record.positional ? text : text + " <" + record.type + ">";
+    if (record.type.empty() || record.positional) return text;
+    return text + (record.value_optional ? " [" + record.type + "]" : " <" + record.type + ">");
   };
   for (const Record& record : records_) {
     width = std::max(width, left(record).size());

@@ -24,6 +24,7 @@ class FlagSet {
     std::vector<std::string> words;  // what completion offers
     std::function<void(const std::vector<std::string>&)> assign;
     bool repeatable = false;
+    bool value_optional = false;
     bool given = false;
   };
 
@@ -40,6 +41,8 @@ class FlagSet {
                const std::string& help);
   void AddSeed(const std::string& flag, std::uint64_t& value, const std::string& help);
   void AddList(const std::string& flag, std::vector<std::string>& value, const std::string& help);
+  /// A list that may be left out: the flag alone gives an empty one.
+  void AddOptionalList(const std::string& flag, std::vector<std::string>& value, const std::string& help);
   void AddPositional(const std::string& name, std::string& value, const std::string& help,
                      bool required = true);
   void AddPositionals(const std::string& name, std::vector<std::string>& values, const std::string& help,

@@ -31,7 +31,8 @@ class FlagsPageCommand : public Command {
       if (flags.records().empty()) continue;
       page += "\n| flag | takes | default | range | meaning |\n| --- | --- | --- | --- | --- |\n";
       for (const FlagSet::Record& record : flags.records())
-        page += fmt::format("| `{}` | {} | {} | {} | {} |\n", record.flag, Cell(record.type),
+        page += fmt::format("| `{}` | {} | {} | {} | {} |\n", record.flag,
+                            Cell(record.type + (record.value_optional ? ", or nothing" : "")),
                             Cell(record.type.empty() ? "" : record.shown_default), Cell(record.rule),
                             Cell(record.help));
     }

@@ -133,7 +133,7 @@ class InspectCommand : public Command {
     const auto tokenizer = text::LoadTokenizer(path);
     const text::TokenizerData& data = tokenizer->data();
     report["tokenizer"] = {
-        {"tokens", data.tokens.size()}, {"merges", data.merges.size()}, {"add_bos", data.add_bos}};
+        {"tokens", data.tokens.size()}, {"merges", data.merges.size()}, {"add_bos", data.adds_bos()}};
     for (const auto& [name, id] :
          {std::pair{"bos", data.bos}, std::pair{"eos", data.eos}, std::pair{"pad", data.pad}})
       if (id)

@@ -15,7 +15,7 @@ runtime::WeightType ParseWeightType(const std::string& word) {
 std::vector<int> RunnableModel::Encode(std::string_view text) const {
   std::vector<int> ids = tokenizer->Encode(text);
   const text::TokenizerData& data = tokenizer->data();
-  if (data.add_bos && data.bos) ids.insert(ids.begin(), *data.bos);
+  if (data.adds_bos()) ids.insert(ids.begin(), *data.bos);
   return ids;
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
 #include "cli/text_stream.h"
+#include "cli/tokenize_lines.h"
 #include "io/atomic_file.h"
-#include "text/gguf_tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace forge::cli {
 namespace {
@@ -18,43 +20,74 @@ class TokenizeCommand : public Command {
   std::string Summary() const override { return "Show the tokens of a text, or the text of tokens."; }
   std::string Example() const override { return "forge tokenize models/starter/base --text \"m 32    =\""; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder, tokenizer.json or GGUF file.");
+    flags.AddPositional("MODEL", name_,
+                        "A model folder, GGUF file, tokenizer.json or SentencePiece tokenizer.model.", false);
     flags.AddText("--text", text_, "The text.");
     flags.AddText("--file", file_, "File with the text.", "file");
-    flags.AddList("--decode", decode_, "Ids to turn into text.");
-    flags.AddSwitch("--special", special_, "Read control tokens in the text (<|im_end|>) as such.");
+    flags.AddOptionalList("--decode", decode_, "Ids to turn into text; with --jsonl alone: the way back.");
+    flags.AddSwitch(
+        "--jsonl", jsonl_,
+        "Standard input holds one JSON string on each line; answer each with a JSON array of ids.");
+    flags.AddSwitch(
+        "--special", special_,
+        "Put BOS and EOS around the text as the tokenizer's template says, or take them away again.");
+    flags.AddSwitch("--plain", plain_, "Read control tokens in the text (<|im_end|>) as plain text.");
     model_.AddFolderTo(flags);
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {
-    if (flags.Given("--text") + flags.Given("--file") + flags.Given("--decode") != 1)
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = "forge tokenize needs one thing to work on",
-                   .why = "give exactly one of --text, --file and --decode",
-                   .fix = "forge tokenize MODEL --text \"Hello\""});
+    const bool decodes = flags.Given("--decode");
+    if (jsonl_ && decodes && name_.empty() && decode_.size() == 1) {  // --jsonl --decode MODEL
+      name_ = decode_.front();
+      decode_.clear();
+    }
+    if (flags.Given("--text") + flags.Given("--file") + (jsonl_ || decodes) != 1)
+      ThrowUsage("forge tokenize needs one thing to work on",
+                 "give exactly one of --text, --file, --decode and --jsonl");
+    if (name_.empty()) ThrowUsage("forge tokenize needs MODEL", "no model or tokenizer was named");
+    if (jsonl_ && (terminal.json() || !decode_.empty()))
+      ThrowUsage("forge tokenize --jsonl works on its lines only", "leave out --json and ids after --decode");
+    if (decodes && !jsonl_ && decode_.empty())
+      ThrowUsage("forge tokenize --decode needs ids", "only with --jsonl they come from standard input");
     const auto tokenizer = text::LoadTokenizer(model_.Resolve(name_));
-    std::vector<int> ids;
-    if (flags.Given("--decode")) {
-      ids = ParseIds(*tokenizer);
-    } else {
-      ids = tokenizer->Encode(flags.Given("--file") ? io::ReadFile(file_) : text_, special_);
+    if (jsonl_) {
+      const LineOptions options{.decode = decodes, .special = special_, .plain = plain_};
+      TokenizeLines(*tokenizer, options, STDIN_FILENO, stdout, terminal.stop());
+      return 0;
     }
-    io::Json pieces = io::Json::array();
-    std::string lines;
-    for (const int id : ids) {
-      const std::string bytes = tokenizer->TokenBytes(id);
-      pieces.push_back(bytes);
-      lines += fmt::format("{:>8}  {}\n", id, Visible(bytes));
-    }
-    const std::string text = tokenizer->Decode(ids);
-    terminal.PrintJson({{"ids", ids}, {"pieces", pieces}, {"text", text}});
-    terminal.Print(flags.Given("--decode")
-                       ? text + "\n"
-                       : fmt::format("{}\n{}{} tokens\n", fmt::join(ids, ","), lines, ids.size()));
+    Show(*tokenizer, decodes, terminal);
     return 0;
   }
 
  private:
+  [[noreturn]] static void ThrowUsage(const char* what, const char* why) {
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = what,
+                 .why = why,
+                 .fix = "forge tokenize MODEL --text \"Hello\", or --jsonl <texts.jsonl"});
+  }
+
+  void Show(const text::Tokenizer& tokenizer, bool decodes, Terminal& terminal) const {
+    std::vector<int> ids;
+    if (decodes) {
+      ids = ParseIds(tokenizer);
+    } else {
+      ids = tokenizer.Encode(file_.empty() ? text_ : io::ReadFile(file_), !plain_);
+      if (special_) ids = tokenizer.WithTemplate(std::move(ids));
+    }
+    io::Json pieces = io::Json::array();
+    std::string lines;
+    for (const int id : ids) {
+      const std::string bytes = tokenizer.TokenBytes(id);
+      pieces.push_back(bytes);
+      lines += fmt::format("{:>8}  {}\n", id, Visible(bytes));
+    }
+    const std::string text = tokenizer.Decode(decodes && special_ ? tokenizer.WithoutTemplate(ids) : ids);
+    terminal.PrintJson({{"ids", ids}, {"pieces", pieces}, {"text", text}});
+    terminal.Print(decodes ? text + "\n"
+                           : fmt::format("{}\n{}{} tokens\n", fmt::join(ids, ","), lines, ids.size()));
+  }
+
   std::vector<int> ParseIds(const text::Tokenizer& tokenizer) const {
     std::vector<int> ids;
     for (const std::string& word : decode_) {
@@ -92,7 +125,7 @@ class TokenizeCommand : public Command {
 
   std::string name_, text_, file_;
   std::vector<std::string> decode_;
-  bool special_ = false;
+  bool jsonl_ = false, special_ = false, plain_ = false;
   ModelFlags model_;
 };
 

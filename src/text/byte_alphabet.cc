@@ -46,20 +46,24 @@ std::string SpellBytes(std::string_view bytes) {
   return text;
 }
 
-std::optional<std::string> BytesOfSpelling(std::string_view spelling) {
-  std::string bytes;
+bool AppendBytesOfSpelling(std::string_view spelling, std::string& bytes) {
+  const std::size_t before = bytes.size();
+  const auto fail = [&] {
+    bytes.resize(before);
+    return false;
+  };
   for (std::size_t i = 0; i < spelling.size(); ++i) {
     unsigned code = static_cast<unsigned char>(spelling[i]);
     if (code >= 0x80) {
-      if (code < 0xc2 || code > 0xdf || i + 1 == spelling.size()) return std::nullopt;
+      if (code < 0xc2 || code > 0xdf || i + 1 == spelling.size()) return fail();
       const unsigned low = static_cast<unsigned char>(spelling[++i]);
-      if ((low & 0xc0) != 0x80) return std::nullopt;
+      if ((low & 0xc0) != 0x80) return fail();
       code = ((code & 0x1f) << 6) | (low & 0x3f);
     }
-    if (code >= kAlphabetEnd || TheAlphabet().byte_of[code] < 0) return std::nullopt;
+    if (code >= kAlphabetEnd || TheAlphabet().byte_of[code] < 0) return fail();
     bytes += static_cast<char>(TheAlphabet().byte_of[code]);
   }
-  return bytes;
+  return true;
 }
 
 }  // namespace forge::text

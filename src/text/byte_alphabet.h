@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,7 +11,7 @@ namespace forge::text {
 /// "Ġ".
 const std::string& SpellByte(unsigned char byte);
 std::string SpellBytes(std::string_view bytes);
-/// The bytes of a spelling; nothing if it holds a character outside the alphabet.
-std::optional<std::string> BytesOfSpelling(std::string_view spelling);
+/// Adds the bytes of a spelling; false, and nothing is added, if it holds a character outside the alphabet.
+bool AppendBytesOfSpelling(std::string_view spelling, std::string& bytes);
 
 }  // namespace forge::text

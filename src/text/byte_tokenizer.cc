@@ -2,6 +2,7 @@
 #include "text/byte_tokenizer.h"
 
 #include "text/byte_alphabet.h"
+#include "text/tokenizer_config.h"
 #include "text/tokenizer_json.h"
 
 namespace forge::text {

@@ -9,6 +9,8 @@
 #include "base/philox.h"
 #include "io/json_file.h"
 #include "text/byte_tokenizer.h"
+#include "text/sentencepiece_model.h"
+#include "text/testing_samples.h"
 #include "text/testing_vectors.h"
 #include "text/tokenizer_json.h"
 
@@ -23,7 +25,7 @@ TokenizerData Sample() {
   TokenizerData data = MakeByteTokenizer();
   data.tokens.push_back("th");
   data.types.push_back(TokenType::kNormal);
-  data.merges = {{"t", "h"}};
+  data.merges = testing::MergesOf(data, {{"t", "h"}});
   data.split_patterns = {kDigitPattern, kGpt2Pattern};
   data.chat_template = "{{ messages }}";
   data.bos = 256;
@@ -75,8 +77,8 @@ TEST(GgufTokenizer, RefusesWhatGgufOrForgeHasNoNameFor) {
   EXPECT_THAT(ErrorOf(metadata), HasSubstr("\"tekken\""));
   metadata.erase("tokenizer.ggml.pre");
   EXPECT_THAT(ErrorOf(metadata), HasSubstr("pre is missing"));
-  metadata["tokenizer.ggml.model"] = std::string("llama");
-  EXPECT_THAT(ErrorOf(metadata), HasSubstr("\"llama\""));
+  metadata["tokenizer.ggml.model"] = std::string("t5");
+  EXPECT_THAT(ErrorOf(metadata), HasSubstr("\"t5\""));
   EXPECT_THAT(ErrorOf({}), HasSubstr("no tokenizer"));
 }
 
@@ -94,18 +96,94 @@ TEST(GgufTokenizer, IsSavedAsTokenizerJson) {
   fs::remove_all(folder);
 }
 
+TokenizerData Llama() {
+  return ParseSentencePieceModel(testing::SentencePieceFile(testing::LlamaPieces(testing::kThePieces)), "x");
+}
+
+TEST(GgufTokenizer, GivesBackASentencePieceModel) {
+  const TokenizerData data = Llama(), read = ReadGgufTokenizer(ToGgufMetadata(data, 270), "x");
+  EXPECT_EQ(read.scores.size(), 270u);
+  EXPECT_EQ(read.tokens[269], "[PAD269]");
+  EXPECT_EQ(read.spaces, data.spaces);
+  EXPECT_EQ(read.unknown, 0);
+  EXPECT_EQ(read.before, data.before);
+  EXPECT_THAT(Tokenizer(read).Encode("  the t\u00e9"),
+              ::testing::ElementsAreArray(Tokenizer(data).Encode("  the t\u00e9")));
+}
+
+TEST(GgufTokenizer, TakesWhatIsMissingForLlamaFromLlamaCpp) {
+  io::GgufMetadata metadata = ToGgufMetadata(Llama(), 268);
+  for (const char* key : {"add_bos_token", "add_space_prefix", "bos_token_id", "eos_token_id",
+                          "unknown_token_id", "remove_extra_whitespaces", "pre"})
+    metadata.erase(std::string("tokenizer.ggml.") + key);
+  const TokenizerData data = ReadGgufTokenizer(metadata, "x");
+  EXPECT_THAT(data.before, ::testing::ElementsAre(1));
+  EXPECT_EQ(data.eos, 2);
+  EXPECT_EQ(data.unknown, 0);
+  EXPECT_THAT(Tokenizer(data).Encode("the"), ::testing::ElementsAre(261));
+  metadata["tokenizer.ggml.add_space_prefix"] = false;
+  EXPECT_THAT(Tokenizer(ReadGgufTokenizer(metadata, "x")).Encode("the"), ::testing::ElementsAre(264, 260));
+  metadata.erase("tokenizer.ggml.scores");
+  EXPECT_THAT(ErrorOf(metadata), HasSubstr("268 tokens and 0 scores"));
+}
+
+TEST(GgufTokenizer, GivesMergesScoresWithTheSameIds) {
+  const TokenizerData data = ParseTokenizerJson(testing::LlamaJson(), "x");
+  const Tokenizer tokenizer(data), read(ReadGgufTokenizer(ToGgufMetadata(data, 268), "x"));
+  Random random(1, "gguf_tokenizer_test");
+  const std::vector<std::string> parts = {"the", " ", "  ", "t", "h", "e", "a", "\u00e9", "\xff"};
+  for (int trial = 0; trial < 2000; ++trial) {
+    std::string text;
+    for (std::size_t i = random.Below(9); i > 0; --i) text += parts[random.Below(parts.size())];
+    ASSERT_EQ(read.Encode(text), tokenizer.Encode(text)) << text;
+  }
+}
+
+TEST(GgufTokenizer, RefusesMergesThatNoScoresGive) {
+  const auto error_of = [](TokenizerData data) -> std::string {
+    try {
+      ToGgufMetadata(data, static_cast<int>(data.tokens.size()));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  TokenizerData data = ParseTokenizerJson(testing::LlamaJson(), "x");
+  data.merges.pop_back();  // "▁▁" can be put together, but is not
+  EXPECT_THAT(error_of(data), HasSubstr("not all the ways"));
+  data = ParseTokenizerJson(testing::LlamaJson(), "x");
+  data.tokens.insert(data.tokens.end(), {"th", "the", "ea", "thea"});
+  data.types.resize(data.tokens.size(), TokenType::kNormal);
+  data.merges = testing::MergesOf(
+      data, {{"th", "e"}, {"e", "a"}, {"t", "he"}, {"t", "h"}, {"h", "e"}, {"the", "a"}, {"th", "ea"}});
+  EXPECT_THAT(error_of(data), HasSubstr("make tokens in turn"));
+  data = ParseTokenizerJson(testing::LlamaJson(), "x");
+  data.before = {2};
+  EXPECT_THAT(error_of(data), HasSubstr("other tokens around a text"));
+  data.before = {1};
+  data.added.push_back({.id = 2, .lstrip = true});
+  EXPECT_THAT(error_of(data), HasSubstr("white space along"));
+  data.added.clear();
+  data.nfc = true;
+  EXPECT_THAT(error_of(data), HasSubstr("no name in GGUF"));
+}
+
 TEST(GgufTokenizerGolden, GivesTheIdsOfLlamaCppForGpt2) {
   const fs::path file = SharedData() / "tokenizers/vectors_llamacpp/ggml-vocab-gpt-2.gguf";
   FORGE_SKIP_WITHOUT(file);
-  const auto tokenizer = LoadTokenizer(file);
-  testing::CheckLlamaCppVectors(*tokenizer, file.string() + ".inp", 47);
-  std::size_t count = 0;
-  for (const io::Json& one : io::ReadJsonFile(SharedData() / "tokenizers/vectors_made/gpt2.json")) {
-    EXPECT_EQ(tokenizer->Encode(one["text"].get<std::string>()), one["ids"].get<std::vector<int>>())
-        << one["text"];
-    ++count;
-  }
-  EXPECT_EQ(count, 140u);
+  testing::CheckGpt2Vectors(*LoadTokenizer(file));
+}
+
+TEST(GgufTokenizerGolden, GivesTheIdsOfLlamaCppForLlama2) {
+  const fs::path file = SharedData() / "tokenizers/vectors_llamacpp/ggml-vocab-llama-spm.gguf",
+                 tiny = SharedData() / "models/llama2_tiny_random/llama-2-tiny-random.gguf";
+  FORGE_SKIP_WITHOUT(file);
+  FORGE_SKIP_WITHOUT(tiny);
+  testing::CheckLlama2Vectors(*LoadTokenizer(file), true);
+  testing::CheckLlama2Vectors(*LoadTokenizer(tiny), true);
+  // And from merges, by way of the scores that are made of them.
+  const auto json = LoadTokenizer(SharedData() / "tokenizers/llama2/tokenizer.json");
+  testing::CheckLlama2Vectors(Tokenizer(ReadGgufTokenizer(ToGgufMetadata(json->data(), 32000), "x")), false);
 }
 
 TEST(GgufTokenizerGolden, GivesTheIdsOfHuggingFaceForSmolLm2) {

@@ -2,33 +2,64 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace forge::text {
 
-/// The merges of a BPE tokenizer: which pair of tokens becomes which token, and in what order.
+/// The merges of a BPE tokenizer: which pair of symbols becomes which symbol, and in what order.
 class MergeTable {
  public:
-  struct Merge {
+  struct Rule {
     int left, right, result;
+    std::uint32_t rank;  // the lowest goes first; of equals the leftmost
   };
-  /// `merges` from the best to the worst. A pair that occurs twice keeps its first rank.
-  explicit MergeTable(const std::vector<Merge>& merges);
+  /// Room for Apply, so that it does not allocate anew each time. Not shared between threads.
+  struct Scratch {
+    struct Node {
+      int symbol;
+      std::uint32_t previous, next;
+      std::uint32_t rank;  // of the pair with the next symbol; kNone: no merge
+      int result;
+    };
+    std::vector<Node> nodes;
+    std::vector<std::uint64_t> heap;
+    std::unordered_map<int, std::pair<int, int>> halves;
+  };
 
-  /// Applies the best merge that is possible anywhere in `tokens` (the leftmost of equals) until none is.
-  /// O(n log n) for n tokens. `tokens` is changed in place.
-  void Apply(std::vector<int>& tokens) const;
+  /// A pair that occurs twice keeps the last of its rules. `passing` holds true for symbols that may only be
+  /// steps on the way to others: those that are left when no merge is possible fall apart again, into the
+  /// pair that was seen last for them (SentencePiece's unused pieces). Symbols beyond it are not.
+  explicit MergeTable(std::span<const Rule> rules, std::vector<bool> passing = {});
+
+  /// Applies the lowest rule that is possible anywhere in `symbols` (the leftmost of equals) until none is.
+  /// O(n log n) for n symbols. `symbols` is changed in place.
+  void Apply(std::vector<int>& symbols, Scratch& scratch) const;
 
  private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
   struct Slot {
-    std::uint64_t pair;  // left << 32 | right
-    int rank = -1;       // -1: empty
+    std::uint64_t pair = 0;  // left << 32 | right
+    std::uint32_t rank = kNone;
     int result = 0;
   };
-  const Slot* Find(int left, int right) const;
+  const Slot& Find(int left, int right) const;
+  const Slot& FindAndNote(int left, int right, Scratch& scratch) const;
+  void ApplyShort(std::vector<int>& symbols, Scratch& scratch) const;
+  void ApplyLong(std::vector<int>& symbols, Scratch& scratch) const;
+  void TakeApart(std::vector<int>& symbols, const Scratch& scratch) const;
 
-  std::vector<Slot> slots_;  // open addressing, at most half full
+  static std::uint64_t Hash(std::uint64_t pair);
+
+  std::vector<Slot> slots_;  // open addressing, at most two thirds full; rank kNone: empty
   int shift_ = 63;
+  /// A bit for the hash of each pair: most look-ups are of pairs without a rule and need not go to the slots,
+  /// which are too many for the processor's cache.
+  std::vector<std::uint64_t> filter_;
+  int filter_shift_ = 63;
+  std::vector<bool> passing_;
 };
 
 }  // namespace forge::text
