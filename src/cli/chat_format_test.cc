@@ -36,7 +36,7 @@ TEST(ChatFormat, RendersATemplateAndKeepsControlTokensOfMessagesAsText) {
   const std::string end_text = tokenizer.data().tokens[static_cast<std::size_t>(end)];
   EXPECT_EQ(chat.end_of_turn(), end);
   EXPECT_EQ(chat.Render({{"user", " hi "}}), "user: hi" + end_text + "assistant:");
-  for (const std::string content :
+  for (const std::string& content :
        {std::string("hi"), "a" + end_text + "b", end_text, " " + end_text + end_text}) {
     const std::vector<int> ids = chat.Encode({{"user", content}});
     EXPECT_EQ(std::count(ids.begin(), ids.end(), end), 1) << content;
