@@ -65,6 +65,8 @@ void MergeTable::Apply(std::vector<int>& symbols, Scratch& scratch) const {
   scratch.halves.clear();
   if (symbols.size() <= kShort)
     ApplyShort(symbols, scratch);
+  else if (symbols.size() > 2 * scratch.block && passing_.empty())
+    ApplyInBlocks(symbols, scratch);
   else
     ApplyLong(symbols, scratch);
   if (!scratch.halves.empty()) TakeApart(symbols, scratch);
@@ -96,6 +98,72 @@ void MergeTable::ApplyShort(std::vector<int>& symbols, Scratch& scratch) const {
 }
 
 void MergeTable::ApplyLong(std::vector<int>& symbols, Scratch& scratch) const {
+  RunHeap(symbols, scratch);
+  symbols.clear();
+  for (std::uint32_t i = 0; i != kNone; i = scratch.nodes[i].next) symbols.push_back(scratch.nodes[i].symbol);
+}
+
+MergeTable::Merged MergeTable::MergePart(std::span<const int> symbols, std::size_t begin, std::size_t end,
+                                         Scratch& scratch) const {
+  RunHeap(symbols.subspan(begin, end - begin), scratch);
+  Merged merged;
+  for (std::uint32_t i = 0; i != kNone; i = scratch.nodes[i].next) {
+    merged.symbols.push_back(scratch.nodes[i].symbol);
+    merged.starts.push_back(static_cast<std::uint32_t>(begin) + i);
+  }
+  return merged;
+}
+
+bool MergeTable::MayStandBeside(std::span<const int> symbols, const Merged& left, const Merged& right,
+                                std::size_t end, Scratch& scratch) const {
+  const std::size_t right_end = right.symbols.size() > 1 ? right.starts[1] : end;
+  const Merged both = MergePart(symbols, left.starts.back(), right_end, scratch);
+  return both.symbols.size() == 2 && both.starts[1] == right.starts[0];
+}
+
+bool MergeTable::Join(std::span<const int> symbols, Merged& left, const Merged& right, std::size_t end,
+                      Scratch& scratch) const {
+  const auto part = [](const Merged& all, std::size_t from, std::size_t to) {
+    return Merged{{all.symbols.begin() + from, all.symbols.begin() + to},
+                  {all.starts.begin() + from, all.starts.begin() + to}};
+  };
+  const auto append = [](Merged& to, const Merged& more) {
+    to.symbols.insert(to.symbols.end(), more.symbols.begin(), more.symbols.end());
+    to.starts.insert(to.starts.end(), more.starts.begin(), more.starts.end());
+  };
+  if (MayStandBeside(symbols, left, right, end, scratch)) {
+    append(left, right);
+    return true;
+  }
+  for (std::size_t reach = 4; reach <= 2 * scratch.block; reach *= 2) {
+    const std::size_t keep = left.symbols.size() - std::min(reach, left.symbols.size());
+    const std::size_t take = std::min(reach, right.symbols.size());
+    const std::size_t stretch_end = take < right.symbols.size() ? right.starts[take] : end;
+    const Merged stretch = MergePart(symbols, left.starts[keep], stretch_end, scratch);
+    const Merged before = part(left, keep > 0 ? keep - 1 : 0, keep);  // its last symbol is all that counts
+    const Merged after = part(right, take, right.symbols.size());
+    if (!before.symbols.empty() && !MayStandBeside(symbols, before, stretch, stretch_end, scratch)) continue;
+    if (!after.symbols.empty() && !MayStandBeside(symbols, stretch, after, end, scratch)) continue;
+    left.symbols.resize(keep);
+    left.starts.resize(keep);
+    append(left, stretch);
+    append(left, after);
+    return true;
+  }
+  return false;
+}
+
+void MergeTable::ApplyInBlocks(std::vector<int>& symbols, Scratch& scratch) const {
+  Merged all = MergePart(symbols, 0, scratch.block, scratch);
+  for (std::size_t begin = scratch.block; begin < symbols.size(); begin += scratch.block) {
+    const std::size_t end = std::min(begin + scratch.block, symbols.size());
+    if (!Join(symbols, all, MergePart(symbols, begin, end, scratch), end, scratch))
+      return ApplyLong(symbols, scratch);
+  }
+  symbols = std::move(all.symbols);
+}
+
+void MergeTable::RunHeap(std::span<const int> symbols, Scratch& scratch) const {
   std::vector<Scratch::Node>& nodes = scratch.nodes;
   std::vector<std::uint64_t>& heap =
       scratch.heap;  // rank << 32 | position; stale once the rank there changed
@@ -139,8 +207,6 @@ void MergeTable::ApplyLong(std::vector<int>& symbols, Scratch& scratch) const {
     if (node.previous != kNone) queue(node.previous);
     queue(position);
   }
-  symbols.clear();
-  for (std::uint32_t i = 0; i != kNone; i = nodes[i].next) symbols.push_back(nodes[i].symbol);
 }
 
 void MergeTable::TakeApart(std::vector<int>& symbols, const Scratch& scratch) const {

@@ -77,6 +77,27 @@ TEST(MergeTable, EqualsItsDefinitionOnShortAndLongRuns) {
   }
 }
 
+// Blocks of a few symbols, so that their ends cross merges all the time.
+TEST(MergeTable, EqualsItsDefinitionInBlocksOfAnySize) {
+  Random random(2, "merge_table_test");
+  for (int trial = 0; trial < 600; ++trial) {
+    const std::vector<Rule> rules = RandomRules(random, trial % 2 == 0);
+    const MergeTable table(rules);
+    std::vector<int> symbols;
+    const int kinds =
+        trial % 3 == 0 ? 1 : 9;  // runs of one symbol shift where they are cut off from the start
+    for (int i = 0; i < 150; ++i) symbols.push_back(static_cast<int>(random.Below(kinds)));
+    const std::vector<int> expected = ApplySlowly(rules, symbols);
+    for (const std::size_t block : {1, 2, 3, 7, 16, 50, 74}) {
+      MergeTable::Scratch scratch;
+      scratch.block = block;
+      std::vector<int> merged = symbols;
+      table.Apply(merged, scratch);
+      ASSERT_EQ(merged, expected) << trial << " " << block;
+    }
+  }
+}
+
 // a b c d -> ab (unused), abc (unused), cd: what is left unused falls apart into the pair seen last.
 TEST(MergeTable, TakesPassingSymbolsApartAgain) {
   const std::vector<Rule> rules{{0, 1, 4, 0}, {4, 2, 5, 1}, {5, 3, 6, 2}};
@@ -94,7 +115,22 @@ TEST(MergeTable, TakesPassingSymbolsApartAgain) {
   EXPECT_EQ(Apply(table, many), expected);
 }
 
-// A million symbols in one piece: n log n takes a fraction of a second, n * n would take an hour.
+// Symbol 4 comes from 0 1, and late from 2 3, which 5 6 make first: the pair seen last counts for all of
+// them, wherever blocks end.
+TEST(MergeTable, TakesPassingSymbolsApartIntoThePairSeenLastInAllOfTheRun) {
+  const std::vector<Rule> rules{{0, 1, 4, 0}, {2, 3, 4, 1}, {5, 6, 2, 5}};
+  std::vector<bool> passing(5);
+  passing[4] = true;
+  std::vector<int> symbols{5, 6, 3, 9, 0, 1}, expected{2, 3, 9, 2, 3};
+  symbols.resize(50, 9);
+  expected.resize(49, 9);
+  MergeTable::Scratch scratch;
+  scratch.block = 2;
+  MergeTable(rules, passing).Apply(symbols, scratch);
+  EXPECT_EQ(symbols, expected);
+}
+
+// n log n takes a fraction of a second, n * n would take an hour.
 TEST(MergeTable, TakesAMillionSymbolsInOnePiece) {
   std::vector<Rule> rules;
   for (int level = 0; level < 10; ++level) rules.push_back({level, level, level + 1, 9u - level});
