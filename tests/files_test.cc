@@ -147,6 +147,7 @@ TEST_F(Files, AdaptersAreAddedWhereverAModelIsNamed) {
            {"generate", "base+lora", "--models-dir", folder_.string(), "--prompt", "a", "--max-new-tokens",
             "1"},
            {"generate", Path("lora"), "--base", Path("base"), "--prompt", "a", "--max-new-tokens", "1"},
+           {"tokenize", both, "--text", "a"},
            {"eval", both, "--items", "4"}}) {
     const testing::Outcome outcome = Run(command);
     EXPECT_EQ(outcome.code, 0) << command[0] << ": " << outcome.err;

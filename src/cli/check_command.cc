@@ -6,7 +6,7 @@
 #include "cli/model_flags.h"
 #include "merge/compatibility.h"
 #include "model/stored_tensors.h"
-#include "text/gguf_tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace forge::cli {
 namespace {
@@ -72,7 +72,7 @@ class CheckCommand : public Command {
   }
 
   static void ReadTokenizer(const fs::path& base, merge::ModelFacts& facts) {
-    if (fs::is_directory(base) && !fs::exists(base / "tokenizer.json")) return;
+    if (!pipeline::HasTokenizer(base)) return;
     const auto tokenizer = text::LoadTokenizer(base);
     const text::TokenizerData& data = tokenizer->data();
     facts.tokenizer = {.tokens = data.tokens, .special_ids = {}, .chat_template = data.chat_template};

@@ -14,7 +14,7 @@
 #include "model/lora.h"
 #include "model/model_folder.h"
 #include "model/stored_tensors.h"
-#include "text/gguf_tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace forge::cli {
 namespace {
@@ -122,7 +122,7 @@ class InspectCommand : public Command {
 
   /// What the tokenizer says; or why it cannot be read, which keeps nobody from looking at the weights.
   static void AddTokenizer(const fs::path& path, io::Json& report) {
-    if (fs::is_directory(path) && !fs::exists(path / "tokenizer.json")) return;
+    if (!pipeline::HasTokenizer(path)) return;
     try {
       AddTokenizerFacts(path, report);
     } catch (const Error& error) {

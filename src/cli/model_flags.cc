@@ -36,6 +36,10 @@ std::filesystem::path ModelFlags::Resolve(const std::string& name) const {
   return pipeline::ResolveModel(base, models_dir).string() + "+" + path.string();
 }
 
+std::filesystem::path ModelFlags::ResolveTokenizer(const std::string& name) const {
+  return pipeline::PartsOf(Resolve(name)).base;
+}
+
 pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
   return pipeline::LoadModel(Resolve(name));
 }

@@ -34,6 +34,8 @@ struct ModelFlags {
 
   /// The path of a model; of BASE+ADAPTER for a LoRA folder that comes with --base.
   std::filesystem::path Resolve(const std::string& name) const;
+  /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
+  std::filesystem::path ResolveTokenizer(const std::string& name) const;
   pipeline::LoadedModel Load(const std::string& name) const;
   /// Loads and packs; the float weights are freed.
   RunnableModel LoadToRun(const std::string& name) const;

@@ -49,7 +49,7 @@ class TokenizeCommand : public Command {
       ThrowUsage("forge tokenize --jsonl works on its lines only", "leave out --json and ids after --decode");
     if (decodes && !jsonl_ && decode_.empty())
       ThrowUsage("forge tokenize --decode needs ids", "only with --jsonl they come from standard input");
-    const auto tokenizer = text::LoadTokenizer(model_.Resolve(name_));
+    const auto tokenizer = text::LoadTokenizer(model_.ResolveTokenizer(name_));
     if (jsonl_) {
       const LineOptions options{.decode = decodes, .special = special_, .plain = plain_};
       TokenizeLines(*tokenizer, options, STDIN_FILENO, stdout, terminal.stop());

@@ -80,6 +80,19 @@ TEST_F(Gguf, GivesBackWhatWasWritten) {
   EXPECT_EQ(file.Find("nothing"), nullptr);
 }
 
+// Versions 2 and 3 differ in nothing that a little-endian reader sees.
+TEST_F(Gguf, ReadsVersion2AndRefusesOthers) {
+  std::string text = WriteSample();
+  text[4] = 2;
+  WriteQuickly(text);
+  EXPECT_EQ(GgufFile(path_).metadata(), metadata_);
+  for (const char version : {0, 1, 4}) {
+    text[4] = version;
+    WriteQuickly(text);
+    EXPECT_THAT(ErrorOf(), HasSubstr("forge reads 2 and 3"));
+  }
+}
+
 // Written out by hand from the format description.
 TEST_F(Gguf, MatchesTheFormatByteForByte) {
   GgufWriter writer(path_, {{"k", std::uint32_t{7}}}, {{"t", {2, 1}, BlockType::kF32}});

@@ -167,6 +167,8 @@ void RefuseWhatForgeDoesNotCompute(const Architecture& architecture, ConfigReade
     reader.Problem("attention_bias is true, which puts a bias on o_proj too; forge has none there");
   if (reader.Bool("rope_interleaved", false))
     reader.Problem("rope_interleaved is true; forge turns elements i and i + head_dim / 2 together");
+  if (reader.Bool("use_mrope", false))
+    reader.Problem("use_mrope is true; forge has one position for each token");
   if (reader.Number("partial_rotary_factor", 1) != 1) reader.Problem("partial_rotary_factor is not 1");
   if (const Json* quantization = reader.Find("quantization_config"); quantization != nullptr)
     reader.Problem(

@@ -185,6 +185,7 @@ TEST(ModelConfigJson, RefusesWhatChangesTheComputation) {
   };
   EXPECT_THAT(error_of("attention_bias", true), HasSubstr("a bias on o_proj too"));
   EXPECT_THAT(error_of("rope_interleaved", true), HasSubstr("rope_interleaved"));
+  EXPECT_THAT(error_of("use_mrope", true), HasSubstr("use_mrope"));
   EXPECT_THAT(error_of("quantization_config", {{"quant_method", "gptq"}}),
               HasSubstr("quant_method \"gptq\""));
   EXPECT_THAT(error_of("architectures", {"MistralForCausalLM"}),

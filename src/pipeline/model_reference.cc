@@ -131,6 +131,13 @@ std::unique_ptr<model::WeightSource> OpenWeights(const fs::path& path) {
   return weights;
 }
 
+bool HasTokenizer(const fs::path& base) {
+  if (!fs::is_directory(base)) return true;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"})
+    if (fs::exists(base / name)) return true;
+  return false;
+}
+
 std::string ShortNameOf(const fs::path& path) {
   const auto last = [](const fs::path& part) {
     return part.has_filename() ? part.filename().string() : part.parent_path().filename().string();

@@ -36,6 +36,10 @@ std::unique_ptr<model::WeightSource> OpenWeights(const std::filesystem::path& pa
 /// Throws Error(kInput) if the base of a reference is no folder or file that forge reads models from.
 void CheckIsModel(const std::filesystem::path& base);
 
+/// Whether a model comes with a tokenizer: a file, or a folder that has one of the files that
+/// text::LoadTokenizer reads.
+bool HasTokenizer(const std::filesystem::path& base);
+
 /// "math" of models/math, "base+math" of models/base+models/math: for reports.
 std::string ShortNameOf(const std::filesystem::path& path);
 

@@ -8,6 +8,8 @@ For each architecture (Llama with llama3 and with linear positions, Mistral, Qwe
   4 gguf-py reads each block type that forge writes: the values that forge reads, to the bit.
 For adapters with rank and alpha patterns, rslora and saved modules:
   5 PEFT's merge_and_unload gives the weights of BASE+ADAPTER, to 2 roundings.
+For GGUF files of other programs (below FORGE_SHARED; Llama 2 with SentencePiece, SmolLM2 in Q4_1):
+  6 llama.cpp and forge agree with transformers on the folder made of them.
 """
 import importlib.metadata
 import json
@@ -31,6 +33,7 @@ NODE = Path(os.environ["FORGE_SHARED"]) / "oracles" / "llama_node.mjs"
 # Its keys and values are binary16: each is off by up to 2^-11 of itself, which moves scores of about 2 by 1e-3.
 LLAMA_CPP_LIMIT = 2e-3
 TEXT = "Once upon a time there was a model that could be read by everyone. "
+LONGER = TEXT + "Its weights were 12,345 numbers (more or less); nobody asked how they came to be, and it wrote on & on."
 problems = []
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -146,7 +149,7 @@ def llama_cpp(path, ids):
 
 def check_architecture(name, config, tokenizer):
     model = make_model(config)
-    made, ids = WORK / name / "made", tokenizer(TEXT).input_ids
+    made, ids = WORK / name / "made", tokenizer(LONGER).input_ids
     model.save_pretrained(made, max_shard_size="100KB")
     tokenizer.save_pretrained(made)
     expected = logits_of(model, ids)
@@ -166,7 +169,7 @@ def check_architecture(name, config, tokenizer):
         report(f"{name}: 1 / effect of the scaling", 1 / effect, 1 / (10 * LLAMA_CPP_LIMIT))
     report(f"{name}: llama.cpp on forge's GGUF", largest_difference(llama_cpp(file, ids), wanted), LLAMA_CPP_LIMIT)
     scored = json.loads(forge("score", made, "--jsonl", stdin=json.dumps({"ids": ids}) + "\n"))
-    ours = scored.get("logprobs") or scored.get("log_probs")
+    ours = scored["logprobs"]
     report(f"{name}: forge on the folder", largest_difference(ours, wanted), 1e-4)
 
 
@@ -187,7 +190,7 @@ def check_block_types(tokenizer):
             worst = max(worst, float(np.abs(theirs.reshape(ours.shape) - ours).max()))
             seen += 1
         report(f"gguf-py on {kind} ({seen} tensors)", worst if seen else math.inf, 0)
-        ids = tokenizer(TEXT).input_ids
+        ids = tokenizer(LONGER).input_ids
         wanted = log_probabilities(logits_of(load(folder), ids), ids)
         # llama.cpp rounds activations to 8 bits where weights are blocks: compared by the mean, not by each token
         found = llama_cpp(file, ids)
@@ -228,12 +231,35 @@ def check_adapters(tokenizer):
         report(f"PEFT on {name}", difference, 2 * 2**-23 * largest)
 
 
+def check_foreign_files():
+    """GGUF files of other programs: a Llama 2 with SentencePiece vocabulary, and one of karpathy's with its logits."""
+    data = Path(os.environ["FORGE_SHARED"]) / "data"
+    ids = [1, 403, 407, 261, 378]
+    for name, file in {
+        "Ollama's llama-2-tiny-random": data / "models/llama2_tiny_random/llama-2-tiny-random.gguf",
+        "SmolLM2-135M Q4_1": next((data / "models/smollm2-135m-instruct").glob("*.gguf"), data / "none"),
+    }.items():
+        if not file.exists():
+            print(f"SKIPPED: {file} is not there")
+            continue
+        folder, copy = WORK / name, WORK / f"{name}.gguf"
+        forge("convert", file, folder, "--type", "f32")
+        forge("convert", folder, copy, "--type", "f32")
+        transformers.AutoTokenizer.from_pretrained(folder)
+        wanted = log_probabilities(logits_of(load(folder), ids), ids)
+        report(f"{name}: llama.cpp on it made a folder and F32 GGUF", largest_difference(llama_cpp(copy, ids), wanted), 2e-2)
+        scored = json.loads(forge("score", file, "--jsonl", "--weights", "f32", stdin=json.dumps({"ids": ids}) + "\n"))
+        report(f"{name}: forge on the file", largest_difference(scored["logprobs"], wanted), 2e-4)
+
+
 def main():
     tokenizer = make_tokenizer()
+    print(f"{len(tokenizer(LONGER).input_ids)} tokens each", flush=True)
     for name, config in configs():
         check_architecture(name, config, tokenizer)
     check_block_types(tokenizer)
     check_adapters(tokenizer)
+    check_foreign_files()
     for problem in problems:
         print(f"FAIL {problem}", file=sys.stderr)
     print(
