@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <thread>
@@ -121,9 +122,13 @@ TEST_F(TokenizeLinesTest, AnswersBeforeItWaitsForMore) {
     std::fclose(out);
   });
   for (int i = 0; i < 3; ++i) {
-    ASSERT_EQ(write(to[1], "\"a\"\n", 4), 4);
+    EXPECT_EQ(write(to[1], "\"a\"\n", 4), 4);
+    pollfd answered{.fd = from[0], .events = POLLIN, .revents = 0};
+    constexpr int kMilliseconds = 10000;  // a failure, not a delay: the answer comes at once
+    EXPECT_EQ(poll(&answered, 1, kMilliseconds), 1);
+    if (HasFailure()) break;
     char answer[16] = {};
-    ASSERT_EQ(read(from[0], answer, sizeof answer), 5);
+    EXPECT_EQ(read(from[0], answer, sizeof answer), 5);
     EXPECT_STREQ(answer, "[97]\n");
   }
   close(to[1]);

@@ -13,7 +13,7 @@ namespace forge::text {
 ///   x.json, x.model      a tokenizer.json or SentencePiece's tokenizer.model
 ///   another file         a GGUF file
 /// bos, eos, pad and the chat template come from a tokenizer_config.json beside it. Throws Error(kInput) if
-/// the file cannot be read or is of a kind forge does not know. Takes about 10 ms for each MB of
+/// the file cannot be read or is of a kind forge does not know. Takes about 15 ms for each MB of
 /// tokenizer.json.
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::filesystem::path& path);
 

@@ -12,8 +12,8 @@
 namespace forge::text {
 
 /// A tokenizer.json with its two large parts, model.vocab (an object of integers) and model.merges (an
-/// array), read apart: they are nearly all of the file and would be 300,000 JSON values. Reading 7 MB takes
-/// some 20 ms instead of 200.
+/// array), read apart: they are nearly all of the file and would be 300,000 JSON values. The cost is a look
+/// at each byte.
 struct TokenizerDocument {
   /// One of merges: "left right" in one string, or two strings.
   struct Merge {
