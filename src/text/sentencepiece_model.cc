@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -117,6 +118,7 @@ class ModelReader {
       if (field.number > 3) continue;
       if (!field.is_bytes) file_.Fail(fmt::format("field {} is no message", field.number));
       WireReader message(field.bytes, field.offset, source_);
+      seen_[field.number] = true;
       if (field.number == 1) ReadPiece(message);
       if (field.number == 2) ReadTrainerSpec(message);
       if (field.number == 3) ReadNormalizerSpec(message);
@@ -184,6 +186,10 @@ class ModelReader {
   void Finish() {
     constexpr const char* kTypes[] = {"unigram", "bpe", "word", "char"};
     if (data_.tokens.empty()) Refuse("it has no pieces");
+    if (!seen_[2] || !seen_[3])
+      Refuse(
+          "it ends without trainer_spec and normalizer_spec, which say how it splits text: it may be cut "
+          "off");
     if (model_type_ != 2)
       Refuse(fmt::format("its model is {}; forge knows bpe", model_type_ >= 1 && model_type_ <= 4
                                                                  ? kTypes[model_type_ - 1]
@@ -206,6 +212,7 @@ class ModelReader {
   WireReader file_;
   const std::string& source_;
   TokenizerData data_;
+  std::array<bool, 4> seen_ = {};  // by field number: pieces, trainer_spec, normalizer_spec
   std::string normalization_;
   int model_type_ = 1, unknown_ = 0, bos_ = 1, eos_ = 2, pad_ = -1;
   bool dummy_prefix_ = true, collapse_ = true;

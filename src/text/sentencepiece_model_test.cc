@@ -151,17 +151,10 @@ TEST(SentencePieceModel, ChecksEveryLengthAgainstTheFile) {
   EXPECT_THAT(ErrorOf(std::string("\x00\x00", 2)), HasSubstr("a field has the number 0"));
   EXPECT_THAT(ErrorOf("\x08\x01"), HasSubstr("field 1 is no message"));
   const std::string good = SentencePieceFile(LlamaPieces(testing::kThePieces));
-  int refused = 0;
-  for (std::size_t size = 0; size < good.size(); ++size) {
-    try {  // cut between two fields it may be a whole, smaller model
-      ParseSentencePieceModel(good.substr(0, size), "x");
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kInput);
-      ++refused;
-    }
-  }
-  // Without trainer_spec it is unigram; only cut just before normalizer_spec it is a whole model.
-  EXPECT_EQ(refused, static_cast<int>(good.size()) - 1);
+  for (std::size_t size = 0; size < good.size(); ++size)
+    EXPECT_THAT(ErrorOf(good.substr(0, size)), ::testing::AnyOf(HasSubstr("at byte"), HasSubstr("no pieces"),
+                                                                HasSubstr("it may be cut off")))
+        << size;
 }
 
 TEST(SentencePieceModel, SurvivesFlippedBytes) {

@@ -33,6 +33,9 @@ class JsonReader {
     ReadPreTokenizer(At(json_, "pre_tokenizer"));
     ReadDecoder(At(json_, "decoder"));
     CheckModel(model);
+    // A few ids may lack a token, but a file cannot ask for memory that its size does not account for.
+    file_tokens_ = document_.vocabulary.size() + At(json_, "added_tokens").size();
+    max_id_ = 2 * static_cast<long long>(file_tokens_) + 65536;
     for (const auto& [token, id] : document_.vocabulary) SetToken(id, token, TokenType::kNormal);
     ReadAddedTokens(At(json_, "added_tokens"));
     NameTheGaps();
@@ -78,8 +81,9 @@ class JsonReader {
   }
 
   void SetToken(long long id, std::string_view token, TokenType type) {
-    constexpr long long kMaxId = 1 << 22;  // ten times the largest vocabulary there is
-    if (id < 0 || id > kMaxId) Fail(fmt::format("token \"{}\" has the id {}", token, id));
+    if (id < 0 || id > max_id_)
+      Fail(fmt::format("token \"{}\" has the id {}; with {} tokens in the file it can be 0 to {}", token, id,
+                       file_tokens_, max_id_));
     if (token.empty()) Fail(fmt::format("the token of id {} is empty", id));
     const auto index = static_cast<std::size_t>(id);
     if (index >= data_.tokens.size()) {
@@ -314,6 +318,8 @@ class JsonReader {
   const Json& json_;
   const std::string& source_;
   TokenizerData data_;
+  std::size_t file_tokens_ = 0;
+  long long max_id_ = 0;
 };
 
 }  // namespace

@@ -162,6 +162,8 @@ TEST(TokenizerJson, NamesWhatItRefuses) {
   EXPECT_THAT(ErrorOf("/model/merges/1", "he"), HasSubstr("merge 1, \"he\", is not a pair"));
   EXPECT_THAT(ErrorOf("/added_tokens/1/content", "the"), HasSubstr("id 1 belongs to"));
   EXPECT_THAT(ErrorOf("/added_tokens/1/id", 900), HasSubstr("\"<s>\" has the ids 1 and 900"));
+  EXPECT_THAT(ErrorOf("/added_tokens/1/id", 70000),
+              HasSubstr("has the id 70000; with 271 tokens in the file"));
   EXPECT_THAT(ErrorOf("/added_tokens/1/id", std::uint64_t{1} << 60),
               HasSubstr("has the id 1152921504606846976"));
 }
