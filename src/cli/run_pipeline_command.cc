@@ -24,7 +24,8 @@ class RunPipelineCommand : public Command {
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, config_);
     if (config_.preset == "smoke") ApplySmokePreset(flags);
-    const bool trains = !config_.no_quietstar || !config_.no_compression;
+    const bool trains =
+        !config_.no_quietstar || (!config_.no_compression && config_.compress.compress.training_steps > 0);
     pipeline::RunRequest request = run_.Request("run-pipeline", io::ConfigToJson(config_));
     request.device = ChooseDevice(run_.device, trains && config_.preset != "smoke");
     pipeline::ManagedRun run(request, terminal, terminal.stop());
