@@ -216,15 +216,20 @@ class MadeUpWeights : public model::WeightSource {
   }
 };
 
+/// `config` with 67 MB of float32 a layer.
+model::ModelConfig Large(model::ModelConfig config, int layers) {
+  config.hidden_size = 1024;
+  config.intermediate_size = 4096;
+  config.num_hidden_layers = layers;
+  config.num_attention_heads = config.num_key_value_heads = 16;
+  config.head_dim = 64;
+  return config;
+}
+
 // 402 MB of float32 with tensors of 17 MB: whoever reads it all, or keeps the pages it has read, needs more
 // than the 267 MB allowed.
 TEST_F(Files, ConvertNeedsFourTimesTheLargestTensorAnd200Megabytes) {
-  model::ModelConfig config = Config("llama");
-  config.hidden_size = 1024;
-  config.intermediate_size = 4096;
-  config.num_hidden_layers = 6;
-  config.num_attention_heads = config.num_key_value_heads = 16;
-  config.head_dim = 64;
+  const model::ModelConfig config = Large(Config("llama"), 6);
   Make("small", Config("llama"));  // for its tokenizer
   model::SaveModelFolder(folder_ / "in", MadeUpWeights(config),
                          {.type = io::FloatType::kF32, .tokenizer_source = folder_ / "tokenizer"});
@@ -241,6 +246,23 @@ TEST_F(Files, ConvertNeedsFourTimesTheLargestTensorAnd200Megabytes) {
     RecordProperty("peak " + fs::path(arguments[2]).filename().string(), std::to_string(outcome.peak_bytes));
   }
   EXPECT_EQ(io::ReadFile(folder_ / "out/model.safetensors"), io::ReadFile(folder_ / "in/model.safetensors"));
+}
+
+// The weights are held as they are stored, and no other copy is made on the way.
+TEST_F(Files, ARunningModelNeedsTheBytesOfItsFileAndLittleMore) {
+  const model::ModelConfig config = Large(Config("llama"), 3);
+  Make("small", Config("llama"));  // for its tokenizer
+  for (const auto& [name, type] : {std::pair{"f32", io::FloatType::kF32}, {"bf16", io::FloatType::kBF16}})
+    model::SaveModelFolder(folder_ / name, MadeUpWeights(config),
+                           {.type = type, .tokenizer_source = folder_ / "tokenizer"});
+  ASSERT_EQ(Run({"convert", Path("f32"), Path("q8_0.gguf"), "--type", "q8_0"}).code, 0);
+  for (const std::string name : {"f32", "bf16", "q8_0.gguf"}) {
+    const fs::path file = name == "q8_0.gguf" ? folder_ / name : folder_ / name / "model.safetensors";
+    const testing::Outcome outcome = Run({"generate", Path(name), "--prompt", "a", "--max-new-tokens", "2"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_LT(outcome.peak_bytes, fs::file_size(file) + 60'000'000) << name;
+    EXPECT_GT(outcome.peak_bytes, fs::file_size(file)) << name;
+  }
 }
 
 }  // namespace

@@ -4,10 +4,12 @@
 namespace forge::cli {
 namespace {
 
-runtime::WeightType ParseWeightType(const std::string& word) {
+/// Nothing: as they are stored.
+std::optional<runtime::WeightType> ParseWeightType(const std::string& word) {
+  if (word == "f32") return runtime::WeightType::kFloat32;
   if (word == "bf16") return runtime::WeightType::kBFloat16;
   if (word == "q8_0") return runtime::WeightType::kInt8;
-  return runtime::WeightType::kFloat32;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -45,18 +47,14 @@ pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
 }
 
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
-  pipeline::LoadedModel loaded = Load(name);
-  runtime::PackOptions options{.linears = ParseWeightType(weights), .embeddings = ParseWeightType(weights)};
-  if (weights != "auto")
-    pipeline::WidenTernary(loaded);
-  else
-    options = pipeline::StoredPacking(loaded.path);
-  RunnableModel result{.name = loaded.name,
-                       .model = nullptr,
-                       .tokenizer = loaded.tokenizer,
-                       .stop_token_ids = loaded.config.eos_token_ids};
-  result.model =
-      std::make_unique<runtime::NativeModel>(loaded.config, loaded.weights, options, loaded.ternary);
+  const std::filesystem::path path = Resolve(name);
+  const std::optional<runtime::WeightType> type = ParseWeightType(weights);
+  pipeline::ModelToRun loaded = pipeline::LoadModelToRun(path, {.linears = type, .embeddings = type});
+  RunnableModel result{.name = pipeline::ShortNameOf(path),
+                       .model = std::make_unique<runtime::NativeModel>(std::move(loaded.weights)),
+                       .tokenizer = std::move(loaded.tokenizer),
+                       .stop_token_ids = {}};
+  result.stop_token_ids = result.model->config().eos_token_ids;
   return result;
 }
 

@@ -29,6 +29,15 @@ class GgufWeights : public WeightSource {
     return io::BlockTypeName(EntryOf(spec).type_id);
   }
   std::span<const std::byte> GgufBytes(const TensorSpec& spec) const override { return EntryOf(spec).bytes; }
+  std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override;
+  void Release(const TensorSpec& spec) const override { file_->Release(EntryOf(spec).bytes); }
+  int TernaryGroup(const TensorSpec& spec) const override {
+    if (!IsLinear(spec)) return 0;
+    const io::BlockType type = *EntryOf(spec).type;
+    const bool is_ternary =
+        type == io::BlockType::kQ2_0 || type == io::BlockType::kTQ1_0 || type == io::BlockType::kTQ2_0;
+    return is_ternary ? static_cast<int>(io::Info(type).elements) : 0;
+  }
 
  private:
   const io::GgufFile::Entry& EntryOf(const TensorSpec& spec) const {
@@ -37,6 +46,19 @@ class GgufWeights : public WeightSource {
   void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override;
   std::unique_ptr<io::GgufFile> file_;
 };
+
+std::optional<StoredRows> GgufWeights::FindStoredRows(const TensorSpec& spec) const {
+  const io::GgufFile::Entry& entry = EntryOf(spec);
+  const bool is_permuted = IsPermutedInGguf(config(), spec);
+  if (is_permuted && spec.shape.size() == 1) return std::nullopt;  // not its rows: its elements are permuted
+  return StoredRows{*entry.type, [this, spec, &entry, is_permuted](std::int64_t row) {
+                      const std::int64_t stored = is_permuted ? GgufRow(row, config().head_dim) : row;
+                      const std::size_t columns = Columns(spec);
+                      return CheckedRow(
+                          spec, row, *entry.type,
+                          io::GgufFile::BytesOf(entry, static_cast<std::size_t>(stored) * columns, columns));
+                    }};
+}
 
 void GgufWeights::ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const {
   const io::GgufFile::Entry& entry = EntryOf(spec);

@@ -176,6 +176,13 @@ class AdaptedWeights : public WeightSource {
   std::span<const std::byte> GgufBytes(const TensorSpec& spec) const override {
     return IsChanged(spec) ? std::span<const std::byte>() : base_->GgufBytes(spec);
   }
+  std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override {
+    return IsChanged(spec) ? std::nullopt : base_->FindStoredRows(spec);
+  }
+  void Release(const TensorSpec& spec) const override { base_->Release(spec); }
+  int TernaryGroup(const TensorSpec& spec) const override {
+    return IsChanged(spec) ? 0 : base_->TernaryGroup(spec);
+  }
 
  private:
   bool IsChanged(const TensorSpec& spec) const {

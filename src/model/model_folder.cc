@@ -39,6 +39,21 @@ class FolderWeights : public WeightSource {
     return files_.items().at(spec.name).entry->dtype;
   }
 
+  std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override {
+    const io::SafetensorsFile::Entry& entry = *files_.items().at(spec.name).entry;
+    const std::optional<io::BlockType> type = io::FindBlockType(entry.dtype);
+    if (!type) return std::nullopt;  // F64
+    return StoredRows{*type, [this, spec, &entry, type](std::int64_t row) {
+                        const std::size_t bytes = io::RowBytes(*type, Columns(spec));
+                        return CheckedRow(spec, row, *type,
+                                          entry.bytes.subspan(static_cast<std::size_t>(row) * bytes, bytes));
+                      }};
+  }
+  void Release(const TensorSpec& spec) const override {
+    const auto& [file, entry] = files_.items().at(spec.name);
+    file->Release(entry->bytes);
+  }
+
  private:
   void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override {
     const auto& [file, entry] = files_.items().at(spec.name);

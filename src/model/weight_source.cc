@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/float16.h"
 
 namespace forge::model {
 namespace {
@@ -16,18 +17,42 @@ constexpr std::size_t kPieceElements = 1 << 20;  // of VisitRows: 4 MiB of float
 
 class MemoryWeights : public WeightSource {
  public:
-  MemoryWeights(const ModelConfig& config, const ModelWeights& weights)
-      : WeightSource(config), weights_(weights) {}
+  MemoryWeights(const ModelConfig& config, const ModelWeights& weights, const TernaryWeights* ternary)
+      : WeightSource(config), weights_(weights), ternary_(ternary) {}
   std::string Name() const override { return "the model in memory"; }
   std::string StoredType(const TensorSpec&) const override { return "F32"; }
+  std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override {
+    if (FindTernary(spec) != nullptr) return std::nullopt;
+    const std::span<const float> values = weights_.at(spec.name).values;
+    return StoredRows{
+        io::BlockType::kF32, [values, columns = Columns(spec)](std::int64_t row) {
+          return std::as_bytes(values.subspan(static_cast<std::size_t>(row) * columns, columns));
+        }};
+  }
+  int TernaryGroup(const TensorSpec& spec) const override {
+    const TernaryTensor* ternary = FindTernary(spec);
+    return ternary == nullptr ? 0 : ternary->group;
+  }
 
  private:
+  const TernaryTensor* FindTernary(const TensorSpec& spec) const {
+    if (ternary_ == nullptr) return nullptr;
+    const auto found = ternary_->find(spec.name);
+    return found == ternary_->end() ? nullptr : &found->second;
+  }
   void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override {
+    const std::size_t first = static_cast<std::size_t>(first_row) * Columns(spec);
+    if (const TernaryTensor* ternary = FindTernary(spec)) {
+      for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = ternary->scales[(first + i) / static_cast<std::size_t>(ternary->group)] *
+                 static_cast<float>(ternary->codes[first + i]);
+      return;
+    }
     const std::vector<float>& values = weights_.at(spec.name).values;
-    std::copy_n(values.begin() + first_row * static_cast<std::int64_t>(Columns(spec)), out.size(),
-                out.begin());
+    std::copy_n(values.data() + first, out.size(), out.data());
   }
   const ModelWeights& weights_;
+  const TernaryWeights* ternary_;
 };
 
 }  // namespace
@@ -39,13 +64,56 @@ void WeightSource::ReadRows(const TensorSpec& spec, std::int64_t first_row, std:
   FORGE_CHECK(out.size() % Columns(spec) == 0 && first_row >= 0);
   FORGE_CHECK(first_row + static_cast<std::int64_t>(out.size() / Columns(spec)) <= Rows(spec));
   ReadStoredRows(spec, first_row, out);
-  const auto wrong = std::find_if(out.begin(), out.end(), [](float value) { return !std::isfinite(value); });
-  if (wrong == out.end()) return;
+  CheckFinite(spec, first_row, out);
+}
+
+TernaryTensor WeightSource::ReadTernary(const TensorSpec& spec) const {
+  const Tensor tensor = Read(spec);
+  TernaryTensor ternary{.shape = tensor.shape, .group = TernaryGroup(spec)};
+  FORGE_CHECK(ternary.group > 0);
+  const auto size = static_cast<std::size_t>(ternary.group);
+  ternary.codes.resize(tensor.values.size());
+  for (std::size_t start = 0; start < tensor.values.size(); start += size) {
+    const std::span<const float> values(tensor.values.data() + start, size);
+    float scale = 0;
+    for (const float value : values) scale = std::max(scale, std::fabs(value));
+    bool is_ternary = scale == RoundToHalf(scale);
+    for (std::size_t i = 0; i < size; ++i) {
+      is_ternary = is_ternary && (values[i] == 0 || std::fabs(values[i]) == scale);
+      ternary.codes[start + i] = static_cast<std::int8_t>((values[i] > 0) - (values[i] < 0));
+    }
+    if (!is_ternary)
+      throw Error(
+          {.kind = ErrorKind::kInput,
+           .what = "cannot use the ternary weights of " + Name(),
+           .why = fmt::format("{}: the group at element {} holds more than one magnitude", spec.name, start),
+           .fix = "compress the model again, or convert it without llama-quantize (it rounds to "
+                  "other codes)"});
+    ternary.scales.push_back(scale);
+  }
+  return ternary;
+}
+
+std::span<const std::byte> WeightSource::CheckedRow(const TensorSpec& spec, std::int64_t row,
+                                                    io::BlockType type,
+                                                    std::span<const std::byte> bytes) const {
+  thread_local std::vector<float> values;
+  values.resize(Columns(spec));
+  io::DecodeBlocks(type, bytes, values);
+  CheckFinite(spec, row, values);
+  return bytes;
+}
+
+void WeightSource::CheckFinite(const TensorSpec& spec, std::int64_t first_row,
+                               std::span<const float> values) const {
+  const auto wrong =
+      std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (wrong == values.end()) return;
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot use the weights of " + Name(),
                .why = fmt::format("tensor {} holds {} at element {}", spec.name, *wrong,
                                   static_cast<std::size_t>(first_row) * Columns(spec) +
-                                      static_cast<std::size_t>(wrong - out.begin())),
+                                      static_cast<std::size_t>(wrong - values.begin())),
                .fix = "copy or make the model again; weights must be finite numbers"});
 }
 
@@ -75,11 +143,14 @@ void VisitRows(const WeightSource& weights, const TensorSpec& spec, std::int64_t
   }
 }
 
-std::unique_ptr<WeightSource> WeightsInMemory(const ModelConfig& config, const ModelWeights& weights) {
+std::unique_ptr<WeightSource> WeightsInMemory(const ModelConfig& config, const ModelWeights& weights,
+                                              const TernaryWeights* ternary) {
   std::map<std::string, std::vector<std::int64_t>> shapes;
   for (const auto& [name, tensor] : weights) shapes[name] = tensor.shape;
+  if (ternary != nullptr)
+    for (const auto& [name, tensor] : *ternary) shapes[name] = tensor.shape;
   CheckTensorShapes(config, shapes, "the model in memory");
-  return std::make_unique<MemoryWeights>(config, weights);
+  return std::make_unique<MemoryWeights>(config, weights, ternary);
 }
 
 }  // namespace forge::model

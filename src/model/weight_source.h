@@ -4,14 +4,24 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "io/gguf_blocks.h"
 #include "model/model_config.h"
 #include "model/model_weights.h"
 
 namespace forge::model {
+
+/// A matrix as it is stored, in Hugging Face's row order.
+struct StoredRows {
+  io::BlockType type;
+  /// The bytes of one row, where they lie. Throws Error(kInput) as WeightSource::ReadRows does. May be called
+  /// from several threads.
+  std::function<std::span<const std::byte>(std::int64_t row)> row;
+};
 
 /// The weights of a model wherever they are (a folder, a GGUF file, in memory, an adapter over another
 /// source), read in pieces, so that what is done tensor by tensor needs memory for a piece only.
@@ -39,10 +49,28 @@ class WeightSource {
   /// All of them.
   ModelWeights ReadAll() const;
 
+  /// The tensor as it is stored, for who can use that without widening it; nothing where its values are
+  /// computed (adapters) or stored in a form that has no block type.
+  virtual std::optional<StoredRows> FindStoredRows(const TensorSpec&) const { return {}; }
+  /// Gives back the memory that the bytes of FindStoredRows took; they can be read again.
+  virtual void Release(const TensorSpec&) const {}
+
+  /// How many elements share a scale in a linear that is stored as ternary codes; 0 for other storage.
+  virtual int TernaryGroup(const TensorSpec&) const { return 0; }
+  /// Codes and scales of such a linear; its values are those of Read to the bit. Throws Error(kInput) for a
+  /// group that is not ternary (Q2_0 and TQ2_0 can also hold 2 scales).
+  TernaryTensor ReadTernary(const TensorSpec& spec) const;
+
   /// The tensor's blocks as a GGUF file of this architecture has them, if they are stored so; else nothing.
   virtual std::span<const std::byte> GgufBytes(const TensorSpec&) const { return {}; }
 
+ protected:
+  /// `bytes`, of one row, if its values are finite; throws as ReadRows otherwise.
+  std::span<const std::byte> CheckedRow(const TensorSpec& spec, std::int64_t row, io::BlockType type,
+                                        std::span<const std::byte> bytes) const;
+
  private:
+  void CheckFinite(const TensorSpec& spec, std::int64_t first_row, std::span<const float> values) const;
   virtual void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const = 0;
 
   ModelConfig config_;
@@ -57,7 +85,9 @@ std::size_t Columns(const TensorSpec& spec);
 void VisitRows(const WeightSource& weights, const TensorSpec& spec, std::int64_t step,
                const std::function<void(std::span<const float>)>& visit);
 
-/// Weights in memory, which must outlive it.
-std::unique_ptr<WeightSource> WeightsInMemory(const ModelConfig& config, const ModelWeights& weights);
+/// Weights in memory, which must outlive it; those of `ternary` are not in `weights`. FindStoredRows does not
+/// look whether they are finite. Throws Error(kInput) if the tensors are not those of the config.
+std::unique_ptr<WeightSource> WeightsInMemory(const ModelConfig& config, const ModelWeights& weights,
+                                              const TernaryWeights* ternary = nullptr);
 
 }  // namespace forge::model

@@ -3,12 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <set>
-
 #include "base/error.h"
 #include "io/atomic_file.h"
-#include "io/gguf.h"
-#include "io/safetensors_folder.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
 #include "model/model_folder.h"
@@ -23,6 +19,16 @@ namespace fs = std::filesystem;
 void AddAdapter(const fs::path& adapter, LoadedModel& loaded) {
   WidenTernary(loaded);
   model::AddLora(model::ReadLoraAdapter(adapter), 1.0, loaded.weights, adapter.string());
+}
+
+std::shared_ptr<text::Tokenizer> LoadTokenizerOf(const fs::path& base, const model::ModelConfig& config) {
+  std::shared_ptr<text::Tokenizer> tokenizer = text::LoadTokenizer(base);
+  if (tokenizer->size() > config.vocab_size)
+    throw Error({.what = "cannot use the model " + base.string(),
+                 .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows", tokenizer->size(),
+                                    config.vocab_size),
+                 .fix = "use the tokenizer that belongs to this model"});
+  return tokenizer;
 }
 
 }  // namespace
@@ -50,44 +56,19 @@ LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
     loaded.ternary = std::move(file.ternary);
   }
   for (const fs::path& adapter : parts.adapters) AddAdapter(adapter, loaded);
-  loaded.tokenizer = text::LoadTokenizer(parts.base);
-  if (loaded.tokenizer->size() > loaded.config.vocab_size)
-    throw Error({.what = "cannot use the model " + path.string(),
-                 .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows",
-                                    loaded.tokenizer->size(), loaded.config.vocab_size),
-                 .fix = "use the tokenizer that belongs to this model"});
+  loaded.tokenizer = LoadTokenizerOf(parts.base, loaded.config);
   return loaded;
+}
+
+ModelToRun LoadModelToRun(const fs::path& path, const runtime::PackOptions& options) {
+  const std::unique_ptr<model::WeightSource> source = OpenWeights(path);
+  std::shared_ptr<text::Tokenizer> tokenizer = LoadTokenizerOf(PartsOf(path).base, source->config());
+  return {runtime::PackWeights(*source, options), std::move(tokenizer)};
 }
 
 void WidenTernary(LoadedModel& model) {
   for (const auto& [name, tensor] : model.ternary) model.weights[name] = model::Dequantize(tensor);
   model.ternary.clear();
-}
-
-runtime::PackOptions StoredPacking(const fs::path& path) {
-  if (!PartsOf(path).adapters.empty() || IsLoraFolder(path)) return {};
-  std::set<std::string> linears, tables;  // types of the matrices
-  const auto note = [&](const std::string& name, std::size_t dimensions, const std::string& type) {
-    if (dimensions != 2) return;
-    const bool is_table = name == "model.embed_tokens.weight" || name == "lm_head.weight" ||
-                          name == "token_embd.weight" || name == "output.weight";
-    const bool is_ternary = type == "Q2_0" || type == "TQ1_0" || type == "TQ2_0";
-    if (!is_ternary) (is_table ? tables : linears).insert(type);
-  };
-  if (fs::is_directory(path)) {
-    const io::SafetensorsFolder folder(path);
-    for (const auto& [name, item] : folder.items()) note(name, item.entry->shape.size(), item.entry->dtype);
-  } else {
-    const io::GgufFile file(path);
-    for (const auto& entry : file.entries())
-      note(entry.name, entry.shape.size(), entry.type ? std::string(io::Info(*entry.type).name) : "");
-  }
-  const auto narrowest = [](const std::set<std::string>& types) {
-    if (types == std::set<std::string>{"BF16"}) return runtime::WeightType::kBFloat16;
-    if (types == std::set<std::string>{"Q8_0"}) return runtime::WeightType::kInt8;
-    return runtime::WeightType::kFloat32;
-  };
-  return {.linears = narrowest(linears), .embeddings = narrowest(tables)};
 }
 
 void SaveLoadedModel(const fs::path& folder, const LoadedModel& model, bool full_precision, bool replace) {

@@ -32,10 +32,13 @@ LoadedModel LoadModel(const std::filesystem::path& path, const LoadedModel* lora
 /// weight.
 void WidenTernary(LoadedModel& model);
 
-/// The narrowest packing that keeps every weight of this folder or file as it is stored; float32 for storage
-/// that the runtime has no kernel for, and for models with adapters. (Tensors that are ternary are packed as
-/// such whatever this says.)
-runtime::PackOptions StoredPacking(const std::filesystem::path& path);
+/// A model that only runs: packed straight from the mapped file or folder, without a float32 copy.
+struct ModelToRun {
+  runtime::PackedWeights weights;
+  std::shared_ptr<text::Tokenizer> tokenizer;
+};
+/// Loads what ResolveModel gave, with its adapters added.
+ModelToRun LoadModelToRun(const std::filesystem::path& path, const runtime::PackOptions& options = {});
 
 /// Writes a standard model folder with the tokenizer of `model`; bfloat16 unless `full_precision`.
 void SaveLoadedModel(const std::filesystem::path& folder, const LoadedModel& model, bool full_precision,

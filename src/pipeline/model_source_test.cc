@@ -52,10 +52,11 @@ TEST_F(ModelSource, RunsACompressedFileOnTernaryWeightsWithTheSameResult) {
 
   LoadedModel loaded = LoadModel(folder_ / "small.gguf");
   EXPECT_EQ(loaded.ternary.size(), ternary.size());
-  const runtime::PackOptions packing = StoredPacking(loaded.path);
-  EXPECT_EQ(packing.embeddings, runtime::WeightType::kInt8);
   const std::vector<int> ids = loaded.tokenizer->Encode("seven words");
-  runtime::NativeModel narrow(loaded.config, loaded.weights, packing, loaded.ternary);
+  runtime::PackedWeights packed = LoadModelToRun(loaded.path).weights;
+  EXPECT_EQ(packed.embedding.type(), runtime::WeightType::kInt8);
+  EXPECT_EQ(packed.layers[1].gate_up.type(), runtime::WeightType::kTernary);
+  runtime::NativeModel narrow(std::move(packed));
   const std::vector<float> expected = narrow.Logits(ids);
   WidenTernary(loaded);
   EXPECT_TRUE(loaded.ternary.empty());

@@ -49,11 +49,11 @@ TEST(SmolLm2, GivesTheLogitsAndGreedyIdsOfTransformers) {
 TEST(SmolLm2, HasTheSameLogitsWhenPackedAsItIsStored) {
   FORGE_SKIP_WITHOUT_SHARED(kModel);
   const LoadedModel loaded = LoadModel(model::testing::SharedFolder() / kModel);
-  const runtime::PackOptions options = StoredPacking(loaded.path);
-  EXPECT_EQ(options.embeddings, runtime::WeightType::kInt8);  // the table is Q8_0
-  EXPECT_EQ(options.linears, runtime::WeightType::kFloat32);  // Q4_1 has no kernel
+  runtime::PackedWeights packed = LoadModelToRun(loaded.path).weights;
+  EXPECT_EQ(packed.embedding.type(), runtime::WeightType::kInt8);
+  EXPECT_EQ(packed.layers[0].gate_up.type(), runtime::WeightType::kInt4Minimum);
   const std::vector<int> ids = loaded.tokenizer->Encode("Once upon a time");
-  EXPECT_EQ(runtime::NativeModel(loaded.config, loaded.weights, options).Logits(ids),
+  EXPECT_EQ(runtime::NativeModel(std::move(packed)).Logits(ids),
             runtime::NativeModel(loaded.config, loaded.weights).Logits(ids));
 }
 

@@ -54,9 +54,9 @@ void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
 }
 
 std::string Sample(const fs::path& path, const std::string& prompt) {
-  const LoadedModel loaded = LoadModel(path);
-  runtime::NativeModel model(loaded.config, loaded.weights, {}, loaded.ternary);
-  model::GenerateOptions options{.max_new_tokens = 48, .stop_token_ids = loaded.config.eos_token_ids};
+  ModelToRun loaded = LoadModelToRun(path);
+  runtime::NativeModel model(std::move(loaded.weights));
+  model::GenerateOptions options{.max_new_tokens = 48, .stop_token_ids = model.config().eos_token_ids};
   const std::vector<int> newline = loaded.tokenizer->Encode("\n");
   if (prompt.starts_with("m "))
     options.stop_token_ids.insert(options.stop_token_ids.end(), newline.begin(), newline.end());

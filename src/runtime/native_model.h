@@ -13,7 +13,7 @@ namespace forge::runtime {
 class NativeModel : public model::LanguageModel {
  public:
   explicit NativeModel(PackedWeights weights);
-  /// All tensors packed as float32, or as `options` say.
+  /// Packed as `options` say; if they say nothing: float32, and the linears in `ternary` as they are.
   NativeModel(const model::ModelConfig& config, const model::ModelWeights& weights,
               const PackOptions& options = {}, const model::TernaryWeights& ternary = {});
 

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "base/error.h"
 
 namespace forge::runtime {
@@ -10,62 +13,89 @@ namespace {
 
 class Packer {
  public:
-  Packer(const model::ModelWeights& weights, const model::TernaryWeights& ternary)
-      : weights_(weights), ternary_(ternary) {}
-
-  const std::vector<float>& Values(const std::string& name) const {
-    const auto found = weights_.find(name);
-    if (found == weights_.end())
-      throw Error({.what = "cannot prepare the model for the runtime",
-                   .why = "tensor " + name + " is missing",
-                   .fix = "copy or convert the model again"});
-    return found->second.values;
+  explicit Packer(const model::WeightSource& source) : source_(source) {
+    for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
   }
 
-  /// The named linears, one below the other.
-  PackedMatrix Pack(const std::vector<std::string>& names, std::size_t in, WeightType type) const {
-    std::size_t ternary_count = 0;
-    for (const std::string& name : names) ternary_count += ternary_.contains(name);
-    if (ternary_count == names.size()) return PackTernary(names, in);
-    if (ternary_count != 0)
-      throw Error({.what = "cannot prepare the model for the runtime",
-                   .why = fmt::format("{} and its neighbours are only partly ternary", names.front()),
-                   .fix = "compress q, k, v (and gate, up) of a layer together"});
-    if (type == WeightType::kInt8 && in % 32 != 0)
-      throw Error({.what = "cannot use 8-bit weights for " + names.front(),
+  std::vector<float> Values(const std::string& name) const { return source_.Read(specs_.at(name)).values; }
+
+  /// The named matrices, one below the other.
+  PackedMatrix Pack(const std::vector<std::string>& names, std::optional<WeightType> type) const {
+    std::vector<const model::TensorSpec*> specs;
+    for (const std::string& name : names) specs.push_back(&specs_.at(name));
+    if (!type && HaveOneTernaryGroup(specs)) return PackTernary(specs);
+    const std::size_t in = model::Columns(*specs.front());
+    const WeightType held = type.value_or(StoredAlike(specs));
+    const bool has_blocks =
+        held == WeightType::kInt8 || held == WeightType::kInt4 || held == WeightType::kInt4Minimum;
+    if (has_blocks && in % 32 != 0)
+      throw Error({.what = "cannot use 8-bit or 4-bit weights for " + names.front(),
                    .why = fmt::format("its input size {} is not a multiple of 32", in),
                    .fix = "use float32 or bfloat16 weights for this model"});
-    if (names.size() == 1) {
-      const std::vector<float>& values = Values(names.front());
-      return PackedMatrix::Pack(values, values.size() / in, in, type);
+    PackedMatrix matrix = PackedMatrix::Empty(held, OutOf(specs), in);
+    std::size_t first = 0;
+    for (const model::TensorSpec* spec : specs) {
+      Put(*spec, first, matrix);
+      first += static_cast<std::size_t>(model::Rows(*spec));
     }
-    std::vector<float> stacked;
-    for (const std::string& name : names) {
-      const std::vector<float>& values = Values(name);
-      stacked.insert(stacked.end(), values.begin(), values.end());
-    }
-    return PackedMatrix::Pack(stacked, stacked.size() / in, in, type);
+    return matrix;
   }
 
  private:
-  PackedMatrix PackTernary(const std::vector<std::string>& names, std::size_t in) const {
+  static std::size_t OutOf(const std::vector<const model::TensorSpec*>& specs) {
+    std::int64_t rows = 0;
+    for (const model::TensorSpec* spec : specs) rows += model::Rows(*spec);
+    return static_cast<std::size_t>(rows);
+  }
+
+  bool HaveOneTernaryGroup(const std::vector<const model::TensorSpec*>& specs) const {
+    const int group = source_.TernaryGroup(*specs.front());
+    return group != 0 && std::all_of(specs.begin(), specs.end(), [&](const model::TensorSpec* spec) {
+             return source_.TernaryGroup(*spec) == group;
+           });
+  }
+
+  WeightType StoredAlike(const std::vector<const model::TensorSpec*>& specs) const {
+    std::optional<WeightType> common;
+    for (const model::TensorSpec* spec : specs) {
+      const std::optional<model::StoredRows> stored = source_.FindStoredRows(*spec);
+      const WeightType held = stored ? PackedMatrix::HeldAs(stored->type) : WeightType::kFloat32;
+      if (common.value_or(held) != held) return WeightType::kFloat32;
+      common = held;
+    }
+    return *common;
+  }
+
+  /// The rows of one tensor into the matrix, from row `first` on.
+  void Put(const model::TensorSpec& spec, std::size_t first, PackedMatrix& matrix) const {
+    const std::optional<model::StoredRows> stored = source_.FindStoredRows(spec);
+    const bool is_exact = stored && (matrix.type() == WeightType::kFloat32 ||
+                                     PackedMatrix::HeldAs(stored->type) == matrix.type());
+    if (is_exact) {
+      matrix.PutRows(stored->type, first, static_cast<std::size_t>(model::Rows(spec)),
+                     [&](std::size_t row) { return stored->row(static_cast<std::int64_t>(row)); });
+      return source_.Release(spec);
+    }
+    model::VisitRows(source_, spec, 16, [&](std::span<const float> rows) {
+      matrix.PutRows(first, rows);
+      first += rows.size() / matrix.in();
+    });
+  }
+
+  PackedMatrix PackTernary(const std::vector<const model::TensorSpec*>& specs) const {
     std::vector<std::int8_t> codes;
     std::vector<float> scales;
-    const int group = ternary_.at(names.front()).group;
-    for (const std::string& name : names) {
-      const model::TernaryTensor& tensor = ternary_.at(name);
-      if (tensor.group != group)
-        throw Error({.what = "cannot prepare the model for the runtime",
-                     .why = "the group sizes of " + names.front() + " and " + name + " differ",
-                     .fix = "compress the model again with one group size"});
+    for (const model::TensorSpec* spec : specs) {
+      const model::TernaryTensor tensor = source_.ReadTernary(*spec);
       codes.insert(codes.end(), tensor.codes.begin(), tensor.codes.end());
       scales.insert(scales.end(), tensor.scales.begin(), tensor.scales.end());
     }
-    return PackedMatrix::PackTernary(codes, scales, codes.size() / in, in, static_cast<std::size_t>(group));
+    return PackedMatrix::PackTernary(codes, scales, OutOf(specs), model::Columns(*specs.front()),
+                                     static_cast<std::size_t>(source_.TernaryGroup(*specs.front())));
   }
 
-  const model::ModelWeights& weights_;
-  const model::TernaryWeights& ternary_;
+  const model::WeightSource& source_;
+  std::map<std::string, model::TensorSpec> specs_;
 };
 
 }  // namespace
@@ -81,14 +111,13 @@ std::size_t PackedWeights::bytes() const {
   return total;
 }
 
-PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
-                          const PackOptions& options, const model::TernaryWeights& ternary) {
+PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& options) {
+  const model::ModelConfig& config = source.config();
   model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
-  const Packer packer(weights, ternary);
-  const auto hidden = static_cast<std::size_t>(config.hidden_size);
+  const Packer packer(source);
   PackedWeights packed{.config = config};
-  packed.embedding = packer.Pack({"model.embed_tokens.weight"}, hidden, options.embeddings);
-  if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, hidden, options.embeddings);
+  packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
+  if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);
   packed.final_norm = packer.Values("model.norm.weight");
   for (int i = 0; i < config.num_hidden_layers; ++i) {
     const std::string prefix = fmt::format("model.layers.{}.", i);
@@ -98,23 +127,26 @@ PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWe
     layer.post_attention_norm = packer.Values(prefix + "post_attention_layernorm.weight");
     layer.query_key_value =
         packer.Pack({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
-                    hidden, options.linears);
+                    options.linears);
     if (config.attention_bias)
       for (const char* name : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
-        const std::vector<float>& bias = packer.Values(attention + name);
+        const std::vector<float> bias = packer.Values(attention + name);
         layer.query_key_value_bias.insert(layer.query_key_value_bias.end(), bias.begin(), bias.end());
       }
     if (config.qk_norm) {
       layer.query_norm = packer.Values(attention + "q_norm.weight");
       layer.key_norm = packer.Values(attention + "k_norm.weight");
     }
-    layer.attention_output = packer.Pack({attention + "o_proj.weight"},
-                                         static_cast<std::size_t>(config.query_size()), options.linears);
-    layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, hidden, options.linears);
-    layer.down = packer.Pack({mlp + "down_proj.weight"}, static_cast<std::size_t>(config.intermediate_size),
-                             options.linears);
+    layer.attention_output = packer.Pack({attention + "o_proj.weight"}, options.linears);
+    layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, options.linears);
+    layer.down = packer.Pack({mlp + "down_proj.weight"}, options.linears);
   }
   return packed;
+}
+
+PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
+                          const PackOptions& options, const model::TernaryWeights& ternary) {
+  return PackWeights(*model::WeightsInMemory(config, weights, &ternary), options);
 }
 
 }  // namespace forge::runtime

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "model/model_weights.h"
+#include "model/weight_source.h"
 #include "runtime/kernels/packed_matrix.h"
 
 namespace forge::runtime {
@@ -29,14 +31,19 @@ struct PackedWeights {
   std::size_t bytes() const;
 };
 
+/// How matrices are held; nothing: each as it is stored (PackedMatrix::HeldAs; ternary codes as such),
+/// matrices that run as one and are stored in different ways as float32. Not kTernary.
 struct PackOptions {
-  WeightType linears = WeightType::kFloat32;     // not kTernary: give `ternary` for that
-  WeightType embeddings = WeightType::kFloat32;  // embedding and head
+  std::optional<WeightType> linears;
+  std::optional<WeightType> embeddings;  // embedding and head
 };
 
-/// Linears named in `ternary` are packed from there, all others from `weights`. q, k, v (and gate, up) of a
-/// layer must be ternary together. kInt8 falls on linears whose input is a multiple of 32 and is refused
-/// otherwise (Error kInput). The weights must fit the config (CheckWeights).
+/// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where
+/// the stored bytes are taken as they are. kInt8, kInt4, kInt4Minimum need inputs that are a multiple of 32
+/// (Error kInput). Throws Error(kInput) for values that are not finite, as far as the source looks.
+PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& options);
+
+/// The same of weights in memory (model::WeightsInMemory), those of `ternary` beside them.
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
                           const PackOptions& options, const model::TernaryWeights& ternary = {});
 

@@ -62,22 +62,48 @@ WeightType PackedMatrix::HeldAs(io::BlockType stored) {
 
 PackedMatrix PackedMatrix::PackRows(io::BlockType stored, std::size_t out, std::size_t in,
                                     const RowBytes& row) {
-  const WeightType type = HeldAs(stored);
-  PackedMatrix matrix(type, out, in, IsFloat(type) ? std::max<std::size_t>(in, 1) : kBlock);
-  ParallelFor(matrix.panels(), 4, [&](std::size_t begin, std::size_t end) {
-    std::vector<float> widened(in);
-    for (std::size_t r = begin * kPanelWidth; r < std::min(out, end * kPanelWidth); ++r) {
-      const std::span<const std::byte> bytes = row(r);
-      FORGE_CHECK(bytes.size() == io::RowBytes(stored, in));
-      if (type != WeightType::kFloat32 || stored == io::BlockType::kF32) {
-        matrix.PutRow(r, stored, bytes);
+  PackedMatrix matrix = Empty(HeldAs(stored), out, in);
+  matrix.PutRows(stored, 0, out, row);
+  return matrix;
+}
+
+PackedMatrix PackedMatrix::Empty(WeightType type, std::size_t out, std::size_t in) {
+  FORGE_CHECK(type != WeightType::kTernary && (IsFloat(type) || in % kBlock == 0));
+  return PackedMatrix(type, out, in, IsFloat(type) ? std::max<std::size_t>(in, 1) : kBlock);
+}
+
+void PackedMatrix::PutRows(io::BlockType stored, std::size_t first, std::size_t count, const RowBytes& row) {
+  FORGE_CHECK(first + count <= out_ && (type_ == WeightType::kFloat32 || stored == StoredAs(type_)));
+  const std::size_t first_panel = first / kPanelWidth;
+  const std::size_t panels = (first + count + kPanelWidth - 1) / kPanelWidth - first_panel;
+  ParallelFor(panels, 4, [&](std::size_t begin, std::size_t end) {
+    std::vector<float> widened(in_);
+    const std::size_t last = std::min(first + count, (first_panel + end) * kPanelWidth);
+    for (std::size_t r = std::max(first, (first_panel + begin) * kPanelWidth); r < last; ++r) {
+      const std::span<const std::byte> bytes = row(r - first);
+      FORGE_CHECK(bytes.size() == io::RowBytes(stored, in_));
+      if (stored == StoredAs(type_)) {
+        PutRow(r, stored, bytes);
       } else {
         io::DecodeBlocks(stored, bytes, widened);
-        matrix.PutRow(r, io::BlockType::kF32, std::as_bytes(std::span(widened)));
+        PutRow(r, io::BlockType::kF32, std::as_bytes(std::span(widened)));
       }
     }
   });
-  return matrix;
+}
+
+void PackedMatrix::PutRows(std::size_t first, std::span<const float> rows) {
+  const std::size_t count = in_ == 0 ? 0 : rows.size() / in_;
+  const io::BlockType stored = StoredAs(type_);
+  if (stored == io::BlockType::kF32)
+    return PutRows(stored, first, count,
+                   [&](std::size_t row) { return std::as_bytes(rows.subspan(row * in_, in_)); });
+  PutRows(stored, first, count, [&](std::size_t row) {
+    thread_local std::vector<std::byte> bytes;
+    bytes.resize(io::RowBytes(stored, in_));
+    io::EncodeBlocks(stored, rows.subspan(row * in_, in_), bytes);
+    return std::span<const std::byte>(bytes);
+  });
 }
 
 void PackedMatrix::PutRow(std::size_t row, io::BlockType stored, std::span<const std::byte> bytes) {
@@ -113,18 +139,10 @@ void PackedMatrix::PutRow(std::size_t row, io::BlockType stored, std::span<const
 
 PackedMatrix PackedMatrix::Pack(std::span<const float> weights, std::size_t out, std::size_t in,
                                 WeightType type) {
-  FORGE_CHECK(weights.size() == out * in && type != WeightType::kTernary);
-  FORGE_CHECK(IsFloat(type) || in % kBlock == 0);
-  const io::BlockType stored = StoredAs(type);
-  if (stored == io::BlockType::kF32)
-    return PackRows(stored, out, in,
-                    [&](std::size_t row) { return std::as_bytes(weights.subspan(row * in, in)); });
-  return PackRows(stored, out, in, [&](std::size_t row) {
-    thread_local std::vector<std::byte> bytes;
-    bytes.resize(io::RowBytes(stored, in));
-    io::EncodeBlocks(stored, weights.subspan(row * in, in), bytes);
-    return std::span<const std::byte>(bytes);
-  });
+  FORGE_CHECK(weights.size() == out * in);
+  PackedMatrix matrix = Empty(type, out, in);
+  matrix.PutRows(0, weights);
+  return matrix;
 }
 
 PackedMatrix PackedMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,

@@ -27,6 +27,14 @@ class PackedMatrix {
   /// A matrix [out, in] from its stored rows, without loss. `in` is a multiple of the stored type's block.
   static PackedMatrix PackRows(io::BlockType stored, std::size_t out, std::size_t in, const RowBytes& row);
 
+  /// A matrix [out, in] of zeros (not kTernary), whose rows PutRows brings.
+  static PackedMatrix Empty(WeightType type, std::size_t out, std::size_t in);
+  /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first). `stored` is
+  /// a type that HeldAs the matrix's, or any if that is kFloat32.
+  void PutRows(io::BlockType stored, std::size_t first, std::size_t count, const RowBytes& row);
+  /// The same from float32 rows [count, in], rounded as Pack does.
+  void PutRows(std::size_t first, std::span<const float> rows);
+
   /// weights [out, in] row-major, rounded to `type` with the rounding of io::EncodeBlocks: kFloat32,
   /// kFloat16, kBFloat16, or kInt8, kInt4, kInt4Minimum as Q8_0, Q4_0, Q4_1 (`in` a multiple of 32).
   static PackedMatrix Pack(std::span<const float> weights, std::size_t out, std::size_t in, WeightType type);
