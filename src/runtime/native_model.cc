@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <mutex>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "runtime/batch_generator.h"
 #include "runtime/prefix_tree.h"
 #include "runtime/sampler.h"
 
@@ -24,10 +24,8 @@ namespace {
 
 constexpr std::size_t kTokensPerGroup = 2048;  // LastHidden: tokens whose caches live at the same time
 constexpr std::size_t kHeadRows = 64;          // rows of logits held at once: 12 MiB at 49152 tokens
-constexpr std::size_t kCacheBudget = 512u
-                                     << 20;  // generation: bytes of key-value cache of all active sequences
-constexpr std::size_t kScoreCacheBudget = 256u << 20;  // scoring: the same for the sequences of one tree
-constexpr std::size_t kMaxActive = 256;
+constexpr std::size_t kScoreCacheBudget = 256u
+                                          << 20;  // bytes of keys and values of the sequences of one tree
 constexpr std::int64_t kSmallModel =
     8'000'000;  // weights; below, requests are cut over threads, not products
 
@@ -168,7 +166,12 @@ void NativeModel::VisitGroup(std::span<const ScoredSequence> sequences, std::spa
 std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> requests,
                                               const GenerateOptions& options) {
   CheckGenerateOptions(options);
-  for (const GenerateRequest& request : requests) CheckTokens(request.prompt);
+  std::vector<const std::vector<int>*> prompts;
+  for (const GenerateRequest& request : requests) {
+    CheckTokens(request.prompt);
+    prompts.push_back(&request.prompt);
+  }
+  const std::vector<std::size_t> order = OrderByTokens(prompts);
   std::vector<Generation> results(requests.size());
   std::mutex mutex;
   GenerateOptions serial = options;
@@ -178,79 +181,10 @@ std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> r
       return options.on_token(index, token);
     };
   Shard(requests.size(), [&](std::size_t first, std::size_t last) {
-    GenerateShard(requests.subspan(first, last - first), first, serial, results.data() + first);
+    BatchGenerator(transformer_, requests, std::span(order).subspan(first, last - first), serial)
+        .Run(results);
   });
   return results;
-}
-
-void NativeModel::GenerateShard(std::span<const GenerateRequest> requests, std::size_t first_index,
-                                const GenerateOptions& options, Generation* results) const {
-  struct Active {
-    std::size_t index;
-    std::unique_ptr<KeyValueCache> cache;
-    std::vector<int> pending;  // tokens not in the cache yet
-    Random random;
-    int limit;
-  };
-  const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  const auto vocabulary = static_cast<std::size_t>(config().vocab_size);
-  std::deque<Active> active;
-  std::size_t next = 0, cache_bytes = 0;
-  std::vector<float> states, logits;
-  const auto step = [&](Active& sequence, const float* row) {  // returns whether the sequence goes on
-    Generation& result = results[sequence.index];
-    const SampledToken sampled = SampleToken({row, vocabulary}, options, sequence.random);
-    result.tokens.push_back(sampled.token);
-    result.log_probs.push_back(sampled.log_prob);
-    sequence.pending = {sampled.token};
-    const auto& stops = options.stop_token_ids;
-    result.stopped = std::find(stops.begin(), stops.end(), sampled.token) != stops.end();
-    if (options.on_token && !options.on_token(first_index + sequence.index, sampled.token))
-      result.stopped = true;
-    return !result.stopped && static_cast<int>(result.tokens.size()) < sequence.limit;
-  };
-  while (next < requests.size() || !active.empty()) {
-    while (next < requests.size() && active.size() < kMaxActive &&
-           (active.empty() || cache_bytes < kCacheBudget)) {
-      const GenerateRequest& request = requests[next];
-      const int room = config().max_position_embeddings - static_cast<int>(request.prompt.size());
-      const int limit = std::min(options.max_new_tokens, room + 1);
-      if (limit > 0) {
-        active.push_back(
-            {next, std::make_unique<KeyValueCache>(config(), static_cast<int>(request.prompt.size()) + limit),
-             request.prompt, Random(request.seed, "runtime/sample"), limit});
-        cache_bytes += active.back().cache->bytes();
-      }
-      ++next;
-    }
-    if (active.empty()) break;
-    std::vector<TokenInput> tokens;
-    std::vector<KeyValueCache*> caches;
-    std::vector<int> rows;
-    for (const Active& sequence : active) {
-      int position = sequence.cache->length();
-      for (const int token : sequence.pending)
-        tokens.push_back({token, static_cast<int>(caches.size()), position++});
-      caches.push_back(sequence.cache.get());
-      rows.push_back(static_cast<int>(tokens.size()) - 1);
-    }
-    states.resize(rows.size() * hidden);
-    transformer_.Forward(tokens, caches, rows, states.data());
-    std::deque<Active> kept;
-    for (std::size_t start = 0; start < rows.size(); start += kHeadRows) {
-      const std::size_t count = std::min(kHeadRows, rows.size() - start);
-      logits.resize(count * vocabulary);
-      transformer_.Head(states.data() + start * hidden, count, logits.data());
-      for (std::size_t r = 0; r < count; ++r) {
-        Active& sequence = active[start + r];
-        if (step(sequence, logits.data() + r * vocabulary))
-          kept.push_back(std::move(sequence));
-        else
-          cache_bytes -= sequence.cache->bytes();
-      }
-    }
-    active = std::move(kept);
-  }
 }
 
 std::vector<float> NativeModel::Logits(std::span<const int> tokens) {

@@ -55,8 +55,6 @@ class NativeModel : public model::LanguageModel {
   void Shard(std::size_t count, const std::function<void(std::size_t, std::size_t)>& work) const;
   void VisitGroup(std::span<const ScoredSequence> sequences, std::span<const std::size_t> order,
                   const ScoreVisitor& visit) const;
-  void GenerateShard(std::span<const model::GenerateRequest> requests, std::size_t first_index,
-                     const model::GenerateOptions& options, model::Generation* results) const;
 
   Transformer transformer_;
 };
