@@ -3,7 +3,8 @@
 # x_test.cc beside x.cc is built into forge_<name>_test, x_bench.cc into forge_<name>_bench.
 
 add_library(forge_warnings INTERFACE)
-target_compile_options(forge_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-restrict
+target_compile_options(forge_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   $<$<BOOL:${FORGE_WARNINGS_AS_ERRORS}>:-Werror>)
 
 function(forge_library name)

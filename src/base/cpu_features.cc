@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cpu_features.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -13,6 +17,15 @@ namespace {
 
 std::atomic<int> target_for_test{-1};
 
+#if defined(__x86_64__)
+/// Clang 14's __builtin_cpu_supports does not know f16c: leaf 1, bit 29 of ecx. (AVX2 says that the registers
+/// are there.)
+bool HasF16c() {
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1) != 0;
+}
+#endif
+
 bool Supports(CpuTarget target) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -20,8 +33,7 @@ bool Supports(CpuTarget target) {
     case CpuTarget::kScalar:
       return true;
     case CpuTarget::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
     case CpuTarget::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
@@ -90,7 +102,7 @@ std::vector<std::string> CpuFeatureNames() {
   FORGE_FEATURE("avx");
   FORGE_FEATURE("avx2");
   FORGE_FEATURE("fma");
-  FORGE_FEATURE("f16c");
+  if (HasF16c()) names.emplace_back("f16c");
   FORGE_FEATURE("avx512f");
   FORGE_FEATURE("avx512bw");
   FORGE_FEATURE("avx512vl");

@@ -10,12 +10,6 @@
 
 namespace forge::text::jinja {
 
-/// Trouble inside a template; the interpreter adds the line.
-struct RenderFailure {
-  std::string why;
-};
-[[noreturn]] void Fail(std::string why);
-
 /// What filters like map and selectattr need of the interpreter.
 struct Applications {
   std::function<Value(const std::string& filter, const Value& input, const Arguments& arguments)> filter;

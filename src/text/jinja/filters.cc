@@ -204,7 +204,8 @@ Value Sum(const Call& call) {
 
 Value Indent(const Call& call) {
   const Value width = call.Get(0, "width", std::int64_t{4});
-  if (width.is_int() && (width.integer() < 0 || width.integer() > 1000)) Fail("indent by 0 to 1000 blanks");
+  if (!width.is_string() && (!width.is_int() || width.integer() < 0 || width.integer() > 1000))
+    Fail("indent takes 0 to 1000 blanks, or a text");
   const std::string blanks =
       width.is_string() ? width.string() : std::string(static_cast<std::size_t>(width.integer()), ' ');
   const bool first = call.Get(1, "first", false).Truth(), blank = call.Get(2, "blank", false).Truth();

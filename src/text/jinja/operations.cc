@@ -93,8 +93,6 @@ Value IntegerArithmetic(const std::string& op, std::int64_t a, std::int64_t b) {
 
 }  // namespace
 
-void Fail(std::string why) { throw RenderFailure{std::move(why)}; }
-
 std::vector<std::string_view> Characters(std::string_view text) {
   std::vector<std::string_view> characters;
   for (std::size_t at = 0; at < text.size();) {

@@ -58,6 +58,13 @@ TEST(ChatTemplate, NamesTheLineAndTheConstructThatItDoesNotSupport) {
   EXPECT_NE(ErrorOf("\n\n{{ raise_exception('roles') }}").find("roles"), std::string::npos);
 }
 
+// Each was found by the fuzzer.
+TEST(ChatTemplate, SaysWhichTypeAFilterNeeds) {
+  EXPECT_NE(ErrorOf("{{ 'a' | indent(nothing) }}").find("indent takes"), std::string::npos);
+  EXPECT_NE(ErrorOf("\n{{ nothing | round }}").find("line 2"), std::string::npos);
+  EXPECT_NE(ErrorOf("{{ nothing | round }}").find("not an undefined value"), std::string::npos);
+}
+
 TEST(ChatTemplate, TakesTheClockOfATest) {
   Template date("{{ strftime_now('%d %b') }}");
   date.SetClock([](const std::string& format) { return "<" + format + ">"; });

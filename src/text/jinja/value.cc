@@ -7,6 +7,9 @@
 #include <stdexcept>
 
 namespace forge::text::jinja {
+
+void Fail(std::string why) { throw RenderFailure{std::move(why)}; }
+
 namespace {
 
 /// repr of a float: the shortest digits that read back the same, never without a point or an exponent.
@@ -62,13 +65,13 @@ Value Value::FromJson(const io::OrderedJson& json) {
 }
 
 double Value::number() const {
-  if (is_float()) return std::get<double>(data_);
+  if (const double* value = std::get_if<double>(&data_)) return *value;
   return static_cast<double>(integer());
 }
 
 std::int64_t Value::integer() const {
-  if (is_bool()) return std::get<bool>(data_) ? 1 : 0;
-  return std::get<std::int64_t>(data_);
+  if (const bool* value = std::get_if<bool>(&data_)) return *value ? 1 : 0;
+  return Held<std::int64_t>("a number");
 }
 
 std::string Value::TypeName() const {

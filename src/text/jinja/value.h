@@ -26,6 +26,12 @@ struct Arguments {
 };
 using Function = std::function<Value(const Arguments&)>;
 
+/// Trouble inside a template; the interpreter adds the line.
+struct RenderFailure {
+  std::string why;
+};
+[[noreturn]] void Fail(std::string why);
+
 struct Undefined {
   std::string name;  // for the message when it is used
 };
@@ -65,12 +71,13 @@ class Value {
   bool is_dict() const { return std::holds_alternative<std::shared_ptr<Dict>>(data_); }
   bool is_function() const { return std::holds_alternative<std::shared_ptr<Function>>(data_); }
 
-  const std::string& string() const { return std::get<std::string>(data_); }
-  const List& list() const { return *std::get<std::shared_ptr<List>>(data_); }
-  const Dict& dict() const { return *std::get<std::shared_ptr<Dict>>(data_); }
-  Dict& mutable_dict() { return *std::get<std::shared_ptr<Dict>>(data_); }
-  const Function& function() const { return *std::get<std::shared_ptr<Function>>(data_); }
-  const std::string& undefined_name() const { return std::get<Undefined>(data_).name; }
+  /// What the value is; each Fails when it is something else.
+  const std::string& string() const { return Held<std::string>("a string"); }
+  const List& list() const { return *Held<std::shared_ptr<List>>("a list"); }
+  const Dict& dict() const { return *Held<std::shared_ptr<Dict>>("a mapping"); }
+  Dict& mutable_dict() { return const_cast<Dict&>(dict()); }
+  const Function& function() const { return *Held<std::shared_ptr<Function>>("a function"); }
+  const std::string& undefined_name() const { return Held<Undefined>("an undefined value").name; }
   /// Of a bool, int or float.
   double number() const;
   /// Of a bool or int.
@@ -93,6 +100,12 @@ class Value {
   static bool Less(const Value& a, const Value& b);
 
  private:
+  template <class T>
+  const T& Held(const char* wanted) const {
+    if (const T* held = std::get_if<T>(&data_)) return *held;
+    Fail(std::string(wanted) + " is needed here, not " + TypeName());
+  }
+
   bool is_tuple_ = false;
   void AppendJson(std::string& out, int indent, int depth) const;
   std::variant<None, Undefined, bool, std::int64_t, double, std::string, std::shared_ptr<List>,

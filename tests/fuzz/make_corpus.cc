@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes small valid inputs that the fuzzers start from: FOLDER/<fuzzer>/<name>.
+#include <fstream>
+#include <iostream>
+
+#include "base/error.h"
+#include "io/atomic_file.h"
+#include "model/gguf_model.h"
+#include "model/model_folder.h"
+#include "model/testing_models.h"
+#include "text/byte_tokenizer.h"
+#include "text/gguf_tokenizer.h"
+#include "text/testing_samples.h"
+#include "text/tokenizer_json.h"
+
+namespace forge {
+namespace {
+
+namespace fs = std::filesystem;
+
+void Write(const fs::path& folder, const std::string& name, const std::string& bytes) {
+  fs::create_directories(folder);
+  std::ofstream(folder / name, std::ios::binary) << bytes;
+}
+
+void WriteModels(const fs::path& folder) {
+  for (const char* type : {"qwen2", "llama", "qwen3"}) {
+    model::ModelConfig config = model::testing::TinyConfig(type);
+    config.num_hidden_layers = 1;
+    config.vocab_size = text::kByteVocabSize;
+    const model::ModelWeights weights = model::testing::RandomWeights(config);
+    const fs::path staging = folder / "staging";
+    model::SaveModelFolder(staging, config, weights, io::FloatType::kBF16, {}, true);
+    Write(folder / "safetensors", type, io::ReadFile(staging / "model.safetensors"));
+    Write(folder / "model_config", type, io::ReadFile(staging / "config.json"));
+    for (const io::BlockType linears : {io::BlockType::kQ8_0, io::BlockType::kQ4_0, io::BlockType::kQ2_0})
+      model::SaveGguf(staging / "model.gguf", config,
+                      model::GgufTensorsOf(config, weights, linears, io::BlockType::kF16),
+                      text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed"),
+          Write(folder / "gguf", std::string(type) + "-" + std::string(io::Info(linears).name),
+                io::ReadFile(staging / "model.gguf"));
+    fs::remove_all(staging);
+  }
+}
+
+void WriteTokenizers(const fs::path& folder) {
+  Write(folder / "tokenizer_json", "llama", text::testing::LlamaJson().dump());
+  Write(folder / "tokenizer_json", "bytes", text::MakeByteTokenizerJson().dump());
+  Write(folder / "tokenizer_model", "llama",
+        text::testing::SentencePieceFile(text::testing::LlamaPieces(text::testing::kThePieces)));
+}
+
+void WriteTemplates(const fs::path& folder) {
+  const io::Json cases =
+      io::ReadJsonFile(fs::path(FORGE_SOURCE_DIR) / "src/text/jinja/template_cases.json")["cases"];
+  int number = 0;
+  for (const io::Json& test : cases)
+    Write(folder / "chat_template", std::to_string(number++), test["template"].get<std::string>());
+}
+
+}  // namespace
+}  // namespace forge
+
+int main(int count, char** arguments) {
+  if (count != 2) {
+    std::cerr << "usage: forge_fuzz_corpus FOLDER\n";
+    return 2;
+  }
+  try {
+    forge::WriteModels(arguments[1]);
+    forge::WriteTokenizers(arguments[1]);
+    forge::WriteTemplates(arguments[1]);
+  } catch (const forge::Error& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}
