@@ -54,6 +54,22 @@ int ReadVersion(Database& database) {
   return version;
 }
 
+/// Tables without ours among them are another program's. One statement, so that it sees either nothing or all
+/// of what another forge creates at this moment.
+void RefuseForeignTables(Database& database) {
+  Statement& statement = database.Prepare(
+      "SELECT name FROM sqlite_master WHERE NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'units') "
+      "LIMIT 1");
+  const bool has_tables = statement.Step();
+  const std::string name = has_tables ? statement.Text(0) : "";
+  statement.Reset();
+  if (has_tables)
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot use the run store " + database.file().string(),
+                 .why = fmt::format("it is the database of another program (with a table {})", name),
+                 .fix = "choose another folder with --output-dir"});
+}
+
 [[noreturn]] void RefuseVersion(const Database& database, int version, const char* fix) {
   throw Error(
       {.kind = ErrorKind::kInput,
@@ -66,6 +82,7 @@ int ReadVersion(Database& database) {
 
 bool PrepareSchema(Database& database, Database::Mode mode) {
   if (mode == Database::Mode::kWrite) {
+    RefuseForeignTables(database);  // before the change of journal, which is written into the file
     // WAL: readers never wait for the writer. NORMAL: a killed process loses nothing that was committed; a
     // power cut may lose the last commits but leaves a whole store, and a lost unit of work is only computed
     // again. Files are synced before the row that names them is written (io::AtomicFile), so no row points at

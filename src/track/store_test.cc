@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "io/atomic_file.h"
 #include "track/process_id.h"
 #include "track/store_metric_sink.h"
 #include "track/test_folder.h"
@@ -92,6 +93,24 @@ TEST(Store, RefusesANewerSchema) {
   sqlite3_exec(raw, "PRAGMA user_version = 999", nullptr, nullptr, nullptr);
   sqlite3_close(raw);
   EXPECT_THAT(FieldsOf([&] { Store::Open(folder.path(), Store::Mode::kWrite); }).why, HasSubstr("999"));
+}
+
+TEST(Store, WritesNothingIntoTheDatabaseOfAnotherProgram) {
+  for (const char* version : {"0", "1", "999"}) {
+    const TestFolder folder;
+    const std::filesystem::path file = folder.path() / "forge.db";
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(file.c_str(), &raw), SQLITE_OK);
+    const std::string sql = std::string("CREATE TABLE songs(title TEXT); PRAGMA user_version = ") + version;
+    ASSERT_EQ(sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(raw);
+    const std::string before = io::ReadFile(file);
+    EXPECT_THAT(FieldsOf([&] { Store::Open(folder.path(), Store::Mode::kWrite); }).why, HasSubstr("songs"));
+    EXPECT_TRUE(io::ReadFile(file) == before);
+    if (std::string(version) == "0") {
+      EXPECT_FALSE(Store::OpenIfAny(folder.path()));
+    }
+  }
 }
 
 TEST(Store, RefusesAFileThatIsNoDatabase) {
