@@ -70,13 +70,19 @@ bool Fits(const T&, const AnyValue&) {
   return true;
 }
 
-/// One sentence for each field that is out of range: "population_size is 2; it must be 4 to 4096".
+/// "population_size is 2; it must be 4 to 4096", if it is out of range.
+template <class T, class Rule>
+std::optional<std::string> RangeProblem(std::string_view name, const T& value, const Rule& rule) {
+  if (Fits(value, rule)) return std::nullopt;
+  return fmt::format("{} is {}; it must be {}", name, ShowValue(value), Describe(rule));
+}
+
+/// The RangeProblem of each field that has one.
 template <class Config>
 std::vector<std::string> Problems(Config config) {
   std::vector<std::string> problems;
   config.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view) {
-    if (!Fits(value, rule))
-      problems.push_back(fmt::format("{} is {}; it must be {}", name, ShowValue(value), Describe(rule)));
+    if (const auto problem = RangeProblem(name, value, rule)) problems.push_back(*problem);
   });
   return problems;
 }

@@ -36,14 +36,13 @@ struct RunFlags {
           io::ApplyConfigJson(config, io::Json{{name, given.at(name)}}, flag);
       }
     }
-    io::CheckConfigRanges(config, config_file.empty() ? "this command" : config_file);
   }
 
   pipeline::RunRequest Request(const std::string& command, io::Json config) const;
 };
 
-/// "auto" becomes cuda where the engine has a device, else cpu. Opens the engine only when asked for cuda or
-/// auto with `trains`.
+/// "auto" becomes cuda where the engine has a device, else cpu. Opens the engine for cuda and for whatever
+/// `trains`, so that a command without one stops before it writes anything: Error(kEnvironment).
 std::string ChooseDevice(const std::string& device, bool trains);
 
 }  // namespace forge::cli

@@ -47,28 +47,22 @@ Json ReadConfigFile(const std::filesystem::path& path) {
   }
 }
 
-void CheckFieldNames(const Json& json, const std::vector<std::string>& names, const std::string& source) {
-  if (!json.is_object())
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot use the settings of " + source,
-                 .why = "they are not an object of fields",
-                 .fix = "write { \"field\": value, .. }"});
+std::vector<std::string> UnknownFields(const Json& json, const std::vector<std::string>& names) {
+  std::vector<std::string> problems;
   for (const auto& [key, value] : json.items()) {
     if (std::find(names.begin(), names.end(), key) != names.end()) continue;
     const std::optional<std::string> nearest = NearestName(key, names);
-    throw Error(
-        {.kind = ErrorKind::kInput,
-         .what = "unknown field \"" + key + "\" in " + source,
-         .why = "forge refuses what it does not know, so that a misspelt setting is not lost",
-         .fix = nearest ? "did you mean \"" + *nearest + "\"?" : "remove it; --help lists the settings"});
+    problems.push_back(fmt::format("there is no field \"{}\"", key) +
+                       (nearest ? fmt::format(", did you mean \"{}\"?", *nearest) : ""));
   }
+  return problems;
 }
 
-void ThrowWrongFieldType(std::string_view field, const Json& value, const std::string& source) {
+void ThrowWrongFields(const std::vector<std::string>& problems, const std::string& source) {
   throw Error({.kind = ErrorKind::kInput,
-               .what = fmt::format("cannot use the field \"{}\" of {}", field, source),
-               .why = fmt::format("its value {} has the wrong type", value.dump()),
-               .fix = "see --help for what the setting takes"});
+               .what = "cannot use the settings of " + source,
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = "change these; --help lists the settings and what they take"});
 }
 
 }  // namespace forge::io

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <set>
+#include <utility>
 
 #include "base/config_field.h"
 #include "base/error.h"
@@ -31,41 +31,47 @@ std::vector<std::string> FieldNames(Config config) {
   return names;
 }
 
-/// Throws Error(kInput) for a field of `json` that is not in `names`, offering the nearest name.
-void CheckFieldNames(const Json& json, const std::vector<std::string>& names, const std::string& source);
-[[noreturn]] void ThrowWrongFieldType(std::string_view field, const Json& value, const std::string& source);
+/// One sentence for each field of `json` that is not in `names`, with the nearest name.
+std::vector<std::string> UnknownFields(const Json& json, const std::vector<std::string>& names);
+[[noreturn]] void ThrowWrongFields(const std::vector<std::string>& problems, const std::string& source);
 
-/// Sets the fields that `json` has. With `strict`, fields that the config does not know are refused.
-template <class Config>
-void ApplyConfigJson(Config& config, const Json& json, const std::string& source, bool strict = true) {
-  if (strict) CheckFieldNames(json, FieldNames(config), source);
-  config.VisitFields([&](std::string_view name, auto& value, const auto&, std::string_view) {
-    const auto found = json.find(std::string(name));
-    if (found == json.end()) return;
-    using T = std::decay_t<decltype(value)>;
-    const bool fits = std::is_same_v<T, bool>          ? found->is_boolean()
-                      : std::is_same_v<T, double>      ? found->is_number()
-                      : std::is_integral_v<T>          ? found->is_number_integer()
-                      : std::is_same_v<T, std::string> ? found->is_string()
-                                                       : found->is_array();
-    if (!fits) ThrowWrongFieldType(name, *found, source);
-    try {
-      value = found->template get<T>();
-    } catch (const Json::exception&) {
-      ThrowWrongFieldType(name, *found, source);
-    }
-  });
+/// Whether the value can be held by a field of type T without a change.
+template <class T>
+bool HasType(const Json& value) {
+  if constexpr (std::is_same_v<T, bool>)
+    return value.is_boolean();
+  else if constexpr (std::is_same_v<T, double>)
+    return value.is_number();
+  else if constexpr (std::is_same_v<T, std::string>)
+    return value.is_string();
+  else if constexpr (std::is_integral_v<T>)
+    return value.is_number_unsigned()
+               ? std::in_range<T>(value.get<std::uint64_t>())
+               : value.is_number_integer() && std::in_range<T>(value.get<std::int64_t>());
+  else
+    return value.is_array() &&
+           std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); });
 }
 
-/// Throws Error(kUsage) with every field that is out of range.
+/// Sets the fields that `json` has. Throws Error(kInput) with every field that has the wrong type or is out
+/// of range, and, with `strict`, every field that the config does not know.
 template <class Config>
-void CheckConfigRanges(const Config& config, const std::string& source) {
-  const std::vector<std::string> problems = Problems(config);
-  if (problems.empty()) return;
-  throw Error({.kind = ErrorKind::kUsage,
-               .what = "cannot use the settings of " + source,
-               .why = fmt::format("{}", fmt::join(problems, "; ")),
-               .fix = "change these values; --help shows the ranges"});
+void ApplyConfigJson(Config& config, const Json& json, const std::string& source, bool strict = true) {
+  if (!json.is_object()) ThrowWrongFields({"they are not an object of fields"}, source);
+  std::vector<std::string> problems;
+  if (strict) problems = UnknownFields(json, FieldNames(config));
+  config.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view) {
+    using T = std::decay_t<decltype(value)>;
+    const auto found = json.find(std::string(name));
+    if (found == json.end()) return;
+    if (!HasType<T>(*found)) {
+      problems.push_back(fmt::format("the value {} of \"{}\" has the wrong type", found->dump(), name));
+      return;
+    }
+    found->get_to(value);
+    if (const auto problem = RangeProblem(name, value, rule)) problems.push_back(*problem);
+  });
+  if (!problems.empty()) ThrowWrongFields(problems, source);
 }
 
 }  // namespace forge::io
