@@ -179,7 +179,7 @@ TEST_F(Cli, RefusesLinesThatItCannotScoreByTheirNumber) {
     EXPECT_EQ(outcome.code, 3) << line;
     EXPECT_NE(outcome.err.find("fix: "), std::string::npos) << outcome.err;
     if (std::string(line).find("99999") == std::string::npos) {
-      EXPECT_NE(outcome.err.find("standard input:2"), std::string::npos) << outcome.err;
+      EXPECT_NE(outcome.err.find("line 2 of standard input"), std::string::npos) << outcome.err;
     }
   }
   EXPECT_EQ(Run({"score", model}, "").code, 2);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <numeric>
 
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
+#include "io/json_lines.h"
 
 namespace forge::cli {
 namespace {
@@ -52,21 +50,12 @@ class ScoreCommand : public Command {
                    .why = "--jsonl is not given, and there is no other yet",
                    .fix = "give --jsonl, and lines {\"prompt\": \"..\", \"completion\": \"..\"}"});
     const RunnableModel model = model_.LoadToRun(name_);
-    std::ifstream file;
-    if (!config_.file.empty()) {
-      file.open(config_.file);
-      if (!file)
-        throw Error({.what = "cannot read " + config_.file,
-                     .why = "it does not exist or is not readable",
-                     .fix = "give the path of a file with JSON lines"});
-    }
-    std::istream& in = config_.file.empty() ? std::cin : file;
-    const std::string source = config_.file.empty() ? "standard input" : config_.file;
-    std::string line;
+    constexpr const char* kForm = "{\"prompt\": \"..\", \"completion\": \"..\"} or {\"ids\": [1, 2, ..]}";
+    io::JsonLines lines = config_.file.empty() ? io::JsonLines(std::cin, "standard input", kForm)
+                                               : io::JsonLines(config_.file, kForm);
     std::vector<runtime::NativeModel::ScoredSequence> sequences;
-    for (std::size_t number = 1; std::getline(in, line); ++number) {
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      sequences.push_back(ParseLine(line, fmt::format("{}:{}", source, number), model));
+    while (lines.Next()) {
+      sequences.push_back(Sequence(lines, model));
       if (sequences.size() == kLinesTogether) Flush(model, sequences, terminal);
     }
     Flush(model, sequences, terminal);
@@ -74,37 +63,23 @@ class ScoreCommand : public Command {
   }
 
  private:
-  static runtime::NativeModel::ScoredSequence ParseLine(const std::string& line, const std::string& place,
-                                                        const RunnableModel& model) {
-    const auto refuse = [&](const std::string& why) {
-      throw Error({.what = "cannot score the line " + place,
-                   .why = why,
-                   .fix = "give {\"prompt\": \"..\", \"completion\": \"..\"} or {\"ids\": [1, 2, ..]}"});
-    };
-    const io::Json json = io::Json::parse(line, nullptr, false);
-    if (!json.is_object()) refuse("it is not a JSON object");
-    const bool has_ids = json.contains("ids"),
-               has_texts = json.contains("prompt") && json.contains("completion");
-    for (const auto& [key, value] : json.items())
+  static runtime::NativeModel::ScoredSequence Sequence(const io::JsonLines& line,
+                                                       const RunnableModel& model) {
+    const bool has_ids = line.Has("ids"), has_texts = line.Has("prompt") && line.Has("completion");
+    for (const auto& [key, value] : line.object().items())
       if (key != "ids" && key != "prompt" && key != "completion")
-        refuse("the field " + key + " is not known");
-    if (has_ids == has_texts) refuse("it has neither the field ids, nor prompt and completion");
+        line.Fail("the field \"" + key + "\" is not known");
+    if (has_ids == has_texts) line.Fail("it has neither the field ids, nor prompt and completion");
     runtime::NativeModel::ScoredSequence sequence{{}, 1};
     if (has_ids) {
-      if (!json["ids"].is_array()) refuse("ids is not an array");
-      for (const io::Json& id : json["ids"]) {
-        if (!id.is_number_integer()) refuse("ids has an entry that is no whole number");
-        sequence.tokens.push_back(id.get<int>());
-      }
-      if (sequence.tokens.empty()) refuse("ids is empty");
+      sequence.tokens = line.Integers("ids");
+      if (sequence.tokens.empty()) line.Fail("the field \"ids\" is empty");
       return sequence;
     }
-    if (!json["prompt"].is_string() || !json["completion"].is_string())
-      refuse("prompt or completion is not a string");
-    sequence.tokens = model.Encode(json["prompt"].get<std::string>());
-    if (sequence.tokens.empty()) refuse("the prompt has no token that the completion could follow");
+    sequence.tokens = model.Encode(line.Text("prompt"));
+    if (sequence.tokens.empty()) line.Fail("the prompt has no token that the completion could follow");
     sequence.prefix = sequence.tokens.size();
-    const std::vector<int> completion = model.tokenizer->Encode(json["completion"].get<std::string>());
+    const std::vector<int> completion = model.tokenizer->Encode(line.Text("completion"));
     sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
     return sequence;
   }

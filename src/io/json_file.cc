@@ -17,7 +17,9 @@ namespace {
 }
 
 /// Counts the values and the depth by their punctuation; what is not JSON is left to the parser.
-void CheckLimits(std::string_view text, const std::string& source, const JsonLimits& limits) {
+std::optional<std::string> LimitProblem(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.max_bytes)
+    return fmt::format("it has {} bytes; at most {} make sense here", text.size(), limits.max_bytes);
   std::size_t values = 1;
   int depth = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -28,26 +30,44 @@ void CheckLimits(std::string_view text, const std::string& source, const JsonLim
     } else if (c == '[' || c == '{') {
       ++values;
       if (++depth > limits.max_depth)
-        Fail(source, fmt::format("at byte {}: values lie more than {} deep", i, limits.max_depth));
+        return fmt::format("at byte {}: values lie more than {} deep", i, limits.max_depth);
     } else if (c == ']' || c == '}') {
       --depth;
     } else if (c == ',' && ++values > limits.max_values) {
-      Fail(source, fmt::format("at byte {}: it has more than {} values", i, limits.max_values));
+      return fmt::format("at byte {}: it has more than {} values", i, limits.max_values);
     }
   }
+  return std::nullopt;
+}
+
+/// The parser's message without its class name, and without the line where there is only one:
+/// "parse error at column 16: syntax error while parsing value - unexpected end of input".
+std::string Explain(std::string message, std::string_view text) {
+  if (const std::size_t end = message.find("] "); message.starts_with('[') && end != std::string::npos)
+    message.erase(0, end + 2);
+  constexpr std::string_view kFirstLine = "line 1, ";
+  if (const std::size_t line = message.find(kFirstLine);
+      line != std::string::npos && text.find('\n') == std::string_view::npos)
+    message.erase(line, kFirstLine.size());
+  return message;
 }
 
 }  // namespace
 
-Json ParseJson(std::string_view text, const std::string& source, const JsonLimits& limits) {
-  if (text.size() > limits.max_bytes)
-    Fail(source, fmt::format("it has {} bytes; at most {} make sense here", text.size(), limits.max_bytes));
-  CheckLimits(text, source, limits);
+std::optional<std::string> JsonProblem(std::string_view text, const JsonLimits& limits, Json& value) {
+  if (auto problem = LimitProblem(text, limits)) return problem;
   try {
-    return Json::parse(text);
+    value = Json::parse(text);
   } catch (const Json::exception& error) {
-    Fail(source, error.what());
+    return Explain(error.what(), text);
   }
+  return std::nullopt;
+}
+
+Json ParseJson(std::string_view text, const std::string& source, const JsonLimits& limits) {
+  Json value;
+  if (auto problem = JsonProblem(text, limits, value)) Fail(source, std::move(*problem));
+  return value;
 }
 
 Json ReadJsonFile(const std::filesystem::path& path, const JsonLimits& limits) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace forge::io {
@@ -22,7 +24,9 @@ struct JsonLimits {
 /// For files that describe something: config.json, adapter_config.json, generation_config.json.
 inline constexpr JsonLimits kConfigLimits = {.max_bytes = 4 << 20, .max_values = 100'000};
 
-/// Parses JSON; Error(kInput) names `source`, the byte offset and what was expected.
+/// Parses JSON into `value`, or says why not: where, and what was expected.
+std::optional<std::string> JsonProblem(std::string_view text, const JsonLimits& limits, Json& value);
+/// The same; Error(kInput) names `source` and the problem.
 Json ParseJson(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 /// Throws Error(kInput) too if the file cannot be read.
 Json ReadJsonFile(const std::filesystem::path& path, const JsonLimits& limits = {});

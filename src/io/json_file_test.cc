@@ -23,7 +23,9 @@ std::string ErrorOf(const std::string& text, const JsonLimits& limits = {}) {
 }
 
 TEST(JsonFile, NamesThePlaceOfWhatIsNotJson) {
-  EXPECT_THAT(ErrorOf("{\n\"a\": }"), HasSubstr("line 2"));
+  EXPECT_THAT(ErrorOf("{\n\"a\": }"), HasSubstr("why: parse error at line 2, column 6: syntax error"));
+  EXPECT_THAT(ErrorOf("{\"a\": }"), HasSubstr("why: parse error at column 7: syntax error"));
+  EXPECT_THAT(ErrorOf("[1e999]"), HasSubstr("why: number overflow parsing '1e999'"));
   EXPECT_THAT(ErrorOf("\"open"), HasSubstr("cannot parse"));
   EXPECT_THAT(ErrorOf("\"a\\"), HasSubstr("cannot parse"));
 }

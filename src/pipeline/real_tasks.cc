@@ -3,12 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <functional>
-#include <sstream>
-
 #include "base/error.h"
 #include "io/atomic_file.h"
-#include "io/json_file.h"
+#include "io/json_lines.h"
 
 namespace forge::pipeline {
 namespace {
@@ -24,27 +21,17 @@ constexpr const char* kStoryEnd = "<|endoftext|>";
 // stories.
 constexpr double kMathTail = 0.81, kCodeTail = 0.72, kStoryTail = 0.8;
 
-std::string ReadSource(const fs::path& path) {
+void CheckSource(const fs::path& path) {
   if (!fs::exists(path))
     throw Error({.what = "cannot read the tasks: there is no " + path.string(),
                  .why = "data:FOLDER takes eval/gsm8k/train.jsonl, eval/code/mbpp.jsonl and "
                         "text/tinystories_train_2MiB.txt from the folder",
                  .fix = "give the folder that holds them: --tasks data:FOLDER"});
-  return io::ReadFile(path);
 }
 
 std::string WithoutCarriageReturns(std::string text) {
   std::erase(text, '\r');
   return text;
-}
-
-std::string TextField(const io::Json& json, const char* field, const std::string& where) {
-  if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
-      json[field].get_ref<const std::string&>().empty())
-    throw Error({.what = "cannot use " + where,
-                 .why = fmt::format("the field \"{}\" is missing, empty or no text", field),
-                 .fix = "give the data set's own JSONL file"});
-  return WithoutCarriageReturns(json[field]);
 }
 
 /// The longest part of `text` that ends before white space and has at most `size` bytes.
@@ -55,7 +42,7 @@ std::string CutAtWord(const std::string& text, std::size_t size) {
 }
 
 /// Adds the item unless cutting leaves too little of it.
-void AddItem(const char* domain, std::string prompt, const std::string& completion,
+void AddItem(const std::string& domain, std::string prompt, const std::string& completion,
              std::vector<NamedItem>& items) {
   if (prompt.size() + kLeastCompletion > kMaxCharacters && prompt.size() + completion.size() > kMaxCharacters)
     return;
@@ -64,34 +51,34 @@ void AddItem(const char* domain, std::string prompt, const std::string& completi
   items.push_back({domain, {std::move(prompt), std::move(cut)}});
 }
 
-using AddLine =
-    std::function<void(const io::Json& json, const std::string& where, std::vector<NamedItem>& items)>;
-
-void ReadJsonLines(const fs::path& path, double tail, const AddLine& add, std::vector<NamedItem>& items) {
-  std::istringstream stream(ReadSource(path));
-  std::vector<std::pair<int, std::string>> lines;
-  int number = 0;
-  for (std::string line; std::getline(stream, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") != std::string::npos) lines.emplace_back(number, std::move(line));
-  }
-  for (auto i = static_cast<std::size_t>(static_cast<double>(lines.size()) * tail); i < lines.size(); ++i) {
-    const std::string where = fmt::format("line {} of {}", lines[i].first, path.string());
-    add(io::ParseJson(lines[i].second, where), where, items);
-  }
+/// The items of all lines, uncut.
+std::vector<NamedItem> ReadMath(const fs::path& path) {
+  io::JsonLines lines(path, "{\"question\": .., \"answer\": ..}, as in GSM8K's own file");
+  std::vector<NamedItem> items;
+  while (lines.Next())
+    items.push_back({"math",
+                     {WithoutCarriageReturns("Question: " + lines.FilledText("question") + "\nAnswer:"),
+                      WithoutCarriageReturns(" " + lines.FilledText("answer"))}});
+  return items;
 }
 
-void AddMath(const io::Json& json, const std::string& where, std::vector<NamedItem>& items) {
-  AddItem("math", "Question: " + TextField(json, "question", where) + "\nAnswer:",
-          " " + TextField(json, "answer", where), items);
+std::vector<NamedItem> ReadCode(const fs::path& path) {
+  io::JsonLines lines(path, "{\"text\": .., \"code\": .., \"test_list\": [..]}, as in MBPP's own file");
+  std::vector<NamedItem> items;
+  while (lines.Next()) {
+    std::string prompt = "\"\"\"\n" + lines.FilledText("text") + "\n";
+    if (lines.Has("test_list"))
+      for (const std::string& test : lines.Texts("test_list")) prompt += test + "\n";
+    items.push_back(
+        {"code",
+         {WithoutCarriageReturns(prompt + "\"\"\"\n"), WithoutCarriageReturns(lines.FilledText("code"))}});
+  }
+  return items;
 }
 
-void AddCode(const io::Json& json, const std::string& where, std::vector<NamedItem>& items) {
-  std::string prompt = "\"\"\"\n" + TextField(json, "text", where) + "\n";
-  if (json.contains("test_list") && json["test_list"].is_array())
-    for (const io::Json& test : json["test_list"])
-      if (test.is_string()) prompt += WithoutCarriageReturns(test) + "\n";
-  AddItem("code", prompt + "\"\"\"\n", TextField(json, "code", where), items);
+void AddTail(std::vector<NamedItem> read, double tail, std::vector<NamedItem>& items) {
+  for (auto i = static_cast<std::size_t>(static_cast<double>(read.size()) * tail); i < read.size(); ++i)
+    AddItem(read[i].domain, std::move(read[i].item.prompt), read[i].item.completion, items);
 }
 
 /// Byte after the `count`-th word of text from `start` on, or the end.
@@ -116,7 +103,7 @@ void AddStory(const std::string& story, std::vector<NamedItem>& items) {
 }
 
 void ReadStories(const fs::path& path, std::vector<NamedItem>& items) {
-  const std::string text = WithoutCarriageReturns(ReadSource(path));
+  const std::string text = WithoutCarriageReturns(io::ReadFile(path));
   std::vector<std::string> stories;
   std::size_t at = 0;
   for (std::size_t end; (end = text.find(kStoryEnd, at)) != std::string::npos;
@@ -136,10 +123,14 @@ void ReadStories(const fs::path& path, std::vector<NamedItem>& items) {
 }  // namespace
 
 std::vector<NamedItem> ReadRealItems(const fs::path& folder) {
+  const fs::path math = folder / "eval" / "gsm8k" / "train.jsonl",
+                 code = folder / "eval" / "code" / "mbpp.jsonl",
+                 stories = folder / "text" / "tinystories_train_2MiB.txt";
+  for (const fs::path& path : {math, code, stories}) CheckSource(path);
   std::vector<NamedItem> items;
-  ReadJsonLines(folder / "eval" / "gsm8k" / "train.jsonl", kMathTail, AddMath, items);
-  ReadJsonLines(folder / "eval" / "code" / "mbpp.jsonl", kCodeTail, AddCode, items);
-  ReadStories(folder / "text" / "tinystories_train_2MiB.txt", items);
+  AddTail(ReadMath(math), kMathTail, items);
+  AddTail(ReadCode(code), kCodeTail, items);
+  ReadStories(stories, items);
   return items;
 }
 

@@ -5,13 +5,11 @@
 
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/philox.h"
 #include "eval/starter_items.h"
-#include "io/atomic_file.h"
-#include "io/json_file.h"
+#include "io/json_lines.h"
 #include "pipeline/real_tasks.h"
 
 namespace forge::pipeline {
@@ -19,27 +17,13 @@ namespace {
 
 constexpr std::string_view kFolderPrefix = "data:";
 
-[[noreturn]] void ThrowLine(const std::string& path, int line, const std::string& why) {
-  throw Error({.what = fmt::format("cannot use line {} of {}", line, path),
-               .why = why,
-               .fix = "each line must be {\"domain\": .., \"prompt\": .., \"completion\": ..} with texts "
-                      "that are not empty"});
-}
-
 std::vector<NamedItem> ReadItemLines(const std::string& path) {
-  std::istringstream lines(io::ReadFile(path));
+  io::JsonLines lines(path,
+                      "{\"domain\": .., \"prompt\": .., \"completion\": ..} with texts that are not empty");
   std::vector<NamedItem> items;
-  int number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const io::Json json = io::ParseJson(line, fmt::format("{}:{}", path, number));
-    for (const char* field : {"domain", "prompt", "completion"})
-      if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
-          json[field].get<std::string>().empty())
-        ThrowLine(path, number, fmt::format("the field \"{}\" is missing, empty or no text", field));
-    items.push_back({json["domain"], {json["prompt"], json["completion"]}});
-  }
+  while (lines.Next())
+    items.push_back(
+        {lines.FilledText("domain"), {lines.FilledText("prompt"), lines.FilledText("completion")}});
   return items;
 }
 
