@@ -3,6 +3,7 @@
 
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
+#include "io/atomic_file.h"
 #include "pipeline/reason_stage.h"
 
 namespace forge::cli {
@@ -29,13 +30,16 @@ class BakeCommand : public Command {
                    .what = "forge bake-quietstar needs --model",
                    .why = "there is nothing to teach",
                    .fix = "give a model folder or GGUF file"});
+    if (!config_.out.empty()) io::CheckNewFolder(config_.out);
     pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(config_.model, models_dir_));
+    pipeline::QuestionSet questions = pipeline::LoadQuestions(config_, *model.tokenizer);
     pipeline::RunRequest request = run_.Request("bake-quietstar", io::ConfigToJson(config_));
-    request.device = ChooseDevice(run_.device, true);
+    request.device = ChooseDevice(run_.device, !questions.training.empty());
     pipeline::ManagedRun run(request, terminal, terminal.stop());
     io::Json result;
     run.Execute([&](const pipeline::RunContext& context) {
-      pipeline::LoadedModel baked = pipeline::RunReasonStage(config_, std::move(model), context);
+      pipeline::LoadedModel baked =
+          pipeline::RunReasonStage(config_, std::move(questions), std::move(model), context);
       result = context.store->FindStage(context.run, "reason")->result;
       if (!config_.out.empty()) pipeline::SaveLoadedModel(config_.out, baked, true, false);
       return io::Json{{"final_model", config_.out.empty() ? baked.path.string() : config_.out},

@@ -37,13 +37,14 @@ class CompressCommand : public Command {
                    .fix = "choose another --output-model, or remove it"});
     const pipeline::LoadedModel model =
         pipeline::LoadModel(pipeline::ResolveModel(settings_.input_model, models_dir_));
+    const std::vector<eval::DomainItems> domains = pipeline::LoadCompressDomains(settings_, model);
     pipeline::RunRequest request = run_.Request("compress", io::ConfigToJson(settings_));
     request.device = ChooseDevice(run_.device, settings_.compress.training_steps > 0);
     pipeline::ManagedRun run(request, terminal, terminal.stop());
     io::Json result;
     std::filesystem::path file;
     run.Execute([&](const pipeline::RunContext& context) {
-      file = pipeline::RunCompressStage(settings_, model, context);
+      file = pipeline::RunCompressStage(settings_, domains, model, context);
       result = context.store->FindStage(context.run, "compress")->result;
       if (!settings_.output_model.empty()) {
         const std::filesystem::path parent = std::filesystem::path(settings_.output_model).parent_path();

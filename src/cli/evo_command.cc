@@ -25,10 +25,11 @@ class EvoCommand : public Command {
   }
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, config_);
+    pipeline::EvolveInputs inputs = pipeline::LoadEvolveInputs(config_);
     pipeline::ManagedRun run(run_.Request("evo", io::ConfigToJson(config_)), terminal, terminal.stop());
     io::Json result;
     run.Execute([&](const pipeline::RunContext& context) {
-      const pipeline::LoadedModel champion = pipeline::RunEvolveStage(config_, context);
+      const pipeline::LoadedModel champion = pipeline::RunEvolveStage(config_, std::move(inputs), context);
       result = context.store->FindStage(context.run, "evolve")->result;
       return io::Json{{"final_model", champion.path.string()}, {"versions", {{"forge", kVersion}}}};
     });

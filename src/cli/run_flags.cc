@@ -23,8 +23,9 @@ pipeline::RunRequest RunFlags::Request(const std::string& command, io::Json conf
 }
 
 std::string ChooseDevice(const std::string& device, bool trains) {
-  if (device == "cpu" || (device == "auto" && !trains)) return "cpu";
+  if (device != "cuda" && !trains) return "cpu";
   const bool has_cuda = !train::OpenEngine().CudaDevices().empty();
+  if (device == "cpu") return "cpu";
   if (device == "auto") return has_cuda ? "cuda" : "cpu";
   if (!has_cuda)
     throw Error({.kind = ErrorKind::kEnvironment,

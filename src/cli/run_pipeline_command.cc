@@ -24,13 +24,12 @@ class RunPipelineCommand : public Command {
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, config_);
     if (config_.preset == "smoke") ApplySmokePreset(flags);
-    const bool trains =
-        !config_.no_quietstar || (!config_.no_compression && config_.compress.compress.training_steps > 0);
     pipeline::RunRequest request = run_.Request("run-pipeline", io::ConfigToJson(config_));
-    request.device = ChooseDevice(run_.device, trains && config_.preset != "smoke");
+    pipeline::UnifiedInputs inputs = pipeline::LoadUnifiedInputs(config_, pipeline::FindStartPoint(request));
+    request.device = ChooseDevice(run_.device, inputs.trains);
     pipeline::ManagedRun run(request, terminal, terminal.stop());
     run.Execute([&](const pipeline::RunContext& context) {
-      io::Json result = pipeline::RunUnifiedPipeline(config_, context);
+      io::Json result = pipeline::RunUnifiedPipeline(config_, std::move(inputs), context);
       result["versions"] = {{"forge", kVersion}};
       return result;
     });

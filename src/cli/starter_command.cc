@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command_list.h"
+#include "cli/run_flags.h"
 #include "pipeline/starter_suite.h"
 
 namespace forge::cli {
@@ -14,6 +15,7 @@ class StarterCommand : public Command {
   std::string Example() const override { return "forge starter --out models/starter --seed 1"; }
   void AddFlags(FlagSet& flags) override { flags.AddConfig(config_); }
   int Run(const FlagSet&, Terminal& terminal) override {
+    config_.device = ChooseDevice(config_.device, pipeline::CheckStarterSuite(config_));
     const pipeline::StarterTable table = pipeline::TrainStarterSuite(config_, terminal, terminal.stop());
     terminal.Print(pipeline::ShowStarterTable(table));
     terminal.Print("trained in " + ShowDuration(table.seconds) + "; the models are in " + config_.out + "\n");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <sstream>
-
 #include "base/error.h"
 #include "base/philox.h"
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
 #include "io/atomic_file.h"
+#include "io/json_lines.h"
 #include "pipeline/model_source.h"
 #include "pipeline/starter_batches.h"
 #include "train/engine.h"
@@ -57,13 +56,11 @@ class TrainCommand : public Command {
                      .what = std::string("forge train needs ") + flag,
                      .why = "it has no default",
                      .fix = "see forge train --help"});
-    if (std::filesystem::exists(config_.out) && !std::filesystem::is_empty(config_.out))
-      throw Error({.what = "will not write into " + config_.out,
-                   .why = "it exists and is not empty",
-                   .fix = "choose another --out, or remove it"});
+    io::CheckNewFolder(config_.out);
     pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(config_.model, models_dir_));
     pipeline::WidenTernary(model);
     const std::vector<eval::Item> items = ReadItems(*model.tokenizer, terminal);
+    const std::string device = ChooseDevice(device_, true);
     const double gib = 5.0 * static_cast<double>(pipeline::WeightBytes(model.config)) / 1073741824.0;
     terminal.Log(fmt::format(
         "memory: about {:.2f} GiB (weights, gradients of two micro-batches, two moments) and the activations",
@@ -82,7 +79,7 @@ class TrainCommand : public Command {
     // The checkpoint lies beside the result, so that the same command goes on after a stop.
     const std::filesystem::path checkpoint = config_.out + ".checkpoint.safetensors";
     if (checkpoint.has_parent_path()) io::CreateFolders(checkpoint.parent_path());
-    job.environment = {.device = ChooseDevice(device_, true),
+    job.environment = {.device = device,
                        .sink = &terminal,
                        .stop = &terminal.stop(),
                        .name = "train",
@@ -103,20 +100,11 @@ class TrainCommand : public Command {
 
  private:
   std::vector<eval::Item> ReadItems(const text::Tokenizer& tokenizer, Terminal& terminal) const {
-    std::istringstream lines(io::ReadFile(config_.data));
+    io::JsonLines lines(config_.data, "{\"prompt\": .., \"completion\": ..} with texts that are not empty");
     std::vector<eval::Item> items;
-    int number = 0, left_out = 0;
-    for (std::string line; std::getline(lines, line);) {
-      ++number;
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const io::Json json = io::ParseJson(line, fmt::format("{}:{}", config_.data, number));
-      for (const char* field : {"prompt", "completion"})
-        if (!json.is_object() || !json.contains(field) || !json[field].is_string() ||
-            json[field].get<std::string>().empty())
-          throw Error({.what = fmt::format("cannot use line {} of {}", number, config_.data),
-                       .why = fmt::format("the field \"{}\" is missing, empty or no text", field),
-                       .fix = "each line must be {\"prompt\": .., \"completion\": ..}"});
-      eval::Item item{json["prompt"], json["completion"]};
+    int left_out = 0;
+    while (lines.Next()) {
+      eval::Item item{lines.FilledText("prompt"), lines.FilledText("completion")};
       if (static_cast<int>(tokenizer.Encode(item.prompt + item.completion).size()) > config_.max_tokens)
         ++left_out;
       else

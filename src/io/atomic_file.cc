@@ -118,13 +118,19 @@ void CreateFolders(const fs::path& folder) {
   if (error) ThrowWriteError(folder, error.value());
 }
 
+void CheckNewFolder(const fs::path& folder) {
+  if (!fs::exists(folder)) return;
+  const bool is_folder = fs::is_directory(folder);
+  if (is_folder && fs::is_empty(folder)) return;
+  throw Error({.kind = ErrorKind::kInput,
+               .what = "will not write into " + folder.string(),
+               .why = is_folder ? "it exists and is not empty" : "it is a file",
+               .fix = "choose another output folder, or remove this one"});
+}
+
 AtomicFolder::AtomicFolder(fs::path target, bool replace) : target_(std::move(target)), replace_(replace) {
   if (!target_.has_filename()) target_ = target_.parent_path();  // "out/" names the folder out
-  if (!replace_ && fs::exists(target_) && !fs::is_empty(target_))
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "will not write into " + target_.string(),
-                 .why = "it exists and is not empty",
-                 .fix = "choose another output folder, or remove this one"});
+  if (!replace_) CheckNewFolder(target_);
   temporary_ = target_;
   temporary_ += ".partial";
   std::error_code error;

@@ -41,6 +41,10 @@ void CreateFolders(const std::filesystem::path& folder);
 /// The whole file. Throws Error(kInput) if it cannot be read.
 std::string ReadFile(const std::filesystem::path& path);
 
+/// Throws Error(kInput) unless a new folder may take this name: nothing is there, or an empty folder. For
+/// commands that write a folder after long work.
+void CheckNewFolder(const std::filesystem::path& folder);
+
 /// A folder that appears under its name only when complete: work in `path()`, then Commit. An existing target
 /// is replaced only if `replace`; otherwise Error(kInput). A left-over of a killed process is removed first.
 class AtomicFolder {

@@ -22,23 +22,6 @@ constexpr const char* kStage = "compress";
 constexpr int kDomainRows = 32, kDirectRows = 24;  // of a training step on the starter tasks
 constexpr std::size_t kCalibrationTokens = 512;    // of one text
 
-/// Domains to measure, among them the direct answers that the reasoning stage baked.
-std::vector<eval::DomainItems> EvaluationDomains(const CompressSettings& settings) {
-  std::vector<eval::DomainItems> domains = LoadTasks(
-      settings.calibration_dataset,
-      {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
-  if (settings.calibration_dataset == "starter") {
-    eval::DomainItems direct{.name = "direct"};
-    direct.test = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kTest, 2024,
-                                     settings.eval_samples, eval::Exactly(3));
-    direct.search =
-        eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kSearch, 2024,
-                           std::min(500, settings.compress.calibration_samples), eval::Exactly(3));
-    domains.push_back(std::move(direct));
-  }
-  return domains;
-}
-
 /// Texts for the activations, the domains in turn.
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
                                                const text::Tokenizer& tokenizer) {
@@ -105,15 +88,32 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
 
 }  // namespace
 
-fs::path RunCompressStage(const CompressSettings& settings, const LoadedModel& model,
-                          const RunContext& context) {
-  context.store->BeginStage(context.run, kStage);
-  track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
+std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
+                                                   const LoadedModel& model) {
   if (!model.ternary.empty())
     throw Error({.what = "cannot compress " + model.path.string(),
                  .why = "its linears are ternary already",
                  .fix = "give the uncompressed model"});
-  const std::vector<eval::DomainItems> domains = EvaluationDomains(settings);
+  compress::PlanStorage(settings.compress, model.config);
+  std::vector<eval::DomainItems> domains = LoadTasks(
+      settings.calibration_dataset,
+      {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
+  if (settings.calibration_dataset == "starter") {
+    eval::DomainItems direct{.name = "direct"};
+    direct.test = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kTest, 2024,
+                                     settings.eval_samples, eval::Exactly(3));
+    direct.search =
+        eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kSearch, 2024,
+                           std::min(500, settings.compress.calibration_samples), eval::Exactly(3));
+    domains.push_back(std::move(direct));
+  }
+  return domains;
+}
+
+fs::path RunCompressStage(const CompressSettings& settings, const std::vector<eval::DomainItems>& domains,
+                          const LoadedModel& model, const RunContext& context) {
+  context.store->BeginStage(context.run, kStage);
+  track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
   const fs::path folder = context.folder / "compress";
   io::CreateFolders(folder);
   compress::CompressConfig config = settings.compress;

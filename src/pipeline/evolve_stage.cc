@@ -12,9 +12,7 @@
 #include "eval/statistics.h"
 #include "evolve/plateau.h"
 #include "io/atomic_file.h"
-#include "merge/compatibility.h"
 #include "pipeline/merge_genome.h"
-#include "pipeline/tasks.h"
 #include "runtime/native_model.h"
 #include "track/store_metric_sink.h"
 
@@ -43,13 +41,23 @@ double WeightedMean(const std::vector<eval::DomainItems>& domains, const Scores&
 
 class EvolveStage {
  public:
-  EvolveStage(const EvolveConfig& config, const RunContext& context)
-      : config_(config), context_(context), sink_(*context.store, context.run, kStage, context.terminal) {}
+  EvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context)
+      : config_(config),
+        context_(context),
+        sink_(*context.store, context.run, kStage, context.terminal),
+        base_(std::move(inputs.base)),
+        parents_(std::move(inputs.parents)),
+        sources_{&base_.config, &base_.weights, {}},
+        domains_(std::move(inputs.domains)) {
+    for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
+    if (inputs.base_is_average)
+      sink_.Log("no common base model given: the average of the parents stands for it");
+    const double gib = static_cast<double>(WeightBytes(base_.config)) / 1073741824.0;
+    sink_.Log(fmt::format("memory: about {:.2f} GiB (base, {} parents, one candidate and its packed copy)",
+                          gib * (parents() + 3), parents()));
+  }
 
   LoadedModel Run() {
-    LoadModels();
-    const TaskSizes sizes{config_.search_items, config_.selection_items, config_.test_items};
-    domains_ = LoadTasks(config_.tasks, sizes);
     Search();
     return Finish();
   }
@@ -57,45 +65,6 @@ class EvolveStage {
  private:
   int parents() const { return static_cast<int>(parents_.size()); }
   int layers() const { return base_.config.num_hidden_layers; }
-
-  void LoadModels() {
-    const fs::path models_dir = config_.models_dir;
-    std::vector<fs::path> paths;
-    for (const std::string& name : config_.base_models) paths.push_back(ResolveModel(name, models_dir));
-    if (paths.size() < 2 || paths.size() > 8)
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = fmt::format("cannot merge {} model(s)", paths.size()),
-                   .why = "a merge takes 2 to 8 models",
-                   .fix = "give --base-models a,b,c"});
-    fs::path base = config_.base.empty() ? fs::path() : ResolveModel(config_.base, models_dir);
-    if (base.empty() && fs::exists(paths.front().parent_path() / "base" / "config.json"))
-      base = paths.front().parent_path() / "base";
-    if (!base.empty()) base_ = LoadModel(base);
-    for (const fs::path& path : paths) parents_.push_back(LoadModel(path, base.empty() ? nullptr : &base_));
-    WidenTernary(base_);
-    for (LoadedModel& parent : parents_) WidenTernary(parent);
-    std::vector<merge::NamedConfig> configs;
-    if (!base.empty()) configs.push_back({base.string(), base_.config});
-    for (const LoadedModel& parent : parents_) configs.push_back({parent.path.string(), parent.config});
-    merge::CheckCompatible(configs);
-    if (base.empty()) {
-      sink_.Log("no common base model given: the average of the parents stands for it");
-      base_ = parents_.front();
-      base_.name = "average";
-      for (auto& [name, tensor] : base_.weights)
-        for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-          double sum = 0;
-          for (const LoadedModel& parent : parents_)
-            sum += static_cast<double>(parent.weights.at(name).values[i]);
-          tensor.values[i] = static_cast<float>(sum / parents());
-        }
-    }
-    sources_ = {&base_.config, &base_.weights, {}};
-    for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
-    const double gib = static_cast<double>(WeightBytes(base_.config)) / 1073741824.0;
-    sink_.Log(fmt::format("memory: about {:.2f} GiB (base, {} parents, one candidate and its packed copy)",
-                          gib * (parents() + 3), parents()));
-  }
 
   Scores Evaluate(const merge::MergedModel& model, Split split) const {
     runtime::NativeModel engine(model.config, model.weights);
@@ -335,9 +304,9 @@ class EvolveStage {
 
 }  // namespace
 
-LoadedModel RunEvolveStage(const EvolveConfig& config, const RunContext& context) {
+LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context) {
   context.store->BeginStage(context.run, kStage);
-  return EvolveStage(config, context).Run();
+  return EvolveStage(config, std::move(inputs), context).Run();
 }
 
 }  // namespace forge::pipeline

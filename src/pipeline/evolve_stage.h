@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "pipeline/evolve_config.h"
-#include "pipeline/model_source.h"
+#include "pipeline/evolve_inputs.h"
 #include "pipeline/run_context.h"
 
 namespace forge::pipeline {
@@ -15,6 +14,6 @@ namespace forge::pipeline {
 /// Writes <run>/evolve/champion, a standard model folder. Ends the stage "evolve" in the store with the
 /// result that track/run_report.h describes. Returns the model to go on with: the champion, or the best
 /// parent if the champion is not better on the selection split (verdict "no_gain").
-LoadedModel RunEvolveStage(const EvolveConfig& config, const RunContext& context);
+LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context);
 
 }  // namespace forge::pipeline

@@ -3,12 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <sstream>
-
 #include "base/error.h"
 #include "eval/starter_items.h"
-#include "io/atomic_file.h"
-#include "io/json_file.h"
+#include "io/json_lines.h"
 #include "text/byte_tokenizer.h"
 
 namespace forge::pipeline {
@@ -53,22 +50,13 @@ QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& 
                              .suffix = "\nThe answer is",
                              .thought_length = 48,
                              .answer_length = 12}};
-  std::istringstream lines(io::ReadFile(path));
-  int number = 0;
-  for (std::string line; std::getline(lines, line) && static_cast<int>(set.test.size()) < count;) {
-    ++number;
-    if (line.empty()) continue;
-    const io::Json json = io::ParseJson(line, fmt::format("{}:{}", path, number));
-    if (!json.is_object() || !json.contains("question") || !json.contains("answer") ||
-        !json["answer"].is_string() || !json["question"].is_string())
-      throw Error({.what = fmt::format("cannot use line {} of {}", number, path),
-                   .why = "it has no texts \"question\" and \"answer\"",
-                   .fix = "give the JSONL file of GSM8K"});
-    std::string answer = json["answer"];
+  io::JsonLines lines(path, "{\"question\": .., \"answer\": ..}, as in the JSONL file of GSM8K");
+  while (static_cast<int>(set.test.size()) < count && lines.Next()) {
+    std::string answer = lines.FilledText("answer");
     const std::size_t mark = answer.rfind("#### ");
     if (mark != std::string::npos) answer = answer.substr(mark + 5);
     std::erase(answer, ',');
-    set.test.push_back({"Question: " + json["question"].get<std::string>() + "\nAnswer:", answer});
+    set.test.push_back({"Question: " + lines.FilledText("question") + "\nAnswer:", answer});
   }
   for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
     if (const auto id = tokenizer.IdOf(special)) set.format.banned.push_back(*id);
@@ -81,8 +69,17 @@ QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& 
 
 }  // namespace
 
-QuestionSet LoadQuestions(const std::string& dataset, int count, const text::Tokenizer& tokenizer) {
-  if (dataset == "starter") return StarterSet(count);
+QuestionSet LoadQuestions(const ReasonConfig& config, const text::Tokenizer& tokenizer) {
+  const std::string& dataset = config.eval_dataset;
+  const int count = config.eval_samples * config.ab_rounds;
+  if (dataset == "starter") {
+    if (tokenizer.IdOf("<|startofthought|>") != text::kByteStartOfThought)
+      throw Error(
+          {.what = "cannot ask the model the starter questions",
+           .why = "its tokenizer is not that of the starter suite, whose thoughts have tokens of their own",
+           .fix = "give --eval-dataset gsm8k:FILE.jsonl"});
+    return StarterSet(count);
+  }
   if (dataset.starts_with("gsm8k:")) return Gsm8kSet(dataset.substr(6), count, tokenizer);
   throw Error({.kind = ErrorKind::kUsage,
                .what = "unknown data set " + dataset,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/reason_config.h"
 #include "reason/thinking_model.h"
 
 namespace forge::pipeline {
@@ -18,8 +19,8 @@ struct QuestionSet {
 
 /// "starter": direct modular sums of three operations; thoughts between <|startofthought|> and
 /// <|endofthought|> after the sum, training sums of one to three operations. "gsm8k:FILE": the JSONL of
-/// GSM8K; questions and final numbers, test only. Throws Error(kInput) when there are fewer than `count` test
-/// questions.
-QuestionSet LoadQuestions(const std::string& dataset, int count, const text::Tokenizer& tokenizer);
+/// GSM8K; questions and final numbers, test only. Throws Error(kInput) when there are fewer test questions
+/// than the A/B test asks for.
+QuestionSet LoadQuestions(const ReasonConfig& config, const text::Tokenizer& tokenizer);
 
 }  // namespace forge::pipeline

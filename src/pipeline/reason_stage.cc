@@ -39,16 +39,15 @@ constexpr double kTrustedShare =
 
 class ReasonStage {
  public:
-  ReasonStage(const ReasonConfig& config, LoadedModel model, const RunContext& context)
+  ReasonStage(const ReasonConfig& config, QuestionSet questions, LoadedModel model, const RunContext& context)
       : config_(config),
+        questions_(std::move(questions)),
         input_(std::move(model)),
         context_(context),
         sink_(*context.store, context.run, kStage, context.terminal),
         work_(context.folder / "reason" / "work") {}
 
   LoadedModel Run() {
-    questions_ =
-        LoadQuestions(config_.eval_dataset, config_.eval_samples * config_.ab_rounds, *input_.tokenizer);
     thinker_weights_ = input_.weights;
     if (!questions_.training.empty()) InitializeMetaTokens();
     // First A/B test, on the selection questions where there are some: is it worth training?
@@ -337,11 +336,11 @@ class ReasonStage {
   }
 
   const ReasonConfig& config_;
+  const QuestionSet questions_;
   LoadedModel input_;
   const RunContext& context_;
   track::StoreMetricSink sink_;
   fs::path work_;
-  QuestionSet questions_;
   std::vector<float> start_, end_;
   std::vector<bool> trusted_;  // by number of operations - 1
   model::ModelWeights thinker_weights_;
@@ -350,9 +349,11 @@ class ReasonStage {
 
 }  // namespace
 
-LoadedModel RunReasonStage(const ReasonConfig& config, LoadedModel model, const RunContext& context) {
+LoadedModel RunReasonStage(const ReasonConfig& config, QuestionSet questions, LoadedModel model,
+                           const RunContext& context) {
+  WidenTernary(model);
   context.store->BeginStage(context.run, kStage);
-  return ReasonStage(config, std::move(model), context).Run();
+  return ReasonStage(config, std::move(questions), std::move(model), context).Run();
 }
 
 }  // namespace forge::pipeline

@@ -3,6 +3,7 @@
 
 #include "pipeline/model_source.h"
 #include "pipeline/reason_config.h"
+#include "pipeline/reason_questions.h"
 #include "pipeline/run_context.h"
 
 namespace forge::pipeline {
@@ -15,6 +16,8 @@ namespace forge::pipeline {
 /// Writes <run>/reason/baked, a standard model folder that needs no thought token and no mixing head. Ends
 /// the stage "reason" with the result of track/run_report.h. Returns the baked model, or the input model if
 /// the verdict is no_gain.
-LoadedModel RunReasonStage(const ReasonConfig& config, LoadedModel model, const RunContext& context);
+/// `questions`: LoadQuestions with the model's tokenizer.
+LoadedModel RunReasonStage(const ReasonConfig& config, QuestionSet questions, LoadedModel model,
+                           const RunContext& context);
 
 }  // namespace forge::pipeline

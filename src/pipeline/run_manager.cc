@@ -28,11 +28,34 @@ std::string OutputOf(const std::string& output_dir, const std::string& resume) {
                .fix = "forge status lists the runs and their handles"});
 }
 
+[[noreturn]] void ThrowUnknownRun(const std::string& run, const std::string& output_dir) {
+  throw Error({.what = "there is no run " + run + " in " + output_dir,
+               .why = "its store does not know it",
+               .fix = "forge status --output-dir " + output_dir + " lists the runs"});
+}
+
+/// Runs do not mix with other files: a folder that has some (hidden ones do not count) and no store is
+/// refused.
+void CheckOutputFolder(const std::string& folder) {
+  if (!fs::exists(folder) || fs::exists(fs::path(folder) / track::Store::kFileName)) return;
+  std::string why = fs::is_directory(folder) ? "" : "it is a file";
+  std::error_code unreadable;  // the store says more when it is opened
+  if (why.empty())
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, unreadable))
+      if (const std::string name = entry.path().filename().string(); !name.starts_with('.'))
+        why = fmt::format("it holds something else ({}) and no runs", name);
+  if (why.empty()) return;
+  throw Error({.what = "will not start a run in " + folder,
+               .why = why,
+               .fix = "choose a new or empty folder with --output-dir"});
+}
+
 }  // namespace
 
 ManagedRun::ManagedRun(const RunRequest& request, MetricSink& terminal, const StopToken& stop)
     : config_(request.config) {
   output_dir_ = request.resume.empty() ? request.output_dir : OutputOf(request.output_dir, request.resume);
+  if (request.resume.empty()) CheckOutputFolder(output_dir_);
   store_ = std::make_unique<track::Store>(track::Store::Open(output_dir_, track::Store::Mode::kWrite));
   context_ = {.store = store_.get(),
               .device = request.device,
@@ -70,10 +93,7 @@ void ManagedRun::ResumeRun(const RunRequest& request) {
   context_.run = RunIdOf(request.resume);
   context_.folder = fs::path(output_dir_) / context_.run;
   const std::optional<track::Run> run = store_->FindRun(context_.run);
-  if (!run)
-    throw Error({.what = "there is no run " + context_.run + " in " + output_dir_,
-                 .why = "its store does not know it",
-                 .fix = "forge status --output-dir " + output_dir_ + " lists the runs"});
+  if (!run) ThrowUnknownRun(context_.run, output_dir_);
   store_->ResumeRun(context_.run);
   config_ = run->config;
   context_.seed = static_cast<std::uint64_t>(run->seed);
@@ -123,6 +143,19 @@ void ManagedRun::Execute(const std::function<io::Json(const RunContext&)>& work)
       fields.fix += "; then " + how;
     throw Error(fields);
   }
+}
+
+StartPoint FindStartPoint(const RunRequest& request) {
+  StartPoint start{.seed = request.seed};
+  if (request.resume.empty()) return start;
+  const std::string output_dir = OutputOf(request.output_dir, request.resume);
+  track::Store store = track::Store::Open(output_dir, track::Store::Mode::kRead);
+  const std::optional<track::Run> run = store.FindRun(RunIdOf(request.resume));
+  if (!run) ThrowUnknownRun(RunIdOf(request.resume), output_dir);
+  start.seed = static_cast<std::uint64_t>(run->seed);
+  for (const track::Stage& stage : store.Stages(run->id))
+    if (stage.state == track::State::kDone) start.finished_stages.insert(stage.name);
+  return start;
 }
 
 io::Json ReadRunConfig(const std::string& output_dir, const std::string& resume) {

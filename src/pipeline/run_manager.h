@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "io/json_file.h"
 #include "pipeline/run_context.h"
@@ -22,8 +24,9 @@ struct RunRequest {
 /// <output-dir>/unified_checkpoints/<id>.json.
 class ManagedRun {
  public:
-  /// Throws Error(kInput) for a handle that is not there or belongs to another store, Error(kEnvironment) if
-  /// the output folder cannot be written; a new run then leaves nothing behind.
+  /// Throws Error(kInput) for a handle that is not there or belongs to another store, and for an output
+  /// folder that holds other things and no runs; Error(kEnvironment) if the output folder cannot be written;
+  /// a new run then leaves nothing behind.
   ManagedRun(const RunRequest& request, MetricSink& terminal, const StopToken& stop);
 
   const RunContext& context() const { return context_; }
@@ -46,6 +49,13 @@ class ManagedRun {
   io::Json config_;
   std::string output_dir_;
 };
+
+/// Where a run starts from: a new one from nothing, a resumed one from what is in the store.
+struct StartPoint {
+  std::uint64_t seed = 1;
+  std::set<std::string> finished_stages = {};
+};
+StartPoint FindStartPoint(const RunRequest& request);
 
 /// The settings of the run that `resume` points to, so that a resumed command needs no other flag.
 io::Json ReadRunConfig(const std::string& output_dir, const std::string& resume);

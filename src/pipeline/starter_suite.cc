@@ -39,6 +39,20 @@ constexpr double kLaggingWeight = 1.0,
                  kDoneWeight = 0.15;  // share of rows of a domain before and after its goal
 const std::array<std::string, 4> kModels{"base", "math", "code", "structured"};
 
+constexpr const char* kReceipt = "starter_config.json";
+fs::path ReceiptOf(const StarterConfig& config) { return fs::path(config.out) / kReceipt; }
+
+/// What decides the bytes of the models.
+io::Json IdentityOf(const StarterConfig& config) {
+  return {{"seed", config.seed},
+          {"base_max_steps", config.base_max_steps},
+          {"specialist_steps", config.specialist_steps},
+          {"adaptation_steps", config.adaptation_steps},
+          {"recipe", 2}};
+}
+
+bool IsFinished(const fs::path& model) { return fs::exists(model / "model.safetensors"); }
+
 class Suite {
  public:
   Suite(const StarterConfig& config, MetricSink& sink, const StopToken& stop)
@@ -50,7 +64,7 @@ class Suite {
 
   StarterTable Run() {
     const auto start = std::chrono::steady_clock::now();
-    CheckOutput();
+    PrepareFolder();
     const model::ModelWeights base = Finished("base") ? Load("base") : Keep("base", TrainBase());
     std::vector<model::ModelWeights> models{base};
     for (std::size_t i = 1; i < kModels.size(); ++i)
@@ -66,28 +80,18 @@ class Suite {
 
  private:
   fs::path Folder(const std::string& name) const { return fs::path(config_.out) / name; }
-  bool Finished(const std::string& name) const { return fs::exists(Folder(name) / "model.safetensors"); }
+  bool Finished(const std::string& name) const { return IsFinished(Folder(name)); }
   model::ModelWeights Load(const std::string& name) const {
     return model::LoadModelFolder(Folder(name)).weights;
   }
 
-  void CheckOutput() {
-    const io::Json identity{{"seed", config_.seed},
-                            {"base_max_steps", config_.base_max_steps},
-                            {"specialist_steps", config_.specialist_steps},
-                            {"adaptation_steps", config_.adaptation_steps},
-                            {"recipe", 2}};
-    const fs::path receipt = fs::path(config_.out) / "starter_config.json";
-    if (fs::exists(config_.out) && !fs::is_empty(config_.out)) {
-      if (fs::exists(receipt) && io::ReadJsonFile(receipt) == identity) return;
-      throw Error({.what = "will not write the starter suite into " + config_.out,
-                   .why = "it holds something else, or a suite of another seed or recipe",
-                   .fix = "choose another --out, or remove this folder"});
-    }
+  void PrepareFolder() const {
+    CheckStarterSuite(config_);
+    if (fs::exists(ReceiptOf(config_))) return;
     std::error_code ignored;
     fs::remove_all(work_, ignored);  // checkpoints of a suite whose folder is gone
     io::AtomicFolder folder(config_.out);
-    io::WriteJsonFile(folder.path() / receipt.filename(), identity);
+    io::WriteJsonFile(folder.path() / kReceipt, IdentityOf(config_));
     io::WriteJsonFile(folder.path() / "tokenizer.json", text::MakeByteTokenizerJson());
     io::WriteJsonFile(folder.path() / "tokenizer_config.json", text::MakeByteTokenizerConfigJson());
     folder.Commit();
@@ -118,7 +122,7 @@ class Suite {
     return {.config = StarterModelConfig(),
             .initial = &initial,
             .steps = steps,
-            .environment = {.device = config_.device == "auto" ? "cpu" : config_.device,
+            .environment = {.device = config_.device,
                             .sink = &sink_,
                             .stop = &stop_,
                             .name = name,
@@ -269,6 +273,18 @@ class Suite {
 };
 
 }  // namespace
+
+bool CheckStarterSuite(const StarterConfig& config) {
+  const fs::path folder = config.out;
+  const bool is_ours = fs::is_directory(folder) && fs::exists(ReceiptOf(config)) &&
+                       io::ReadJsonFile(ReceiptOf(config)) == IdentityOf(config);
+  if (!is_ours && fs::exists(folder) && !(fs::is_directory(folder) && fs::is_empty(folder)))
+    throw Error({.what = "will not write the starter suite into " + config.out,
+                 .why = "it holds something else, or a suite of another seed or recipe",
+                 .fix = "choose another --out, or remove it"});
+  return !std::all_of(kModels.begin(), kModels.end(),
+                      [&](const std::string& model) { return IsFinished(folder / model); });
+}
 
 StarterTable TrainStarterSuite(const StarterConfig& config, MetricSink& sink, const StopToken& stop) {
   return Suite(config, sink, stop).Run();

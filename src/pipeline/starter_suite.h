@@ -19,7 +19,7 @@ struct StarterConfig {
   int base_max_steps = 450;
   int specialist_steps = 250;
   int adaptation_steps = 30;
-  std::string device = "cpu";
+  std::string device = "cpu";  // of TrainStarterSuite: cpu or cuda
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
@@ -48,9 +48,12 @@ struct StarterTable {
   double seconds = 0;
 };
 
+/// Whether a model is left to train. Throws Error(kInput) when `out` holds something else than what a call
+/// with these settings left.
+bool CheckStarterSuite(const StarterConfig& config);
+
 /// Trains base and specialists and writes them as standard model folders, with starter.json (the table). Goes
-/// on from what an earlier, stopped call left. Finished models are kept; an `out` that holds something else
-/// is Error(kInput).
+/// on from what an earlier, stopped call left. Finished models are kept. Begins with CheckStarterSuite.
 ///
 /// The recipe: a Qwen2 model of 0.63 M weights; the base learns all domains until each is close to a middling
 /// goal, with more rows for the domains that lag; a specialist then trains its attention and MLP matrices on

@@ -3,13 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "io/sha256.h"
 #include "pipeline/compress_stage.h"
 #include "pipeline/evolve_stage.h"
 #include "pipeline/reason_stage.h"
+#include "pipeline/starter_batches.h"
 #include "pipeline/starter_suite.h"
+#include "pipeline/tasks.h"
 #include "runtime/native_model.h"
+#include "text/byte_tokenizer.h"
 #include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
@@ -35,22 +40,28 @@ bool WantsStarter(const UnifiedConfig& config) {
          config.evolve.base_models == EvolveConfig{}.base_models;
 }
 
-void UseStarterSuite(UnifiedConfig& config, const RunContext& context) {
-  const fs::path folder = fs::path(config.evolve.models_dir) / fmt::format("starter-seed{}", context.seed);
-  StarterConfig starter{.out = folder.string(), .seed = context.seed, .device = context.device};
-  if (!IsDone(context, "starter")) {
-    context.store->BeginStage(context.run, "starter");
-    track::StoreMetricSink sink(*context.store, context.run, "starter", context.terminal);
-    const StarterTable table = TrainStarterSuite(starter, sink, *context.stop);
-    sink.Log(ShowStarterTable(table));
-    io::Json rows = io::Json::object();
-    for (const StarterRow& row : table.rows) rows[row.model] = row.correct;
-    context.store->EndStage(context.run, "starter", track::State::kDone,
-                            {{"n", table.n}, {"correct", rows}, {"misses", table.misses}});
-  }
+StarterConfig StarterOf(const UnifiedConfig& config, std::uint64_t seed) {
+  const fs::path folder = fs::path(config.evolve.models_dir) / fmt::format("starter-seed{}", seed);
+  return {.out = folder.string(), .seed = seed};
+}
+
+void UseStarterSuite(UnifiedConfig& config, const StarterConfig& starter) {
+  const fs::path folder = starter.out;
   config.evolve.base = (folder / "base").string();
   config.evolve.base_models = {(folder / "math").string(), (folder / "code").string(),
                                (folder / "structured").string()};
+}
+
+void TrainStarter(StarterConfig starter, const RunContext& context) {
+  starter.device = context.device;
+  context.store->BeginStage(context.run, "starter");
+  track::StoreMetricSink sink(*context.store, context.run, "starter", context.terminal);
+  const StarterTable table = TrainStarterSuite(starter, sink, *context.stop);
+  sink.Log(ShowStarterTable(table));
+  io::Json rows = io::Json::object();
+  for (const StarterRow& row : table.rows) rows[row.model] = row.correct;
+  context.store->EndStage(context.run, "starter", track::State::kDone,
+                          {{"n", table.n}, {"correct", rows}, {"misses", table.misses}});
 }
 
 std::string Sample(const fs::path& path, const std::string& prompt) {
@@ -66,32 +77,87 @@ std::string Sample(const fs::path& path, const std::string& prompt) {
 
 }  // namespace
 
-Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context) {
-  const bool starter_tasks = config.evolve.tasks == "starter";
-  fs::path current;
+UnifiedInputs LoadUnifiedInputs(const UnifiedConfig& given, const StartPoint& start) {
+  UnifiedConfig config = given;
+  const auto is_left = [&](const char* stage, bool left_out) {
+    return !left_out && !start.finished_stages.contains(stage);
+  };
+  const bool evolves = is_left("evolve", config.no_evomerge),
+             reasons = is_left("reason", config.no_quietstar),
+             compresses = is_left("compress", config.no_compression);
+  UnifiedInputs inputs{.trains = compresses && config.compress.compress.training_steps > 0};
+  LoadedModel shape;  // of the model that the later stages will get, as far as it is known now
   if (config.no_evomerge) {
     if (config.input_model.empty())
       throw Error({.kind = ErrorKind::kUsage,
                    .what = "there is no model to start from",
                    .why = "--no-evomerge leaves out the stage that makes one",
                    .fix = "give --input-model"});
-    current = ResolveModel(config.input_model, config.evolve.models_dir);
+    if (reasons || (config.no_quietstar && (compresses || config.no_compression))) {
+      inputs.model = LoadModel(ResolveModel(config.input_model, config.evolve.models_dir));
+      shape = {.path = inputs.model->path,
+               .config = inputs.model->config,
+               .ternary = reasons ? model::TernaryWeights() : inputs.model->ternary,
+               .tokenizer = inputs.model->tokenizer};
+    }
+  } else if (evolves && WantsStarter(config) && !start.finished_stages.contains("starter")) {
+    inputs.trains |= CheckStarterSuite(StarterOf(config, start.seed));
+    LoadTasks(config.evolve.tasks,
+              {config.evolve.search_items, config.evolve.selection_items, config.evolve.test_items});
+    shape = {.config = StarterModelConfig(),
+             .tokenizer = std::make_shared<text::Tokenizer>(text::MakeByteTokenizer())};
+  } else if (evolves) {
+    if (WantsStarter(config)) UseStarterSuite(config, StarterOf(config, start.seed));
+    inputs.evolve = LoadEvolveInputs(config.evolve);
+    shape = {.config = inputs.evolve->base.config, .tokenizer = inputs.evolve->base.tokenizer};
+  }
+  if (shape.tokenizer == nullptr) {  // the model of a finished stage: the run knows it
+    inputs.trains |= reasons;
+    return inputs;
+  }
+  if (reasons) inputs.trains |= !LoadQuestions(config.reason, *shape.tokenizer).training.empty();
+  if (compresses) LoadCompressDomains(config.compress, shape);
+  return inputs;
+}
+
+Json RunUnifiedPipeline(UnifiedConfig config, UnifiedInputs inputs, const RunContext& context) {
+  const bool starter_tasks = config.evolve.tasks == "starter";
+  fs::path current;
+  if (config.no_evomerge) {
+    if (inputs.model) current = inputs.model->path;
     if (!IsDone(context, "evolve")) Skip(context, "evolve");
   } else {
-    if (WantsStarter(config)) UseStarterSuite(config, context);
-    if (!IsDone(context, "evolve")) RunEvolveStage(config.evolve, context);
+    if (WantsStarter(config)) {
+      const StarterConfig starter = StarterOf(config, context.seed);
+      UseStarterSuite(config, starter);
+      if (!IsDone(context, "starter")) TrainStarter(starter, context);
+    }
+    if (!IsDone(context, "evolve"))
+      RunEvolveStage(config.evolve,
+                     inputs.evolve ? std::move(*inputs.evolve) : LoadEvolveInputs(config.evolve), context);
     current = context.folder / "evolve" / "champion";
   }
+  inputs.evolve.reset();
+  const auto model = [&] {
+    return inputs.model ? std::move(*std::exchange(inputs.model, {})) : LoadModel(current);
+  };
   if (config.no_quietstar) {
     Skip(context, "reason");
   } else {
-    if (!IsDone(context, "reason")) RunReasonStage(config.reason, LoadModel(current), context);
+    if (!IsDone(context, "reason")) {
+      LoadedModel input = model();
+      QuestionSet questions = LoadQuestions(config.reason, *input.tokenizer);
+      RunReasonStage(config.reason, std::move(questions), std::move(input), context);
+    }
     current = context.folder / "reason" / "baked";
   }
   if (config.no_compression) {
     Skip(context, "compress");
   } else {
-    if (!IsDone(context, "compress")) RunCompressStage(config.compress, LoadModel(current), context);
+    if (!IsDone(context, "compress")) {
+      const LoadedModel input = model();
+      RunCompressStage(config.compress, LoadCompressDomains(config.compress, input), input, context);
+    }
     current = context.folder / "compress" / "model.gguf";
   }
   for (const char* name :

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "pipeline/compress_settings.h"
-#include "pipeline/evolve_config.h"
+#include "pipeline/evolve_inputs.h"
 #include "pipeline/reason_config.h"
-#include "pipeline/run_context.h"
+#include "pipeline/run_manager.h"
 
 namespace forge::pipeline {
 
@@ -45,9 +48,21 @@ struct UnifiedConfig {
   }
 };
 
+/// What the first stages start from.
+struct UnifiedInputs {
+  std::optional<EvolveInputs> evolve;  // unless the starter suite has to be trained first
+  std::optional<LoadedModel> model;    // without the merge
+  bool trains = false;                 // some stage that is left needs the training engine
+};
+
+/// Reads and checks all that the stages will need and that is there before them, so that a name, file or
+/// setting that cannot be used stops the command before a run is recorded. What only finished stages needed
+/// may be gone.
+UnifiedInputs LoadUnifiedInputs(const UnifiedConfig& config, const StartPoint& start);
+
 /// Runs the stages in order; a stage whose result is in the store is not run again. The model goes from stage
 /// to stage through its folder, so that a resumed run continues with the same bytes. Returns the result for
 /// FinishRun: final_model, versions, sample.
-io::Json RunUnifiedPipeline(UnifiedConfig config, const RunContext& context);
+io::Json RunUnifiedPipeline(UnifiedConfig config, UnifiedInputs inputs, const RunContext& context);
 
 }  // namespace forge::pipeline

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "eval/item.h"
+#include "pipeline/evolve_config.h"
+#include "pipeline/model_source.h"
+
+namespace forge::pipeline {
+
+/// What a search starts from.
+struct EvolveInputs {
+  LoadedModel base;  // the average of the parents when there is no base
+  bool base_is_average = false;
+  std::vector<LoadedModel> parents;
+  std::vector<eval::DomainItems> domains;
+};
+
+/// Reads models and tasks, before the run is recorded: a name or file that cannot be used leaves nothing
+/// behind. Throws Error(kInput) for models that cannot be merged, naming all differences.
+EvolveInputs LoadEvolveInputs(const EvolveConfig& config);
+
+}  // namespace forge::pipeline
