@@ -12,7 +12,7 @@ void StopToken::ThrowIfRequested(const char* unit) const {
   throw Error({.kind = ErrorKind::kInterrupted,
                .what = "stopped on request",
                .why = std::string("everything up to ") + unit + " is kept",
-               .fix = "run the same command with --resume to go on"});
+               .fix = "run the same command again to go on"});
 }
 
 }  // namespace forge

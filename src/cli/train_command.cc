@@ -7,6 +7,7 @@
 #include "cli/run_flags.h"
 #include "io/atomic_file.h"
 #include "io/json_lines.h"
+#include "io/sha256.h"
 #include "pipeline/model_source.h"
 #include "pipeline/starter_batches.h"
 #include "train/engine.h"
@@ -84,7 +85,8 @@ class TrainCommand : public Command {
                        .stop = &terminal.stop(),
                        .name = "train",
                        .checkpoint = checkpoint,
-                       .checkpoint_interval = 50};
+                       .checkpoint_interval = 50,
+                       .identity = IdentityOf(items)};
     train::TrainResult result = train::OpenEngine().Train(job);
     model.weights = std::move(result.weights);
     pipeline::SaveLoadedModel(config_.out, model, model::CountParameters(model.config) < 20'000'000, false);
@@ -99,6 +101,14 @@ class TrainCommand : public Command {
   }
 
  private:
+  /// Of all that decides the bytes of the result.
+  std::string IdentityOf(const std::vector<eval::Item>& items) const {
+    io::Json all = io::ConfigToJson(config_);
+    all["seed"] = seed_;
+    for (const eval::Item& item : items) all["items"].push_back({item.prompt, item.completion});
+    const std::string text = all.dump();
+    return io::Sha256(std::as_bytes(std::span(text)));
+  }
   std::vector<eval::Item> ReadItems(const text::Tokenizer& tokenizer, Terminal& terminal) const {
     io::JsonLines lines(config_.data, "{\"prompt\": .., \"completion\": ..} with texts that are not empty");
     std::vector<eval::Item> items;

@@ -56,6 +56,9 @@ struct JobEnvironment {
   std::string name = "train";        // prefix of metrics: "<name>/loss"
   std::filesystem::path checkpoint;  // file to resume from and to write; empty: none
   int checkpoint_interval = 100;     // steps
+  /// Of what the batches and the start are made from, where the file may outlive them; a checkpoint with
+  /// another identity is not gone on from.
+  std::string identity = {};
 };
 
 struct TrainJob {

@@ -78,7 +78,7 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
   };
   const std::string fingerprint = job.environment.name + " " + std::to_string(job.steps) + " " +
                                   std::to_string(job.micro_batches) + " " +
-                                  std::to_string(job.optimizer.learning_rate);
+                                  std::to_string(job.optimizer.learning_rate) + job.environment.identity;
   Review review;
   if (job.review)
     review = {[&](int finished) { return job.review(finished, ToWeights(parameters)); }, job.review_interval};
