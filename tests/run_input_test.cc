@@ -273,6 +273,16 @@ TEST_F(RunInput, RefusesToResumeWhatIsNotThere) {
     ExpectRefused({command, "--output-dir", Path("output"), "--resume", "run-1"}, kInput, {"run-1"});
     ExpectRefused({command, "--resume", Path("unified_checkpoints/run-1.json")}, kInput, {"run-1.json"});
   }
+  // A handle that its run has left alone, or that holds something else.
+  fs::create_directories(Path("output/unified_checkpoints"));
+  const Json handle{{"config", {{"base_models", {a_, b_}}}}};
+  const std::string file = Write("output/unified_checkpoints/run-1.json", handle.dump());
+  for (const char* command : {"evo", "run-pipeline"})
+    ExpectRefused({command, "--resume", file}, kInput, {"there is no run run-1 in " + Path("output")});
+  for (const char* text : {"{}", "[]", "{\"config\": 1}", "{\"conf"}) {
+    Write("output/unified_checkpoints/run-1.json", text);
+    ExpectRefused({"evo", "--resume", file}, kInput, {"run-1.json"});
+  }
 }
 
 // What only finished stages needed may be gone when a run goes on.

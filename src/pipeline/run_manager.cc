@@ -55,7 +55,10 @@ void CheckOutputFolder(const std::string& folder) {
 ManagedRun::ManagedRun(const RunRequest& request, MetricSink& terminal, const StopToken& stop)
     : config_(request.config) {
   output_dir_ = request.resume.empty() ? request.output_dir : OutputOf(request.output_dir, request.resume);
-  if (request.resume.empty()) CheckOutputFolder(output_dir_);
+  if (request.resume.empty())
+    CheckOutputFolder(output_dir_);
+  else
+    FindStartPoint(request);  // opening the store to write would make one where none is
   store_ = std::make_unique<track::Store>(track::Store::Open(output_dir_, track::Store::Mode::kWrite));
   context_ = {.store = store_.get(),
               .device = request.device,
@@ -149,11 +152,11 @@ StartPoint FindStartPoint(const RunRequest& request) {
   StartPoint start{.seed = request.seed};
   if (request.resume.empty()) return start;
   const std::string output_dir = OutputOf(request.output_dir, request.resume);
-  track::Store store = track::Store::Open(output_dir, track::Store::Mode::kRead);
-  const std::optional<track::Run> run = store.FindRun(RunIdOf(request.resume));
+  std::optional<track::Store> store = track::Store::OpenIfAny(output_dir);
+  const std::optional<track::Run> run = store ? store->FindRun(RunIdOf(request.resume)) : std::nullopt;
   if (!run) ThrowUnknownRun(RunIdOf(request.resume), output_dir);
   start.seed = static_cast<std::uint64_t>(run->seed);
-  for (const track::Stage& stage : store.Stages(run->id))
+  for (const track::Stage& stage : store->Stages(run->id))
     if (stage.state == track::State::kDone) start.finished_stages.insert(stage.name);
   return start;
 }
@@ -165,7 +168,12 @@ io::Json ReadRunConfig(const std::string& output_dir, const std::string& resume)
     throw Error({.what = "there is no run " + RunIdOf(resume) + " to resume in " + output,
                  .why = handle.string() + " does not exist",
                  .fix = "forge status lists the runs"});
-  return io::ReadJsonFile(handle).at("config");
+  io::Json json = io::ReadJsonFile(handle);
+  if (!json.is_object() || !json.contains("config"))
+    throw Error({.what = "cannot resume with " + handle.string(),
+                 .why = "it holds no settings of a run",
+                 .fix = "take the config.json in the folder of the run: --config, for a new run"});
+  return std::move(json["config"]);
 }
 
 }  // namespace forge::pipeline
