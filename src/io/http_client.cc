@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <string_view>
 
 #include "base/check.h"
@@ -149,7 +150,8 @@ struct Hop {
   HttpResponse response;
   std::size_t header_bytes = 0;
   bool head_shown = false;
-  std::string next;  // where the redirect that is to be followed leads
+  std::exception_ptr thrown;  // by the caller's functions; it must not pass through libcurl
+  std::string next;           // where the redirect that is to be followed leads
 
   bool Fail(HttpFailure failure, std::string problem) {
     response.failure = failure;
@@ -218,14 +220,28 @@ long StatusOf(CURL* handle) {
   return status;
 }
 
+/// Runs what may throw on behalf of libcurl; false ends the transfer.
+template <class Callback>
+bool Guard(Hop& hop, const Callback& callback) {
+  try {
+    return callback();
+  } catch (...) {
+    hop.thrown = std::current_exception();
+    return hop.Fail(HttpFailure::kDeclined, "an error while the answer was read");
+  }
+}
+
 std::size_t OnHeader(char* data, std::size_t size, std::size_t count, void* hop) {
   return static_cast<Hop*>(hop)->TakeHeader({data, size * count}) ? size * count : 0;
 }
 
 std::size_t OnBody(char* data, std::size_t size, std::size_t count, void* user) {
   const auto* transfer = static_cast<Transfer*>(user);
-  if (!transfer->hop->ShowHead(StatusOf(transfer->handle))) return 0;
-  return transfer->hop->TakeBody({data, size * count}) ? size * count : 0;
+  Hop& hop = *transfer->hop;
+  const std::string_view piece(data, size * count);
+  return Guard(hop, [&] { return hop.ShowHead(StatusOf(transfer->handle)) && hop.TakeBody(piece); })
+             ? piece.size()
+             : 0;
 }
 
 int OnProgress(void* hop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -294,6 +310,7 @@ struct HttpClient::State {
     Transfer transfer{handle, &hop};
     Configure(transfer, headers, error_text);
     const CURLcode code = TheCurl().perform(handle);
+    if (hop.thrown) std::rethrow_exception(hop.thrown);
     if (hop.response.failure != HttpFailure::kNone) return;  // ended by a callback of ours
     if (code == CURLE_OK) {
       hop.ShowHead(StatusOf(handle));  // an answer without a body

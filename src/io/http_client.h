@@ -53,7 +53,8 @@ struct HttpRequest {
   std::string bearer_token;
   Redirects redirects = Redirects::kAny;
   std::uint64_t max_body_bytes = 64 << 20;  // of a body that is kept in memory
-  /// Sees the head of the answer (after redirects) before its body; false ends the request.
+  /// Both may throw; it comes out of Send. The first sees the head of the answer (after redirects) before its
+  /// body; false ends the request.
   std::function<bool(const HttpResponse&)> on_head;
   /// Takes the body of a 2xx answer piece by piece; false ends the request.
   std::function<bool(std::span<const std::byte>)> on_body;

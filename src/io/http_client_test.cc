@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "io/testing_http_server.h"
 
 namespace forge::io {
@@ -143,6 +145,16 @@ TEST(HttpClient, LetsTheCallerDeclineBeforeTheBody) {
                                                 }});
   EXPECT_EQ(got.failure, HttpFailure::kDeclined);
   EXPECT_EQ(heads, 1);
+}
+
+TEST(HttpClient, LetsTheCallersErrorsOut) {
+  const HttpServer server([](const ServedRequest&) { return ServedAnswer{.body = "hello"}; });
+  HttpClient client({});
+  const auto full = [](std::span<const std::byte>) -> bool { throw std::runtime_error("the disk is full"); };
+  EXPECT_THROW(static_cast<void>(client.Send({.url = server.url(), .on_body = full})), std::runtime_error);
+  const auto wrong = [](const HttpResponse&) -> bool { throw std::runtime_error("another length"); };
+  EXPECT_THROW(static_cast<void>(client.Send({.url = server.url(), .on_head = wrong})), std::runtime_error);
+  EXPECT_EQ(client.Send({.url = server.url()}).body, "hello");
 }
 
 TEST(HttpClient, ReadsRetryAfter) {

@@ -18,8 +18,8 @@ constexpr std::size_t kPieceBytes = 8 << 20;
 /// The digest of bytes that come in pieces.
 class Digest {
  public:
-  Digest() : context_(EVP_MD_CTX_new()) {
-    FORGE_CHECK(context_ != nullptr && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
+  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
+    FORGE_CHECK(context_ != nullptr && EVP_DigestInit_ex(context_, kind, nullptr) == 1);
   }
   ~Digest() { EVP_MD_CTX_free(context_); }
   Digest(const Digest&) = delete;
@@ -41,22 +41,34 @@ class Digest {
   EVP_MD_CTX* context_;
 };
 
-}  // namespace
-
-std::string Sha256(std::span<const std::byte> bytes) {
-  Digest digest;
-  digest.Add(bytes);
-  return digest.Finish();
-}
-
-std::string Sha256OfFile(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  Digest digest;
+void AddFile(Digest& digest, const MappedFile& file) {
   for (std::size_t at = 0; at < file.bytes().size(); at += kPieceBytes) {
     const auto piece = file.bytes().subspan(at, std::min(kPieceBytes, file.bytes().size() - at));
     digest.Add(piece);
     file.Release(piece);
   }
+}
+
+}  // namespace
+
+std::string Sha256(std::span<const std::byte> bytes) {
+  Digest digest(EVP_sha256());
+  digest.Add(bytes);
+  return digest.Finish();
+}
+
+std::string Sha256OfFile(const std::filesystem::path& path) {
+  Digest digest(EVP_sha256());
+  AddFile(digest, MappedFile(path));
+  return digest.Finish();
+}
+
+std::string GitBlobIdOfFile(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  Digest digest(EVP_sha1());
+  const std::string header = fmt::format("blob {}", file.bytes().size());
+  digest.Add(std::as_bytes(std::span(header.c_str(), header.size() + 1)));  // with its zero byte
+  AddFile(digest, file);
   return digest.Finish();
 }
 

@@ -30,5 +30,16 @@ TEST(Sha256, OfAFileIsThatOfItsBytesAlsoBeyondOnePiece) {
   std::filesystem::remove(path);
 }
 
+// git hash-object of an empty file and of "hello\n" (git 2.39).
+TEST(GitBlobId, IsWhatGitGives) {
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("forge_blob_id_" + std::to_string(getpid()));
+  WriteFileAtomically(path, "");
+  EXPECT_EQ(GitBlobIdOfFile(path), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+  WriteFileAtomically(path, "hello\n");
+  EXPECT_EQ(GitBlobIdOfFile(path), "ce013625030ba8dba906f756967f9e9ca394464a");
+  std::filesystem::remove(path);
+}
+
 }  // namespace
 }  // namespace forge::io
