@@ -22,6 +22,7 @@ std::unique_ptr<Command> MakeTokenizeCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeCheckCommand();
 std::unique_ptr<Command> MakeConvertCommand();
+std::unique_ptr<Command> MakePullCommand();
 std::unique_ptr<Command> MakeStatusCommand();
 std::unique_ptr<Command> MakeRunsCommand();
 std::unique_ptr<Command> MakeReportCommand();
@@ -33,7 +34,6 @@ std::unique_ptr<Command> MakeFlagsPageCommand();
 /// A command of a later release: it is listed, and answers with an Error that says so.
 std::unique_ptr<Command> MakeMergeCommand();
 std::unique_ptr<Command> MakeServeCommand();
-std::unique_ptr<Command> MakePullCommand();
 std::unique_ptr<Command> MakeLineageCommand();
 std::unique_ptr<Command> MakeWorkerCommand();
 std::unique_ptr<Command> MakeBenchCommand();

@@ -39,9 +39,6 @@ std::unique_ptr<Command> MakeMergeCommand() {
 std::unique_ptr<Command> MakeServeCommand() {
   return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat");
 }
-std::unique_ptr<Command> MakePullCommand() {
-  return Make("pull", "Fetch a model from the hub.", "download the folder by other means and give its path");
-}
 std::unique_ptr<Command> MakeLineageCommand() {
   return Make("lineage", "Show how a model came about.",
               "open report.html of the run, which draws the champion's lineage");

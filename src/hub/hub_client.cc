@@ -7,7 +7,7 @@
 
 namespace forge::hub {
 
-constexpr int kMaxMirrorRedirects = 4;
+constexpr int kMaxRedirects = 5;
 
 std::string FileUrl(const HubSettings& settings, const Repo& repo, const std::string& commit,
                     const std::string& name) {
@@ -49,15 +49,14 @@ FileInfo HubClient::LookUp(const RepoReference& reference, const std::string& co
   io::HttpRequest request{.url = FileUrl(settings_, reference.repo, commit, name),
                           .head = true,
                           .bearer_token = settings_.token,
-                          .redirects = io::Redirects::kSameOrigin};
+                          .redirects = io::Redirects::kNone};
   io::HttpResponse answer = Ask(request);
-  // The redirect to where a large file lies tells its checksum and size. That of a mirror to the hub does
-  // not.
-  for (int hop = 0; hop < kMaxMirrorRedirects && answer.failure == io::HttpFailure::kNone &&
-                    answer.status / 100 == 3 && !answer.Header("x-repo-commit") && answer.Header("location");
+  // The redirect to where a large file lies tells its checksum and size; that place does not. Other
+  // redirects, of renamed repositories and of mirrors, say nothing and are followed.
+  for (int hop = 0; hop < kMaxRedirects && !answer.redirect_url.empty() && !answer.Header("x-linked-etag");
        ++hop) {
-    request.url = *answer.Header("location");
-    request.bearer_token.clear();  // another host
+    if (!io::HaveSameOrigin(request.url, answer.redirect_url)) request.bearer_token.clear();
+    request.url = answer.redirect_url;
     answer = Ask(request);
   }
   if (answer.failure != io::HttpFailure::kNone || answer.status / 100 > 3)

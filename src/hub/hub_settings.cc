@@ -37,12 +37,20 @@ std::string Trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
 }
 
-std::string ReadToken(const Environment& environment, const fs::path& home) {
+fs::path Home(const Environment& environment) {
+  const fs::path caches =
+      FirstOf(environment, {"XDG_CACHE_HOME"}).value_or(environment("HOME").value_or("/") + "/.cache");
+  return ExpandHome(FirstOf(environment, {"HF_HOME"}).value_or((caches / "huggingface").string()),
+                    environment);
+}
+
+std::string ReadToken(const Environment& environment) {
   std::string token = Trimmed(FirstOf(environment, {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}).value_or(""));
   std::string source = "HF_TOKEN";
   if (token.empty() && !IsTrue(environment("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
     const fs::path path =
-        ExpandHome(FirstOf(environment, {"HF_TOKEN_PATH"}).value_or((home / "token").string()), environment);
+        ExpandHome(FirstOf(environment, {"HF_TOKEN_PATH"}).value_or((Home(environment) / "token").string()),
+                   environment);
     std::error_code missing;
     if (!fs::is_regular_file(path, missing)) return "";
     source = path.string();
@@ -64,6 +72,18 @@ double ReadSeconds(const Environment& environment, const char* name, double othe
 
 }  // namespace
 
+std::optional<std::string> ReadVariable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+fs::path CacheFolder(const Environment& environment) {
+  return ExpandHome(FirstOf(environment, {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
+                        .value_or((Home(environment) / "hub").string()),
+                    environment);
+}
+
 HubSettings ReadHubSettings(const Environment& environment) {
   HubSettings settings;
   settings.endpoint = FirstOf(environment, {"HF_ENDPOINT"}).value_or(settings.endpoint);
@@ -73,28 +93,14 @@ HubSettings ReadHubSettings(const Environment& environment) {
                  .what = "cannot use HF_ENDPOINT=" + settings.endpoint,
                  .why = "it must begin with https:// or http://",
                  .fix = "unset HF_ENDPOINT for https://huggingface.co"});
-  const fs::path caches =
-      FirstOf(environment, {"XDG_CACHE_HOME"}).value_or(environment("HOME").value_or("/") + "/.cache");
-  const fs::path home =
-      ExpandHome(FirstOf(environment, {"HF_HOME"}).value_or((caches / "huggingface").string()), environment);
-  settings.cache = ExpandHome(
-      FirstOf(environment, {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}).value_or((home / "hub").string()),
-      environment);
-  settings.token = ReadToken(environment, home);
+  settings.cache = CacheFolder(environment);
+  settings.token = ReadToken(environment);
   settings.offline = IsTrue(FirstOf(environment, {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}));
   settings.connect_timeout_seconds =
       ReadSeconds(environment, "HF_HUB_ETAG_TIMEOUT", settings.connect_timeout_seconds);
   settings.stall_timeout_seconds =
       ReadSeconds(environment, "HF_HUB_DOWNLOAD_TIMEOUT", settings.stall_timeout_seconds);
   return settings;
-}
-
-HubSettings ReadHubSettings() {
-  return ReadHubSettings([](const char* name) -> std::optional<std::string> {
-    const char* value = std::getenv(name);
-    if (value == nullptr) return std::nullopt;
-    return value;
-  });
 }
 
 }  // namespace forge::hub

@@ -33,10 +33,12 @@ struct HubSettings {
 
 /// The value of an environment variable, or nothing.
 using Environment = std::function<std::optional<std::string>(const char* name)>;
+std::optional<std::string> ReadVariable(const char* name);
+
+/// The cache alone, for looking models up: it needs no token and no endpoint that can be used.
+std::filesystem::path CacheFolder(const Environment& environment = ReadVariable);
 
 /// Throws Error(kUsage) for an endpoint that is no http or https address, or a token that cannot be one.
-HubSettings ReadHubSettings(const Environment& environment);
-/// The same from the variables of this process.
-HubSettings ReadHubSettings();
+HubSettings ReadHubSettings(const Environment& environment = ReadVariable);
 
 }  // namespace forge::hub

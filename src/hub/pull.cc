@@ -147,12 +147,13 @@ PullResult PullModel(const HubSettings& settings, const RepoReference& reference
   return {.snapshot = *snapshot, .commit = *cache.CommitOf(reference.revision), .files = {}};
 }
 
-std::optional<fs::path> FindPulledModel(const HubSettings& settings, const std::string& name) {
+std::optional<fs::path> FindPulledModel(const fs::path& cache, const std::string& name) {
   const std::size_t at = name.find('@');
-  if (!IsRepoId(name.substr(0, at))) return std::nullopt;
+  const std::string id = name.substr(0, at);
+  if (!IsRepoId(id) || id.find('/') == std::string::npos) return std::nullopt;
   if (at != std::string::npos && !IsRevision(name.substr(at + 1))) return std::nullopt;
   const RepoReference reference = ParseRepoReference(name, RepoKind::kModel);
-  const auto snapshot = RepoCache(settings.cache, reference.repo).FindSnapshot(reference.revision);
+  const auto snapshot = RepoCache(cache, reference.repo).FindSnapshot(reference.revision);
   return snapshot ? FindModelIn(*snapshot) : std::nullopt;
 }
 

@@ -47,7 +47,8 @@ PullResult PullModel(const HubSettings& settings, const RepoReference& reference
 
 /// A model folder or GGUF file that was pulled, by forge or by Python: OWNER/NAME or OWNER/NAME@REVISION.
 /// Nothing if the text is no such name or not all of it is in the cache. Reads files only.
-std::optional<std::filesystem::path> FindPulledModel(const HubSettings& settings, const std::string& name);
+std::optional<std::filesystem::path> FindPulledModel(const std::filesystem::path& cache,
+                                                     const std::string& name);
 
 /// Says that something is not in the cache and --offline keeps it from being fetched.
 [[noreturn]] void ThrowOffline(const HubSettings& settings, const RepoReference& reference,

@@ -348,6 +348,22 @@ TEST_F(PullTest, FollowsAMirrorToTheHubWithoutTheToken) {
   for (const ServedRequest& request : hub_.log()) EXPECT_FALSE(request.headers.contains("authorization"));
 }
 
+TEST_F(PullTest, FollowsARenamedRepositoryWithTheToken) {
+  settings_.token = "hf_secret";
+  hub_.change = [](const ServedRequest& request, ServedAnswer& answer) {
+    if (request.target.starts_with("/owner/name/") && !request.target.ends_with("?new"))
+      answer = {.status = 307, .headers = {{"Location", request.target + "?new"}}};
+    else if (request.target.ends_with("/config.json?new"))
+      answer = {
+          .headers = {{"ETag", "\"9e26dfeeb6e641a33dae4961196235bdb965b21b\""}, {"X-Repo-Commit", kCommit}},
+          .body = "{}"};
+  };
+  PullIt("owner/name", {"config.json"});
+  EXPECT_EQ(io::ReadFile(Snapshot() / "config.json"), "{}");
+  for (const ServedRequest& request : hub_.log())
+    EXPECT_EQ(request.headers.at("authorization"), "Bearer hf_secret") << request.target;
+}
+
 TEST_F(PullTest, WritesTheRefOfTheRevision) {
   PullIt("owner/name@refs/pr/1");
   EXPECT_EQ(io::ReadFile(Repository() / "refs/refs/pr/1"), kCommit);
@@ -420,14 +436,14 @@ TEST_F(PullTest, UsesOnlyTheCacheOffline) {
 }
 
 TEST_F(PullTest, IsFoundByItsName) {
-  EXPECT_EQ(FindPulledModel(settings_, "owner/name"), std::nullopt);
+  EXPECT_EQ(FindPulledModel(settings_.cache, "owner/name"), std::nullopt);
   PullIt();
-  EXPECT_EQ(FindPulledModel(settings_, "owner/name"), Snapshot());
-  EXPECT_EQ(FindPulledModel(settings_, "owner/name@main"), Snapshot());
-  EXPECT_EQ(FindPulledModel(settings_, "owner/name@" + kCommit), Snapshot());
+  EXPECT_EQ(FindPulledModel(settings_.cache, "owner/name"), Snapshot());
+  EXPECT_EQ(FindPulledModel(settings_.cache, "owner/name@main"), Snapshot());
+  EXPECT_EQ(FindPulledModel(settings_.cache, "owner/name@" + kCommit), Snapshot());
   for (const char* name :
        {"owner/name@v2", "owner/name@../main", "owner/other", "../name", "", "owner/name@"})
-    EXPECT_EQ(FindPulledModel(settings_, name), std::nullopt) << name;
+    EXPECT_EQ(FindPulledModel(settings_.cache, name), std::nullopt) << name;
 }
 
 }  // namespace

@@ -146,7 +146,7 @@ bool IsRedirect(int status) {
 struct Hop {
   const HttpRequest* request;
   const HttpClientOptions* options;
-  std::string origin, scheme;  // of this hop's address
+  std::string scheme;  // of this hop's address
   HttpResponse response;
   std::size_t header_bytes = 0;
   bool head_shown = false;
@@ -180,12 +180,10 @@ struct Hop {
       target.Follow(*location);
       if (!target.is_http())
         return Fail(HttpFailure::kRefused, "it redirects to " + *location + ", which is no web address");
-      if (request->redirects == Redirects::kAny || target.origin() == origin) {
-        if (scheme == "https" && target.scheme() != "https")
-          return Fail(HttpFailure::kRefused, "it redirects from https to " + target.text());
-        next = target.text();
-        return true;
-      }
+      if (scheme == "https" && target.scheme() != "https")
+        return Fail(HttpFailure::kRefused, "it redirects from https to " + target.text());
+      (request->redirects == Redirects::kAny ? next : response.redirect_url) = target.text();
+      if (!next.empty()) return true;
     }
     if (request->on_head && !request->on_head(response))
       return Fail(HttpFailure::kDeclined, "the answer was not wanted");
@@ -276,6 +274,11 @@ std::optional<std::string> HttpResponse::Header(const std::string& lower_case_na
   return found->second;
 }
 
+bool HaveSameOrigin(const std::string& url, const std::string& other) {
+  const Address a(url), b(other);
+  return a.is_http() && b.is_http() && a.origin() == b.origin();
+}
+
 struct HttpClient::State {
   HttpClientOptions options;
   CURL* handle;
@@ -343,12 +346,11 @@ HttpResponse HttpClient::Send(const HttpRequest& request) {
       hop.Fail(HttpFailure::kRefused, url + " is no http or https address");
       return std::move(hop.response);
     }
-    hop.origin = address.origin();
     hop.scheme = address.scheme();
     HeaderList headers;
     headers.Add(std::string(kOurHeaders), "identity");  // sizes and checksums are of the bytes as they are
     for (const auto& [name, value] : request.headers) headers.Add(name, value);
-    if (!request.bearer_token.empty() && hop.origin == first_origin)
+    if (!request.bearer_token.empty() && address.origin() == first_origin)
       headers.Add("Authorization", "Bearer " + request.bearer_token);
     state_->Perform(hop, headers);
     if (hop.next.empty() || hop.response.failure != HttpFailure::kNone) return std::move(hop.response);

@@ -18,7 +18,7 @@ namespace forge::io {
 
 /// Which answers 301, 302, 303, 307 and 308 are followed. An https address never leads to an http one.
 enum class Redirects {
-  kSameOrigin,  // scheme, host and port stay; any other redirect is handed back as the answer
+  kNone,  // the redirect itself is the answer
   kAny
 };
 
@@ -36,6 +36,7 @@ enum class HttpFailure {
 struct HttpResponse {
   int status = 0;                              // 0 if no head came
   std::string url;                             // where it came from, after redirects
+  std::string redirect_url;                    // where a redirect that was not followed leads
   std::map<std::string, std::string> headers;  // names in lower case; of a repeated one the last
   std::string body;                            // what on_body did not take
   std::optional<double> retry_after_seconds;   // Retry-After, in either form
@@ -44,6 +45,9 @@ struct HttpResponse {
 
   std::optional<std::string> Header(const std::string& lower_case_name) const;
 };
+
+/// Whether scheme, host and port are the same; false for what is no address.
+bool HaveSameOrigin(const std::string& url, const std::string& other);
 
 struct HttpRequest {
   std::string url;    // http or https

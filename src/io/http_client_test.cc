@@ -65,15 +65,21 @@ TEST(HttpClient, NeverSendsTheTokenToAnotherOrigin) {
   EXPECT_EQ(other.log()[0].headers.at("range"), "bytes=0-3");
 }
 
-TEST(HttpClient, HandsARedirectToAnotherOriginBackWhenAsked) {
-  const HttpServer server([](const ServedRequest& request) {
-    return request.target == "/old" ? RedirectTo("new") : RedirectTo("http://127.0.0.1:1/file");
-  });
+TEST(HttpClient, HandsARedirectBackWhenAsked) {
+  const HttpServer server([](const ServedRequest&) { return RedirectTo("../new?x"); });
   const HttpResponse got =
-      HttpClient({}).Send({.url = server.url() + "/old", .head = true, .redirects = Redirects::kSameOrigin});
+      HttpClient({}).Send({.url = server.url() + "/a/b/old", .head = true, .redirects = Redirects::kNone});
   EXPECT_EQ(got.status, 302);
-  EXPECT_EQ(got.url, server.url() + "/new");
-  EXPECT_EQ(got.Header("location"), "http://127.0.0.1:1/file");
+  EXPECT_EQ(got.url, server.url() + "/a/b/old");
+  EXPECT_EQ(got.redirect_url, server.url() + "/a/new?x");
+}
+
+TEST(HttpClient, KnowsOrigins) {
+  EXPECT_TRUE(HaveSameOrigin("https://Hub.co/a", "https://hub.co:443/b?c"));
+  EXPECT_TRUE(HaveSameOrigin("http://hub.co", "HTTP://hub.co:80/"));
+  for (const char* other : {"http://hub.co/a", "https://hub.co:444/a", "https://hub.co.evil/a",
+                            "https://evil/hub.co", "https://hub.co@evil/", "ftp://hub.co/", "", "hub.co"})
+    EXPECT_FALSE(HaveSameOrigin("https://hub.co/a", other)) << other;
 }
 
 TEST(HttpClient, RefusesRedirectsThatDoNotEndOrLeaveTheWeb) {

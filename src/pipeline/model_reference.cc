@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "hub/hub_settings.h"
+#include "hub/pull.h"
+#include "hub/repo.h"
 #include "io/safetensors_folder.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
@@ -23,17 +26,11 @@ constexpr ShortName kShortNames[] = {{"deepseek", "deepseek-ai/DeepSeek-R1-Disti
                                      {"nemotron", "nvidia/Nemotron-Research-Reasoning-Qwen-1.5B"},
                                      {"qwen2", "Qwen/Qwen2-1.5B-Instruct"}};
 
-std::string HubName(const std::string& name) {
-  for (const ShortName& entry : kShortNames)
-    if (name == entry.name) return entry.hub;
-  return name;
-}
-
-/// OWNER/NAME, as on huggingface.co, and not a path.
+/// OWNER/NAME or OWNER/NAME@REVISION, as on huggingface.co, and no path below a folder that is here.
 bool IsHubName(const std::string& name) {
-  const std::size_t slash = name.find('/');
-  return slash != std::string::npos && slash != 0 && name.find('/', slash + 1) == std::string::npos &&
-         name[0] != '.' && name[0] != '~' && name.find('+') == std::string::npos;
+  const std::string id = name.substr(0, name.find('@'));
+  const std::size_t slash = id.find('/');
+  return slash != std::string::npos && hub::IsRepoId(id) && !fs::exists(id.substr(0, slash));
 }
 
 /// Where a name without adapters is; empty if nowhere.
@@ -41,9 +38,11 @@ fs::path Find(const std::string& name, const fs::path& models_dir) {
   if (name.empty()) return {};
   if (fs::exists(name)) return name;
   if (fs::exists(models_dir / name)) return models_dir / name;
-  const std::string hub = HubName(name);
-  const fs::path by_hub_name = models_dir / fs::path(hub).filename();
-  return IsHubName(hub) && fs::exists(by_hub_name) ? by_hub_name : fs::path();
+  const std::string hub_name = HubName(name);
+  if (!IsHubName(hub_name)) return {};
+  const fs::path by_hub_name = models_dir / fs::path(hub_name).filename();
+  if (fs::exists(by_hub_name)) return by_hub_name;
+  return hub::FindPulledModel(hub::CacheFolder(), hub_name).value_or(fs::path());
 }
 
 /// The same for a name that may have adapters. The last + with a model on its left and an adapter on its
@@ -61,19 +60,25 @@ fs::path FindAll(const std::string& name, const fs::path& models_dir) {
 }
 
 [[noreturn]] void ThrowMissing(const std::string& name, const fs::path& models_dir) {
-  const std::string hub = HubName(name);
+  const std::string hub_name = HubName(name);
+  const bool is_on_hub = IsHubName(hub_name);
   throw Error({.kind = ErrorKind::kInput,
                .what = "there is no model " + name,
-               .why = fmt::format("neither {} nor {} exists", name, (models_dir / name).string()),
-               .fix = IsHubName(hub)
-                          ? fmt::format("download the files of https://huggingface.co/{} into {}", hub,
-                                        (models_dir / name).string())
-                          : "give the path of a model folder or GGUF file, or train the starter suite: "
-                            "forge starter --out " +
-                                models_dir.string() + "/starter"});
+               .why = fmt::format("neither {} nor {} exists{}", name, (models_dir / name).string(),
+                                  is_on_hub ? ", and the cache of pulled models has no whole copy" : ""),
+               .fix = is_on_hub ? "forge pull " + hub_name
+                                : "give the path of a model folder or GGUF file, or train the starter suite: "
+                                  "forge starter --out " +
+                                      models_dir.string() + "/starter"});
 }
 
 }  // namespace
+
+std::string HubName(const std::string& name) {
+  for (const ShortName& entry : kShortNames)
+    if (name == entry.name) return entry.hub;
+  return name;
+}
 
 fs::path ResolveModel(const std::string& name, const fs::path& models_dir) {
   if (const fs::path path = FindAll(name, models_dir); !path.empty()) return path;

@@ -10,8 +10,12 @@
 
 namespace forge::pipeline {
 
+/// The hub name that a short name stands for (deepseek, nemotron, qwen2); any other name as it is.
+std::string HubName(const std::string& name);
+
 /// The path of a model named on the command line: an existing path is taken as it is; otherwise a folder of
-/// that name below `models_dir`. The short names deepseek, nemotron and qwen2 also stand for their hub names.
+/// that name below `models_dir`; otherwise what `forge pull` or a Python tool has fetched of OWNER/NAME or
+/// OWNER/NAME@REVISION, in the cache of hub/hub_settings.h. The short names stand for their hub names.
 ///
 /// BASE+ADAPTER is the model BASE with the LoRA folder ADAPTER added (more may follow, each after a +); both
 /// are looked up like models. The answer has the same form, and everything here that takes a path takes it.

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -18,11 +19,15 @@ using ::testing::HasSubstr;
 class ModelReference : public ::testing::Test {
  protected:
   ModelReference() {
+    setenv("HF_HUB_CACHE", (folder_ / "cache").c_str(), 1);
     for (const char* name : {"base", "c++", "math", "code", "a+b"}) fs::create_directories(folder_ / name);
     for (const char* name : {"math", "code", "a+b"})
       io::WriteFileAtomically(folder_ / name / "adapter_config.json", "{}");
   }
-  ~ModelReference() override { fs::remove_all(folder_); }
+  ~ModelReference() override {
+    fs::remove_all(folder_);
+    unsetenv("HF_HUB_CACHE");
+  }
   std::string At(const std::string& name) const { return (folder_ / name).string(); }
   std::string ErrorOf(const std::string& name) const {
     try {
@@ -43,6 +48,31 @@ TEST_F(ModelReference, LooksBothSidesOfThePlusUp) {
   EXPECT_THAT(ErrorOf("base+none"), HasSubstr("there is no model none"));
   EXPECT_THAT(ErrorOf("none+math"), HasSubstr("there is no model none"));
   EXPECT_THAT(ErrorOf("+math"), HasSubstr("there is no model +math"));
+}
+
+TEST_F(ModelReference, FindsWhatWasPulled) {
+  EXPECT_THAT(ErrorOf("owner/name"), HasSubstr("fix: forge pull owner/name"));
+  EXPECT_THAT(ErrorOf("owner/name@v1"), HasSubstr("fix: forge pull owner/name@v1"));
+  EXPECT_THAT(ErrorOf("qwen2"), HasSubstr("fix: forge pull Qwen/Qwen2-1.5B-Instruct"));
+  const std::string commit(40, 'a');
+  const auto pulled = [&](const std::string& name) {
+    const fs::path repository = folder_ / "cache" / ("models--" + name),
+                   snapshot = repository / "snapshots" / commit;
+    fs::create_directories(snapshot);
+    fs::create_directories(repository / "refs");
+    io::WriteFileAtomically(repository / "refs/main", commit);
+    io::WriteFileAtomically(snapshot / "config.json", "{}");
+    return snapshot;
+  };
+  const fs::path snapshot = pulled("owner--name"), qwen = pulled("Qwen--Qwen2-1.5B-Instruct");
+  EXPECT_THAT(ErrorOf("owner/name"), HasSubstr("no whole copy")) << "it has a config and no weights";
+  for (const fs::path& folder : {snapshot, qwen}) io::WriteFileAtomically(folder / "model.safetensors", "");
+  EXPECT_EQ(ResolveModel("owner/name", folder_), snapshot);
+  EXPECT_EQ(ResolveModel("owner/name@" + commit, folder_), snapshot);
+  EXPECT_EQ(ResolveModel("owner/name+math", folder_), snapshot.string() + "+" + At("math"));
+  EXPECT_EQ(ResolveModel("qwen2", folder_), qwen);
+  fs::create_directories(folder_ / "name");
+  EXPECT_EQ(ResolveModel("owner/name", folder_), folder_ / "name") << "the models folder comes first";
 }
 
 TEST_F(ModelReference, KeepsNamesWithAPlusWhole) {
