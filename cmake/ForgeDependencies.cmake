@@ -19,6 +19,24 @@ if(FORGE_BUILD_BENCHMARKS)
   find_package(benchmark REQUIRED)
 endif()
 
+# Arrow and Parquet, from the pyarrow wheel. AUTO takes them where they are.
+set(FORGE_HAS_PARQUET OFF)
+if(FORGE_WITH_PARQUET STREQUAL "AUTO" AND EXISTS ${FORGE_ARROW_DIR}/lib/libparquet.so)
+  set(FORGE_HAS_PARQUET ON)
+elseif(NOT FORGE_WITH_PARQUET STREQUAL "AUTO")
+  set(FORGE_HAS_PARQUET ${FORGE_WITH_PARQUET})
+endif()
+if(FORGE_HAS_PARQUET)
+  if(NOT EXISTS ${FORGE_ARROW_DIR}/lib/libparquet.so)
+    message(FATAL_ERROR "Arrow is not in ${FORGE_ARROW_DIR}.\n"
+      "  why: FORGE_WITH_PARQUET is ON and lib/libparquet.so is missing there\n"
+      "  fix: run `make setup`, or give -DFORGE_ARROW_DIR=<folder>, or -DFORGE_WITH_PARQUET=OFF")
+  endif()
+  add_library(forge_arrow INTERFACE)
+  target_include_directories(forge_arrow SYSTEM INTERFACE ${FORGE_ARROW_DIR}/include)
+  target_link_libraries(forge_arrow INTERFACE ${FORGE_ARROW_DIR}/lib/libparquet.so ${FORGE_ARROW_DIR}/lib/libarrow.so)
+endif()
+
 if(FORGE_WITH_TORCH)
   if(NOT EXISTS ${FORGE_TORCH_DIR}/lib/libtorch_cpu.so)
     message(FATAL_ERROR "libtorch is not in ${FORGE_TORCH_DIR}.\n"

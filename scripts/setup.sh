@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what forge is built with: Debian packages, and libtorch 2.13.0 (CPU) from its Python wheel into .deps.
-# Idempotent; needs no network when everything is there. FORGE_WITH_TORCH=OFF leaves libtorch out.
+# Installs what forge is built with: Debian packages, and from their Python wheels into .deps libtorch 2.13.0 (CPU) and
+# Arrow 26.0.1 (Parquet files). Idempotent; needs no network when everything is there. FORGE_WITH_TORCH=OFF and
+# FORGE_WITH_PARQUET=OFF leave one out.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,6 +10,7 @@ PACKAGES="g++ cmake ninja-build ccache mold pkg-config libcli11-dev nlohmann-jso
 libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev
 libcurl4-openssl-dev ca-certificates clang-format clang libclang-rt-14-dev"
 TORCH_VERSION=2.13.0
+ARROW_VERSION=26.0.1
 
 fail() { # what, why, fix
   printf 'error: %s\n  why: %s\n  fix: %s\n' "$1" "$2" "$3" >&2
@@ -26,7 +28,10 @@ missing=""
 for package in $PACKAGES; do
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
 done
-if [ "${FORGE_WITH_TORCH:-ON}" = ON ] && [ ! -e .deps/torch/lib/libtorch_cpu.so ]; then
+wants_torch=no wants_arrow=no
+[ "${FORGE_WITH_TORCH:-ON}" != ON ] || [ -e .deps/torch/lib/libtorch_cpu.so ] || wants_torch=yes
+[ "${FORGE_WITH_PARQUET:-ON}" != ON ] || [ -e .deps/arrow/lib/libparquet.so ] || wants_arrow=yes
+if [ $wants_torch = yes ] || [ $wants_arrow = yes ]; then
   command -v python3 >/dev/null 2>&1 || missing="$missing python3"
   python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 fi
@@ -40,7 +45,7 @@ if [ -n "$missing" ]; then
     fail "apt-get could not install$missing" "see the lines above" "check the network and /etc/apt/sources.list"
 fi
 
-if [ "${FORGE_WITH_TORCH:-ON}" = ON ] && [ ! -e .deps/torch/lib/libtorch_cpu.so ]; then
+if [ $wants_torch = yes ]; then
   echo "setup: fetching libtorch $TORCH_VERSION (CPU, from its Python wheel, 190 MB) into .deps/torch (520 MB)"
   mkdir -p .deps/download
   python3 -m pip download -q --no-deps --retries 0 --timeout 5 --only-binary :all: -d .deps/download \
@@ -69,6 +74,36 @@ PYTHON
   sync .deps/torch.partial
   rm -rf .deps/torch
   mv .deps/torch.partial .deps/torch
+  rm -rf .deps/download
+fi
+if [ $wants_arrow = yes ]; then
+  echo "setup: fetching Arrow $ARROW_VERSION (from pyarrow's wheel, 55 MB) into .deps/arrow (68 MB)"
+  mkdir -p .deps/download
+  if python3 -m pip download -q --no-deps --retries 0 --timeout 5 --only-binary :all: -d .deps/download "pyarrow==$ARROW_VERSION"; then
+    rm -rf .deps/arrow.partial
+    python3 - "$(ls .deps/download/pyarrow-"$ARROW_VERSION"*.whl | head -1)" .deps/arrow.partial <<'PYTHON'
+import os, re, sys, zipfile
+wheel, target = sys.argv[1], sys.argv[2]
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        library = re.fullmatch(r"pyarrow/((lib(?:arrow|parquet))\.so\.\d+)", name)
+        if name.endswith("/") or not library and not name.startswith(("pyarrow/include/arrow/", "pyarrow/include/parquet/")):
+            continue
+        path = os.path.join(target, "lib/" + library[1] if library else name[len("pyarrow/"):])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with archive.open(name) as source, open(path, "wb") as out:
+            while block := source.read(1 << 20):
+                out.write(block)
+        if library:
+            os.symlink(library[1], os.path.join(target, "lib", library[2] + ".so"))
+PYTHON
+    sync .deps/arrow.partial
+    rm -rf .deps/arrow
+    mv .deps/arrow.partial .deps/arrow
+  else
+    # Only `forge data pull` of Parquet files needs it, and says so.
+    echo "setup: pyarrow $ARROW_VERSION could not be downloaded (pip's message is above); going on without Parquet" >&2
+  fi
   rm -rf .deps/download
 fi
 echo "setup: everything is here"

@@ -93,4 +93,13 @@ TEST(Layers, KeepLibtorchInFoldersNamedTorch) {
   }
 }
 
+TEST(Layers, KeepArrowInFoldersNamedArrow) {
+  for (const Include& include : ReadIncludes()) {
+    const std::string top = fs::path(include.target).begin()->string();
+    if (include.quoted || (top != "arrow" && top != "parquet")) continue;
+    EXPECT_EQ(include.file.parent_path().filename(), "arrow")
+        << include.file << " includes " << include.target;
+  }
+}
+
 }  // namespace
