@@ -70,6 +70,28 @@ TEST_F(PullProgram, MakesAFolderOfLinksOrCopies) {
   EXPECT_EQ(Run({"pull", "owner/name", "--copy"}).code, 2);
 }
 
+TEST_F(PullProgram, FetchesDataSets) {
+  hub::testing::Hub data(folder_ / "data-server", {hub::RepoKind::kDataset, "openai/gsm8k"});
+  data.Add("main/train.jsonl", "{\"question\": \"1+1?\", \"answer\": \"#### 2\"}\n");
+  data.Add("main/test.jsonl", "{}\n{}\n");
+  setenv("HF_ENDPOINT", data.url().c_str(), 1);
+  setenv("FORGE_DATA", Path("sets").c_str(), 1);
+  const Outcome pulled = Run({"data", "pull", "gsm8k"});
+  EXPECT_EQ(pulled.code, 0) << pulled.err;
+  EXPECT_THAT(pulled.out, HasSubstr(Path("sets/gsm8k/test.jsonl") + ": 2 rows, 6 bytes\n"));
+  EXPECT_THAT(Run({"data", "pull", "gsm8k"}).out, HasSubstr("6 bytes, was there"));
+  const Outcome offline = Run({"data", "pull", "gsm8k", "--offline", "--data-dir", Path("more"), "--json"});
+  EXPECT_EQ(offline.code, 0) << offline.err;
+  EXPECT_EQ(io::Json::parse(offline.out)[0]["splits"]["train"]["rows"], 1);
+  unsetenv("FORGE_DATA");
+  EXPECT_THAT(Run({"data", "list"}).out, HasSubstr("gsm8k           openai/gsm8k"));
+  for (const std::vector<std::string>& wrong : {std::vector<std::string>{"data"},
+                                                {"data", "pull"},
+                                                {"data", "push", "gsm8k"},
+                                                {"data", "pull", "gsm9k"}})
+    EXPECT_EQ(Run(wrong).code, 2) << wrong.back();
+}
+
 TEST_F(PullProgram, EndsWithTheKindOfItsTrouble) {
   EXPECT_EQ(Run({"pull", "owner/name", "--offline"}).code, 4);
   EXPECT_EQ(Run({"pull", "../name"}).code, 2);

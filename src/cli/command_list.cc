@@ -21,6 +21,7 @@ const std::vector<CommandEntry>& Commands() {
       {"check", MakeCheckCommand},
       {"convert", MakeConvertCommand},
       {"pull", MakePullCommand},
+      {"data", MakeDataCommand},
       {"status", MakeStatusCommand},
       {"runs", MakeRunsCommand},
       {"report", MakeReportCommand},

@@ -103,16 +103,40 @@ void FetchMissing(const HubSettings& settings, const RepoReference& reference, c
   DownloadBlobs(settings, reference, std::move(jobs), sink, stop, [](const BlobJob&) {});
 }
 
+/// The files whose contents are there; what has no checksum in its name (a copy, where links are not
+/// possible) gets none.
+PullResult ChooseFromCache(const HubSettings& settings, const RepoReference& reference,
+                           const FileChooser& choose) {
+  const RepoCache cache(settings.cache, reference.repo);
+  const std::optional<fs::path> snapshot = cache.FindSnapshot(reference.revision);
+  if (!snapshot) ThrowOffline(settings, reference, "there is no snapshot of it in the cache");
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(*snapshot))
+    if (entry.exists() && !entry.is_directory()) files.push_back(entry.path().lexically_relative(*snapshot));
+  std::sort(files.begin(), files.end());
+  PullResult result{.snapshot = *snapshot, .commit = *cache.CommitOf(reference.revision), .files = {}};
+  for (const std::string& name : choose(files)) {
+    const fs::path file = *snapshot / name;
+    result.files.push_back({.name = name,
+                            .etag = fs::is_symlink(file) ? fs::read_symlink(file).filename().string() : "",
+                            .bytes = fs::file_size(file),
+                            .was_there = true});
+  }
+  return result;
+}
+
 }  // namespace
 
 PullResult Pull(const HubSettings& settings, const RepoReference& reference, const FileChooser& choose,
                 MetricSink& sink, const StopToken& stop) {
-  if (settings.offline) ThrowOffline(settings, reference, "fetching needs the network");
+  if (settings.offline) return ChooseFromCache(settings, reference, choose);
   HubClient client(settings, stop, [&](const std::string& line) { sink.Log(line); });
   const RevisionInfo revision = client.Resolve(reference);
   const std::vector<FileInfo> infos =
       LookUpAll(client, reference, revision.commit, choose(revision.files), sink);
   const RepoCache cache(settings.cache, reference.repo);
+  if (infos.empty())
+    return {.snapshot = cache.Snapshot(revision.commit), .commit = revision.commit, .files = {}};
   cache.Prepare();
   PullResult result{.snapshot = cache.Snapshot(revision.commit), .commit = revision.commit};
   for (const FileInfo& info : infos)
@@ -132,19 +156,20 @@ PullResult PullModel(const HubSettings& settings, const RepoReference& reference
           return ChooseModelFiles(reference.repo, files, include);
         },
         sink, stop);
-  const RepoCache cache(settings.cache, reference.repo);
-  const std::optional<fs::path> snapshot = cache.FindSnapshot(reference.revision);
-  if (!snapshot) ThrowOffline(settings, reference, "there is no snapshot of it in the cache");
-  std::vector<std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(*snapshot))
-    if (entry.exists() && !entry.is_directory()) files.push_back(entry.path().lexically_relative(*snapshot));
-  for (const std::string& glob : include)
-    if (std::none_of(files.begin(), files.end(),
-                     [&](const std::string& file) { return MatchesGlob(file, glob); }))
-      ThrowOffline(settings, reference, fmt::format("no file in the cache matches {}", glob));
-  if (include.empty() && !FindModelIn(*snapshot))
+  const PullResult result = ChooseFromCache(settings, reference, [&](const std::vector<std::string>& files) {
+    for (const std::string& glob : include)
+      if (std::none_of(files.begin(), files.end(),
+                       [&](const std::string& file) { return MatchesGlob(file, glob); }))
+        ThrowOffline(settings, reference, fmt::format("no file in the cache matches {}", glob));
+    return files;
+  });
+  if (include.empty() && !FindModelIn(result.snapshot))
     ThrowOffline(settings, reference, "only some of its files are in the cache");
-  return {.snapshot = *snapshot, .commit = *cache.CommitOf(reference.revision), .files = {}};
+  return result;
+}
+
+bool IsInCache(const HubSettings& settings, const RepoReference& reference) {
+  return RepoCache(settings.cache, reference.repo).FindSnapshot(reference.revision).has_value();
 }
 
 std::optional<fs::path> FindPulledModel(const fs::path& cache, const std::string& name) {

@@ -24,7 +24,7 @@ struct PulledFile {
 struct PullResult {
   std::filesystem::path snapshot;
   std::string commit;
-  std::vector<PulledFile> files;  // empty when the cache answered offline
+  std::vector<PulledFile> files;
 };
 
 /// Picks the files to fetch from all those of a revision; throws Error when there are none.
@@ -36,9 +36,13 @@ using FileChooser = std::function<std::vector<std::string>(const std::vector<std
 /// snapshot that forge made. The plan goes to `sink` before the first byte.
 ///
 /// Throws Error: as ThrowHubError and DownloadBlobs have it, and kEnvironment before the first byte when the
-/// disk has no room. With settings.offline nothing is sent: ThrowOffline.
+/// disk has no room. With settings.offline nothing is sent: the files are chosen from the snapshot in the
+/// cache, or ThrowOffline. When nothing is chosen, nothing is written.
 PullResult Pull(const HubSettings& settings, const RepoReference& reference, const FileChooser& choose,
                 MetricSink& sink, const StopToken& stop);
+
+/// Whether there is a snapshot of the revision, whole or not.
+bool IsInCache(const HubSettings& settings, const RepoReference& reference);
 
 /// The files that forge reads models from (model_files.h). Offline, the snapshot in the cache if it is a
 /// model, or if each pattern of `include` matches a file in it.
