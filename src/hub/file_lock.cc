@@ -29,6 +29,13 @@ bool IsStill(const std::filesystem::path& path, int descriptor) {
          here.st_dev == held.st_dev;
 }
 
+[[noreturn]] void ThrowCannotLock(const std::filesystem::path& path, int error) {
+  throw Error({.kind = ErrorKind::kEnvironment,
+               .what = "cannot lock " + path.string(),
+               .why = std::strerror(error),
+               .fix = "set HF_HOME to a folder that can be written, on a file system with locks"});
+}
+
 }  // namespace
 
 FileLock::FileLock(const std::filesystem::path& path, const StopToken& stop) {
@@ -36,11 +43,7 @@ FileLock::FileLock(const std::filesystem::path& path, const StopToken& stop) {
   for (;;) {
     // Group-writable, as Python makes them: a cache may be shared by users.
     descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-    if (descriptor_ < 0)
-      throw Error({.kind = ErrorKind::kEnvironment,
-                   .what = "cannot lock " + path.string(),
-                   .why = std::strerror(errno),
-                   .fix = "check that the cache can be written, or set HF_HOME to a folder that can"});
+    if (descriptor_ < 0) ThrowCannotLock(path, errno);
     bool has_lock = false;
     while (!(has_lock = flock(descriptor_, LOCK_EX | LOCK_NB) == 0) &&
            (errno == EWOULDBLOCK || errno == EINTR)) {
@@ -50,8 +53,13 @@ FileLock::FileLock(const std::filesystem::path& path, const StopToken& stop) {
       }
       std::this_thread::sleep_for(kPoll);
     }
-    // A file system without locks: two downloads at once would only fetch twice, each into its own state.
-    if (!has_lock || IsStill(path, descriptor_)) return;
+    // Two downloads into one partial file would spoil each other, so a file system must have locks.
+    if (!has_lock) {
+      const int error = errno;
+      close(std::exchange(descriptor_, -1));
+      ThrowCannotLock(path, error);
+    }
+    if (IsStill(path, descriptor_)) return;
     close(std::exchange(descriptor_, -1));
   }
 }

@@ -76,4 +76,12 @@ void RepoCache::WriteRef(const std::string& revision, const std::string& commit)
   io::WriteFileAtomically(path, commit);
 }
 
+std::string NameOfSnapshot(const fs::path& folder) {
+  const std::string repository = folder.parent_path().parent_path().filename();
+  if (!IsCommit(folder.filename().string()) || folder.parent_path().filename() != "snapshots" ||
+      !repository.starts_with("models--"))
+    return "";
+  return repository.substr(repository.rfind("--") + 2);
+}
+
 }  // namespace forge::hub

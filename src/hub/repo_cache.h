@@ -46,4 +46,8 @@ class RepoCache {
   std::filesystem::path cache_, folder_;
 };
 
+/// "NAME" of .../models--OWNER--NAME/snapshots/<commit>, whose own name tells a reader nothing; empty for any
+/// other folder.
+std::string NameOfSnapshot(const std::filesystem::path& folder);
+
 }  // namespace forge::hub

@@ -7,6 +7,7 @@
 #include "hub/hub_settings.h"
 #include "hub/pull.h"
 #include "hub/repo.h"
+#include "hub/repo_cache.h"
 #include "io/safetensors_folder.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
@@ -144,8 +145,10 @@ bool HasTokenizer(const fs::path& base) {
 }
 
 std::string ShortNameOf(const fs::path& path) {
-  const auto last = [](const fs::path& part) {
-    return part.has_filename() ? part.filename().string() : part.parent_path().filename().string();
+  const auto last = [](fs::path part) {
+    if (!part.has_filename()) part = part.parent_path();
+    const std::string pulled = hub::NameOfSnapshot(part);
+    return pulled.empty() ? part.filename().string() : pulled;
   };
   const ModelParts parts = PartsOf(path);
   std::string name = last(parts.base);

@@ -44,7 +44,7 @@ void CheckIsModel(const std::filesystem::path& base);
 /// text::LoadTokenizer reads.
 bool HasTokenizer(const std::filesystem::path& base);
 
-/// "math" of models/math, "base+math" of models/base+models/math: for reports.
+/// "math" of models/math, "base+math" of models/base+models/math, NAME of a pulled OWNER/NAME: for reports.
 std::string ShortNameOf(const std::filesystem::path& path);
 
 }  // namespace forge::pipeline

@@ -71,6 +71,8 @@ TEST_F(ModelReference, FindsWhatWasPulled) {
   EXPECT_EQ(ResolveModel("owner/name@" + commit, folder_), snapshot);
   EXPECT_EQ(ResolveModel("owner/name+math", folder_), snapshot.string() + "+" + At("math"));
   EXPECT_EQ(ResolveModel("qwen2", folder_), qwen);
+  EXPECT_EQ(ShortNameOf(ResolveModel("owner/name+math", folder_)), "name+math");
+  EXPECT_EQ(ShortNameOf(qwen / ""), "Qwen2-1.5B-Instruct");
   fs::create_directories(folder_ / "name");
   EXPECT_EQ(ResolveModel("owner/name", folder_), folder_ / "name") << "the models folder comes first";
 }
