@@ -99,10 +99,11 @@ class Downloads {
   void Run(MetricSink& sink, const StopToken& stop) {
     std::size_t segments = 0;
     for (const auto& transfer : transfers_) segments += std::max<std::size_t>(1, transfer->open_segments);
-    running_ =
+    const int count =
         static_cast<int>(std::min<std::size_t>(segments, static_cast<std::size_t>(settings_.connections)));
+    running_ = count;
     std::vector<std::thread> threads;
-    for (int i = 0; i < running_; ++i) threads.emplace_back([this] { Work(); });
+    for (int i = 0; i < count; ++i) threads.emplace_back([this] { Work(); });
     Watch(sink, stop);
     for (std::thread& thread : threads) thread.join();
     Report(sink);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "hub/partial_file.h"
 #include "hub/repo_cache.h"
 #include "hub/testing_hub.h"
 
@@ -148,6 +149,19 @@ TEST_F(PullTest, FetchesRangesOnSeveralConnections) {
   ExpectWhole("model.safetensors");
   EXPECT_THAT(hub_.ranges(), UnorderedElementsAre("bytes=0-3999", "bytes=4000-7999", "bytes=8000-10499"));
   EXPECT_EQ(hub_.ranges()[0], "bytes=0-3999") << "the first shows whether there are ranges";
+}
+
+// Files that came in full before are only checked, so the first threads end while the last are being started.
+TEST_F(PullTest, EndsWhenConnectionsFindNothingLeftToDo) {
+  settings_.connections = 60;
+  std::vector<std::string> names;
+  for (int i = 0; i < 60; ++i) names.push_back("small-" + std::to_string(i) + ".txt");
+  for (const std::string& name : names) hub_.Add(name, name);
+  io::CreateFolders(Repository() / "blobs");
+  for (const std::string& name : names)
+    PartialFile(Incomplete(name), name.size(), 100).Write(0, std::as_bytes(std::span(name)));
+  PullIt("owner/name", {"small-*"});
+  for (const std::string& name : names) ExpectWhole(name);
 }
 
 TEST_F(PullTest, ResumesEachRange) {
