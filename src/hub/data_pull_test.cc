@@ -130,9 +130,15 @@ TEST_F(DataPull, LeavesWhatIsThereAndRepairsWhatIsNot) {
   io::WriteFileAtomically(data_ / "sums/train.jsonl", "{}\n");
   EXPECT_FALSE(PullIt().was_there);
   EXPECT_EQ(PullIt().splits[0].rows, 3u);
+  io::Json receipt = io::ReadJsonFile(data_ / "sums/receipt.json");
+  receipt["commit"] = std::string(40, 'e');
+  io::WriteJsonFile(data_ / "sums/receipt.json", receipt);
+  EXPECT_FALSE(PullIt().was_there) << "the hub has another commit";
   settings_.offline = true;
   fs::remove_all(data_);
+  const std::size_t before = hub_.log().size();
   EXPECT_EQ(PullIt().splits[0].rows, 3u) << "from the cache";
+  EXPECT_EQ(hub_.log().size(), before) << "offline asked the hub";
 }
 
 TEST_F(DataPull, DoesNotTouchAFolderThatIsNotItsOwn) {
