@@ -53,7 +53,7 @@ class ScoreCommand : public Command {
     constexpr const char* kForm = "{\"prompt\": \"..\", \"completion\": \"..\"} or {\"ids\": [1, 2, ..]}";
     io::JsonLines lines = config_.file.empty() ? io::JsonLines(std::cin, "standard input", kForm)
                                                : io::JsonLines(config_.file, kForm);
-    std::vector<runtime::NativeModel::ScoredSequence> sequences;
+    std::vector<model::ScoredSequence> sequences;
     while (lines.Next()) {
       sequences.push_back(Sequence(lines, model));
       if (sequences.size() == kLinesTogether) Flush(model, sequences, terminal);
@@ -63,14 +63,13 @@ class ScoreCommand : public Command {
   }
 
  private:
-  static runtime::NativeModel::ScoredSequence Sequence(const io::JsonLines& line,
-                                                       const RunnableModel& model) {
+  static model::ScoredSequence Sequence(const io::JsonLines& line, const RunnableModel& model) {
     const bool has_ids = line.Has("ids"), has_texts = line.Has("prompt") && line.Has("completion");
     for (const auto& [key, value] : line.object().items())
       if (key != "ids" && key != "prompt" && key != "completion")
         line.Fail("the field \"" + key + "\" is not known");
     if (has_ids == has_texts) line.Fail("it has neither the field ids, nor prompt and completion");
-    runtime::NativeModel::ScoredSequence sequence{{}, 1};
+    model::ScoredSequence sequence{{}, 1};
     if (has_ids) {
       sequence.tokens = line.Integers("ids");
       if (sequence.tokens.empty()) line.Fail("the field \"ids\" is empty");
@@ -85,7 +84,7 @@ class ScoreCommand : public Command {
   }
 
   /// Scores and prints what is held, one line each in the order of the input.
-  void Flush(const RunnableModel& model, std::vector<runtime::NativeModel::ScoredSequence>& sequences,
+  void Flush(const RunnableModel& model, std::vector<model::ScoredSequence>& sequences,
              Terminal& terminal) const {
     struct Scores {
       std::vector<double> log_probs;

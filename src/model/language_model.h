@@ -16,6 +16,16 @@ struct ScoreRequest {
   std::vector<std::vector<int>> continuations;  // each at least one token
 };
 
+/// One sequence of which everything behind the prefix is scored.
+struct ScoredSequence {
+  std::vector<int> tokens;  // at least one
+  std::size_t prefix;       // tokens at its beginning that are not scored, at least one
+};
+/// What the model gives for tokens[position] of a sequence: the logits [vocab_size] before it, and its
+/// natural log-probability. Called from several threads, in any order, for different (sequence, position).
+using ScoreVisitor =
+    std::function<void(std::size_t sequence, std::size_t position, const float* logits, double log_prob)>;
+
 struct GenerateRequest {
   std::vector<int> prompt;  // at least one token
   std::uint64_t seed = 0;   // of this request's samples; only used when temperature > 0
@@ -46,6 +56,8 @@ class LanguageModel {
   virtual const ModelConfig& config() const = 0;
   /// result[request][continuation][token] = natural log of the probability of that token.
   virtual std::vector<std::vector<std::vector<float>>> Score(std::span<const ScoreRequest> requests) = 0;
+  /// Visits every scored token. What sequences have in common at the beginning is computed once.
+  virtual void VisitScores(std::span<const ScoredSequence> sequences, const ScoreVisitor& visit) const = 0;
   virtual std::vector<Generation> Generate(std::span<const GenerateRequest> requests,
                                            const GenerateOptions& options) = 0;
   /// Logits after every position of `tokens`: [tokens.size(), vocab_size].

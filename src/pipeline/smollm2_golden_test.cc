@@ -94,7 +94,7 @@ TEST(SmolLm2, HasTheLossOfTransformersOnWikiText) {
   FORGE_SKIP_WITHOUT_SHARED(kGolden);
   const io::Json golden = io::ReadJsonFile(model::testing::SharedFolder() / kGolden / "nll.json");
   const auto ids = golden["ids"].get<std::vector<int>>();
-  std::vector<runtime::NativeModel::ScoredSequence> windows;
+  std::vector<model::ScoredSequence> windows;
   for (std::size_t first = 0; first < ids.size(); first += 512)
     windows.push_back({{ids.begin() + static_cast<std::ptrdiff_t>(first),
                         ids.begin() + static_cast<std::ptrdiff_t>(first + 512)},

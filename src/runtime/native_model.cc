@@ -18,7 +18,9 @@ namespace forge::runtime {
 using model::GenerateOptions;
 using model::GenerateRequest;
 using model::Generation;
+using model::ScoredSequence;
 using model::ScoreRequest;
+using model::ScoreVisitor;
 
 namespace {
 

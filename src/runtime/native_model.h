@@ -19,20 +19,11 @@ class NativeModel : public model::LanguageModel {
 
   const model::ModelConfig& config() const override { return transformer_.config(); }
   std::vector<std::vector<std::vector<float>>> Score(std::span<const model::ScoreRequest> requests) override;
+  void VisitScores(std::span<const model::ScoredSequence> sequences,
+                   const model::ScoreVisitor& visit) const override;
   std::vector<model::Generation> Generate(std::span<const model::GenerateRequest> requests,
                                           const model::GenerateOptions& options) override;
   std::vector<float> Logits(std::span<const int> tokens) override;
-
-  struct ScoredSequence {
-    std::vector<int> tokens;  // at least one
-    std::size_t prefix;       // tokens at its beginning that are not scored, at least one
-  };
-  /// What the model gives for tokens[position] of a sequence: the logits [vocab_size] before it, and its
-  /// natural log-probability. Called from several threads, in any order, for different (sequence, position).
-  using ScoreVisitor =
-      std::function<void(std::size_t sequence, std::size_t position, const float* logits, double log_prob)>;
-  /// Visits every scored token. What sequences have in common at the beginning is computed once.
-  void VisitScores(std::span<const ScoredSequence> sequences, const ScoreVisitor& visit) const;
 
   /// The final-normed state after the last token of each sequence: [sequences, hidden_size].
   std::vector<float> LastHidden(std::span<const std::vector<int>> sequences);
@@ -53,8 +44,8 @@ class NativeModel : public model::LanguageModel {
   /// Runs work(first, last) over [0, count): cut over the pool's threads for small models, whose single
   /// products are too short to be cut themselves; in one piece for large ones.
   void Shard(std::size_t count, const std::function<void(std::size_t, std::size_t)>& work) const;
-  void VisitGroup(std::span<const ScoredSequence> sequences, std::span<const std::size_t> order,
-                  const ScoreVisitor& visit) const;
+  void VisitGroup(std::span<const model::ScoredSequence> sequences, std::span<const std::size_t> order,
+                  const model::ScoreVisitor& visit) const;
 
   Transformer transformer_;
 };

@@ -16,12 +16,12 @@ bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' ||
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) {
+  Lexer(std::string_view source, const Dialect& dialect) : dialect_(dialect) {
     for (std::size_t i = 0; i < source.size(); ++i) {  // every kind of line end becomes a newline
       if (source[i] == '\r' && i + 1 < source.size() && source[i + 1] == '\n') continue;
       text_ += source[i] == '\r' ? '\n' : source[i];
     }
-    if (text_.ends_with('\n')) text_.pop_back();
+    if (text_.ends_with('\n') && !dialect.keeps_last_newline) text_.pop_back();
     source_ = text_;
   }
 
@@ -42,9 +42,9 @@ class Lexer {
 
  private:
   [[noreturn]] void Refuse(const std::string& why) const {
-    throw Error({.what = fmt::format("cannot read the chat template, line {}", line_),
+    throw Error({.what = fmt::format("cannot read {}, line {}", dialect_.what, line_),
                  .why = why,
-                 .fix = "compare the template with the one that the model was published with"});
+                 .fix = dialect_.fix});
   }
 
   std::size_t FindTag() const {
@@ -82,7 +82,7 @@ class Lexer {
       const char sign = At(tag + 2);
       if (sign == '-') {
         while (!text.empty() && IsSpace(text.back())) text.pop_back();
-      } else if (sign != '+' &&
+      } else if (dialect_.trims_blocks && sign != '+' &&
                  source_[tag + 1] != '{') {  // lstrip_blocks: of blocks and comments, not of output
         std::size_t blank = text.size();
         while (blank > 0 && (text[blank - 1] == ' ' || text[blank - 1] == '\t')) --blank;
@@ -99,7 +99,7 @@ class Lexer {
     const std::size_t end = source_.find("#}", position_ + 2);
     if (end == std::string_view::npos) Refuse("the comment is not closed with #}");
     strip_next_ = end > position_ + 2 && source_[end - 1] == '-';
-    trim_newline_ = true;
+    trim_newline_ = dialect_.trims_blocks;
     Advance(end + 2 - position_);
   }
 
@@ -116,7 +116,7 @@ class Lexer {
                               At(position_ + 2) == '}';
       if (open.empty() && (signed_end || (At(position_) == close && At(position_ + 1) == '}'))) {
         strip_next_ = signed_end && At(position_) == '-';
-        trim_newline_ = block && !(signed_end && At(position_) == '+');
+        trim_newline_ = dialect_.trims_blocks && block && !(signed_end && At(position_) == '+');
         Advance(signed_end ? 3 : 2);
         tokens_.push_back({block ? Token::Kind::kBlockEnd : Token::Kind::kOutputEnd, "", line_});
         return;
@@ -215,6 +215,7 @@ class Lexer {
     return parsed.get<std::string>();
   }
 
+  const Dialect& dialect_;
   std::string text_;
   std::string_view source_;  // of text_
   std::size_t position_ = 0;
@@ -225,6 +226,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> Lex(std::string_view source) { return Lexer(source).Run(); }
+std::vector<Token> Lex(std::string_view source, const Dialect& dialect) {
+  return Lexer(source, dialect).Run();
+}
 
 }  // namespace forge::text::jinja

@@ -20,7 +20,7 @@ using Kind = Expression::Kind;
 /// // %, unary, **, filters and tests, then names with their attributes, items and calls.
 class Parser {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  Parser(std::vector<Token> tokens, const Dialect& dialect) : tokens_(std::move(tokens)), dialect_(dialect) {}
 
   Body ParseTemplate() {
     Body body = ParseBody({});
@@ -41,12 +41,9 @@ class Parser {
   };
 
   [[noreturn]] void Refuse(const std::string& why) const {
-    throw Error(
-        {.what = fmt::format("cannot use the chat template, line {}", Now().line),
-         .why = why,
-         .fix =
-             "compare the template with the one that the model was published with; forge knows the part of "
-             "Jinja that chat templates use"});
+    throw Error({.what = fmt::format("cannot use {}, line {}", dialect_.what, Now().line),
+                 .why = why,
+                 .fix = dialect_.fix + "; forge knows the part of Jinja that chat templates use"});
   }
 
   const Token& Now() const { return tokens_[position_]; }
@@ -492,12 +489,15 @@ class Parser {
   }
 
   std::vector<Token> tokens_;
+  const Dialect& dialect_;
   std::size_t position_ = 0;
   int depth_ = 0, loops_ = 0;
 };
 
 }  // namespace
 
-Body Parse(std::string_view source) { return Parser(Lex(source)).ParseTemplate(); }
+Body Parse(std::string_view source, const Dialect& dialect) {
+  return Parser(Lex(source, dialect), dialect).ParseTemplate();
+}
 
 }  // namespace forge::text::jinja

@@ -133,6 +133,13 @@ Value CallDictMethod(const Value& value, const std::string& name, const Argument
   return out;
 }
 
+Value IndexOf(const List& list, const Arguments& arguments) {
+  if (arguments.positional.empty()) Fail("index needs a value");
+  const auto found = std::find(list.begin(), list.end(), arguments.positional[0]);
+  if (found == list.end()) Fail(arguments.positional[0].Repr() + " is not in the list");
+  return static_cast<std::int64_t>(found - list.begin());
+}
+
 }  // namespace
 
 std::string Upper(std::string_view text) { return MapCharacters(text, utf8proc_toupper); }
@@ -218,12 +225,14 @@ std::string Replace(const std::string& text, const Arguments& arguments) {
 }
 
 bool IsMethod(const Value& value, const std::string& name) {
-  return (value.is_string() && StringMethods().contains(name)) || (value.is_dict() && IsDictMethod(name));
+  return (value.is_string() && StringMethods().contains(name)) || (value.is_dict() && IsDictMethod(name)) ||
+         (value.is_list() && name == "index");
 }
 
 Value CallMethod(const Value& value, const std::string& name, const Arguments& arguments) {
   if (!arguments.named.empty())
     Fail(fmt::format("{}() does not take the argument {}", name, arguments.named[0].first));
+  if (value.is_list()) return IndexOf(value.list(), arguments);
   return value.is_string() ? StringMethods().at(name)(value.string(), arguments)
                            : CallDictMethod(value, name, arguments);
 }

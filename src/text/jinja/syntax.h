@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "text/jinja/dialect.h"
 #include "text/jinja/value.h"
 
 namespace forge::text::jinja {
@@ -32,11 +33,10 @@ struct Token {
   int line;
 };
 
-/// Cuts a template as Jinja does with trim_blocks and lstrip_blocks (which transformers sets): the newline
-/// after a block goes, blanks before a block at the start of its line go, `-` takes all white space on its
-/// side, `+` keeps it; comments vanish; one newline at the end of the template goes. Throws Error(kInput)
-/// with the line.
-std::vector<Token> Lex(std::string_view source);
+/// Cuts a template as Jinja does. With `trims_blocks`, the newline after a block goes, and blanks before a
+/// block at the start of its line. `-` takes all white space on its side, `+` keeps it; comments vanish; one
+/// newline at the end of the template goes unless the dialect keeps it. Throws Error(kInput) with the line.
+std::vector<Token> Lex(std::string_view source, const Dialect& dialect);
 
 struct Expression;
 using ExpressionPtr = std::unique_ptr<Expression>;
@@ -96,6 +96,6 @@ struct Statement {
 
 /// Parses a template. What Jinja has and this engine has not is refused: Error(kInput) with line and
 /// construct.
-Body Parse(std::string_view source);
+Body Parse(std::string_view source, const Dialect& dialect = {});
 
 }  // namespace forge::text::jinja

@@ -32,12 +32,13 @@ std::string LocalTime(const std::string& format) {
 
 class Interpreter {
  public:
-  Interpreter(const Clock& clock, const io::OrderedJson& variables) : clock_(clock) {
+  Interpreter(const Clock& clock, const Dialect& dialect, const io::OrderedJson& variables)
+      : clock_(clock), dialect_(dialect) {
     Dict globals;
     for (const auto& [name, value] : variables.items()) Put(globals, name, Value::FromJson(value));
     scopes_.push_back(std::move(globals));
     applications_ = {[this](const std::string& name, const Value& input, const Arguments& arguments) {
-                       return ApplyFilter(name, input, arguments, applications_);
+                       return Filter(name, input, arguments);
                      },
                      [](const std::string& name, const Value& input, const Arguments& arguments) {
                        return ApplyTest(name, input, arguments);
@@ -58,10 +59,9 @@ class Interpreter {
   template <class Work>
   void Guard(const Work& work) {
     const auto refuse = [&](const std::string& why) {
-      throw Error(
-          {.what = fmt::format("cannot apply the chat template, line {}", line_),
-           .why = why,
-           .fix = "check that the conversation is one that the template allows (roles, their order, tools)"});
+      throw Error({.what = fmt::format("cannot apply {}, line {}", dialect_.what, line_),
+                   .why = why,
+                   .fix = dialect_.use});
     };
     try {
       work();
@@ -129,7 +129,7 @@ class Interpreter {
         out += statement.text;
         return Flow::kOn;
       case Statement::Kind::kOutput:
-        out += Evaluate(*statement.expression).Text();
+        out += Printed(Evaluate(*statement.expression)).Text();
         return Flow::kOn;
       case Statement::Kind::kIf:
         for (const auto& [condition, body] : statement.branches)
@@ -281,6 +281,19 @@ class Interpreter {
     return otherwise ? Evaluate(*otherwise) : Value(Undefined{name});
   }
 
+  const Value& Printed(const Value& value) const {
+    if (dialect_.is_strict && value.is_undefined())
+      Fail(fmt::format("'{}' is undefined", value.undefined_name()));
+    return value;
+  }
+
+  Value Filter(const std::string& name, const Value& input, Arguments arguments) {
+    const auto found = dialect_.filters.find(name);
+    if (found == dialect_.filters.end()) return ApplyFilter(name, input, arguments, applications_);
+    arguments.positional.insert(arguments.positional.begin(), input);
+    return found->second(arguments);
+  }
+
   // ---- expressions
 
   Value Look(const std::string& name) const {
@@ -336,7 +349,7 @@ class Interpreter {
         return EvaluateCall(e);
       case Kind::kFilter: {
         const Value input = Evaluate(*e.children[0]);
-        return ApplyFilter(e.name, input, EvaluateArguments(e), applications_);
+        return Filter(e.name, input, EvaluateArguments(e));
       }
       case Kind::kTest: {
         const Value input = Evaluate(*e.children[0]);
@@ -404,6 +417,7 @@ class Interpreter {
   }
 
   const Clock& clock_;
+  const Dialect& dialect_;
   Dict globals_;
   std::vector<Dict> scopes_;
   std::vector<Value> namespaces_;
@@ -415,11 +429,14 @@ class Interpreter {
 }  // namespace
 
 struct Template::Parsed {
+  Dialect dialect;
   Body body;
   Clock clock = LocalTime;
 };
 
-Template::Template(std::string_view source) : parsed_(new Parsed{Parse(source)}) {}
+Template::Template(std::string_view source, Dialect dialect) : parsed_(new Parsed{std::move(dialect), {}}) {
+  parsed_->body = Parse(source, parsed_->dialect);
+}
 Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
@@ -427,7 +444,7 @@ Template& Template::operator=(Template&&) noexcept = default;
 void Template::SetClock(Clock clock) { parsed_->clock = std::move(clock); }
 
 std::string Template::Render(const io::OrderedJson& variables) const {
-  return Interpreter(parsed_->clock, variables).Render(parsed_->body);
+  return Interpreter(parsed_->clock, parsed_->dialect, variables).Render(parsed_->body);
 }
 
 }  // namespace forge::text::jinja

@@ -7,11 +7,12 @@
 #include <string_view>
 
 #include "io/json_file.h"
+#include "text/jinja/dialect.h"
 
 namespace forge::text::jinja {
 
-/// A chat template: the part of Jinja (3.1) that chat templates use, rendered as transformers renders it
-/// (trim_blocks, lstrip_blocks, loop controls, {% generation %}, tojson without ASCII escapes,
+/// A template: the part of Jinja (3.1) that chat templates use, by default rendered as transformers renders
+/// it (trim_blocks, lstrip_blocks, loop controls, {% generation %}, tojson without ASCII escapes,
 /// raise_exception, strftime_now). Python's rules for truth, printing, indexing and arithmetic hold.
 ///
 /// There: if, for (with if and else), set (also of a namespace, and of a block), macro, break, continue; the
@@ -21,7 +22,7 @@ namespace forge::text::jinja {
 class Template {
  public:
   /// Throws Error(kInput) with line and construct for a template that cannot be used.
-  explicit Template(std::string_view source);
+  explicit Template(std::string_view source, Dialect dialect = {});
   ~Template();
   Template(Template&&) noexcept;
   Template& operator=(Template&&) noexcept;

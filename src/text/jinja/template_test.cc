@@ -65,6 +65,33 @@ TEST(ChatTemplate, SaysWhichTypeAFilterNeeds) {
   EXPECT_NE(ErrorOf("{{ nothing | round }}").find("not an undefined value"), std::string::npos);
 }
 
+// The environment of lm-evaluation-harness: no trimming, the last newline kept, undefined values refused.
+TEST(JinjaDialect, SwitchesTrimmingStrictnessAndFilters) {
+  const io::OrderedJson variables{{"x", "b"}, {"list", {"a", "b"}}};
+  const std::string source = "  {% if x %}\n{{ x }}{% endif %}\n";
+  EXPECT_EQ(Template(source).Render(variables), "b");
+  const Dialect dialect{.what = "doc_to_text",
+                        .trims_blocks = false,
+                        .keeps_last_newline = true,
+                        .is_strict = true,
+                        .filters = {{"twice", Function([](const Arguments& a) -> Value {
+                                       return a.positional[0].Text() + a.positional[0].Text();
+                                     })}}};
+  EXPECT_EQ(Template(source, dialect).Render(variables), "  \nb\n");
+  EXPECT_EQ(Template("{{ x | twice }}{{ list | map('twice') | join(',') }}", dialect).Render(variables),
+            "bbaa,bb");
+  EXPECT_EQ(Template("{{ list.index('b') }}", dialect).Render(variables), "1");
+  EXPECT_THROW(Template("{{ list.index('c') }}", dialect).Render(variables), Error);
+  EXPECT_EQ(Template("[{{ y }}]").Render(variables), "[]");
+  try {
+    Template("\n{{ y }}", dialect).Render(variables);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fields().what, "cannot apply doc_to_text, line 2");
+    EXPECT_EQ(error.fields().why, "'y' is undefined");
+  }
+}
+
 TEST(ChatTemplate, TakesTheClockOfATest) {
   Template date("{{ strftime_now('%d %b') }}");
   date.SetClock([](const std::string& format) { return "<" + format + ">"; });
