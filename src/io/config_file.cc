@@ -9,6 +9,8 @@ namespace forge::io {
 namespace {
 
 Json FromYaml(const YAML::Node& node) {
+  if (const std::string tag = node.IsDefined() ? node.Tag() : ""; tag.size() > 1 && tag[0] == '!')
+    throw YAML::Exception(node.Mark(), "the tag " + tag + " asks for code or types that forge does not have");
   switch (node.Type()) {
     case YAML::NodeType::Sequence: {
       Json array = Json::array();
@@ -37,11 +39,15 @@ Json FromYaml(const YAML::Node& node) {
 Json ReadConfigFile(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension != ".yml" && extension != ".yaml") return ReadJsonFile(path);
+  return ParseYaml(ReadFile(path), path.string());
+}
+
+Json ParseYaml(const std::string& text, const std::string& source) {
   try {
-    return FromYaml(YAML::Load(ReadFile(path)));
+    return FromYaml(YAML::Load(text));
   } catch (const YAML::Exception& error) {
     throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot parse " + path.string(),
+                 .what = "cannot parse " + source,
                  .why = error.what(),
                  .fix = "the file must be valid YAML"});
   }

@@ -13,6 +13,8 @@ namespace forge::io {
 
 /// A .json, .yml or .yaml file as JSON. Error(kInput) with file, line and column where it cannot be parsed.
 Json ReadConfigFile(const std::filesystem::path& path);
+/// YAML text as JSON; `source` names it in errors. Tags that ask for code (!function) are refused.
+Json ParseYaml(const std::string& text, const std::string& source);
 
 template <class Config>
 Json ConfigToJson(Config config) {
