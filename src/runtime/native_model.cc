@@ -89,8 +89,11 @@ std::vector<std::vector<std::vector<float>>> NativeModel::Score(std::span<const 
 void NativeModel::VisitScores(std::span<const ScoredSequence> sequences, const ScoreVisitor& visit) const {
   std::vector<const std::vector<int>*> tokens;
   for (const ScoredSequence& sequence : sequences) {
-    CheckTokens(sequence.tokens);
     FORGE_CHECK(sequence.prefix >= 1);
+    // The last token predicts nothing, so it takes no position.
+    const std::span<const int> all(sequence.tokens);
+    CheckTokens(all.first(all.size() > 1 ? all.size() - 1 : all.size()));
+    CheckTokens(all.last(1));
     tokens.push_back(&sequence.tokens);
   }
   std::vector<std::size_t> order = OrderByTokens(tokens);
