@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
+#include "eval/perplexity.h"
 #include "io/atomic_file.h"
 
 namespace forge::cli {
@@ -66,52 +64,52 @@ class PerplexityCommand : public Command {
       throw Error({.what = "cannot measure " + config_.file,
                    .why = fmt::format("it has {} tokens; each token but the first is predicted", ids.size()),
                    .fix = "give a longer text"});
-    Sum(model, ids, terminal);
-    const double mean = nll_ / static_cast<double>(count_);
-    terminal.Print(fmt::format("nll {:.6f} nats per token, perplexity {:.4f}, over {} tokens\n", mean,
-                               std::exp(mean), count_));
-    terminal.PrintJson({{"nll", mean},
-                        {"nll_sum", nll_},
-                        {"perplexity", std::exp(mean)},
-                        {"tokens", count_},
+    const eval::TextLikelihood score = Measure(model, ids, terminal);
+    terminal.Print(
+        fmt::format("nll {:.6f} nats per token, perplexity {:.4f}, over {} tokens\n"
+                    "perplexity by word {:.4f} ({} words), by byte {:.6f}, {:.6f} bits per byte ({} bytes)\n",
+                    score.nll / static_cast<double>(score.tokens), score.PerToken(), score.tokens,
+                    score.PerWord(), score.words, score.PerByte(), score.BitsPerByte(), score.bytes));
+    terminal.PrintJson({{"nll", score.nll / static_cast<double>(score.tokens)},
+                        {"nll_sum", score.nll},
+                        {"perplexity", score.PerToken()},
+                        {"tokens", score.tokens},
+                        {"word_perplexity", score.PerWord()},
+                        {"words", score.words},
+                        {"byte_perplexity", score.PerByte()},
+                        {"bits_per_byte", score.BitsPerByte()},
+                        {"bytes", score.bytes},
                         {"context", config_.context},
-                        {"stride", config_.stride == 0 ? config_.context : config_.stride}});
+                        {"stride", Stride()}});
     return 0;
   }
 
  private:
-  /// Each window starts at position 0; a token is scored once, in the first window that has a token before
-  /// it. So without overlap the first token of a window is not scored.
-  void Sum(const RunnableModel& model, const std::vector<int>& ids, Terminal& terminal) {
-    const auto context = static_cast<std::size_t>(config_.context);
-    const std::size_t stride = config_.stride == 0 ? context : static_cast<std::size_t>(config_.stride);
-    std::size_t scored = 0;  // ids before this one are done with
-    for (std::size_t begin = 0; begin + 1 < ids.size() && scored < ids.size(); begin += stride) {
-      if (terminal.stop().stop_requested())
-        throw Error({.kind = ErrorKind::kInterrupted,
-                     .what = "stopped on request",
-                     .why = fmt::format("{} of {} tokens were measured", scored, ids.size()),
-                     .fix = "run the same command again"});
-      const std::size_t end = std::min(begin + context, ids.size());
-      const std::size_t first = std::max(scored, begin + 1);
-      const auto at = [&](std::size_t i) { return ids.begin() + static_cast<std::ptrdiff_t>(i); };
-      const model::ScoreRequest request{{at(begin), at(first)}, {{at(first), at(end)}}};
-      const auto scores = model.model->Score({&request, 1});
-      for (const float log_prob : scores[0][0]) nll_ -= static_cast<double>(log_prob);
-      count_ += end - first;
-      scored = end;
-      terminal.Metric("perplexity", static_cast<std::int64_t>(count_),
-                      std::exp(nll_ / static_cast<double>(count_)));
-      terminal.Progress("perplexity", static_cast<std::int64_t>(scored),
-                        static_cast<std::int64_t>(ids.size()), "tokens");
-    }
+  int Stride() const { return config_.stride == 0 ? config_.context : config_.stride; }
+
+  /// Words and bytes are those of the used text, also where the first token of a window is not scored.
+  eval::TextLikelihood Measure(const RunnableModel& model, const std::vector<int>& ids,
+                               Terminal& terminal) const {
+    const eval::ModelSession session{.model = *model.model,
+                                     .tokenizer = *model.tokenizer,
+                                     .stop_token_ids = {},
+                                     .chat = {},
+                                     .sink = &terminal,
+                                     .stop = &terminal.stop()};
+    eval::TextLikelihood score =
+        eval::ScoreWindows(session, ids,
+                           eval::StridedWindows(ids.size(), static_cast<std::size_t>(config_.context),
+                                                static_cast<std::size_t>(Stride())),
+                           "perplexity");
+    const std::string used = model.tokenizer->Decode(ids);
+    score.words = eval::CountWords(used);
+    score.bytes = used.size();
+    return score;
   }
 
   std::string name_;
   PerplexityConfig config_;
   ModelFlags model_;
-  double nll_ = 0;
-  std::size_t count_ = 0;
 };
 
 }  // namespace
