@@ -9,16 +9,28 @@
 #include "base/error.h"
 
 namespace forge::eval {
+namespace {
+
+constexpr char kSpace[] = " \t\n\r\f\v";
+
+}  // namespace
 
 TokenPair EncodePair(const ModelSession& session, const std::string& context,
                      const std::string& continuation) {
   TokenPair pair;
   if (session.chat) {
-    pair = {session.chat(context), session.tokenizer.Encode(continuation)};
+    pair.context = session.chat(context);
+    std::string moved = continuation;  // the newline behind "assistant" goes over, as all white space does
+    for (std::string piece; pair.context.size() > 1; pair.context.pop_back()) {
+      piece = session.tokenizer.TokenBytes(pair.context.back());
+      if (piece.empty() || piece.find_first_not_of(kSpace) != std::string::npos) break;
+      moved = piece + moved;
+    }
+    pair.continuation = session.tokenizer.Encode(moved);
   } else if (context.empty()) {
     pair = {{session.PrefixToken()}, session.tokenizer.Encode(continuation)};
   } else {
-    const std::size_t end = context.find_last_not_of(" \t\n\r\f\v") + 1;  // npos + 1 is 0
+    const std::size_t end = context.find_last_not_of(kSpace) + 1;  // npos + 1 is 0
     if (end == 0) {
       pair = {{session.PrefixToken()}, session.tokenizer.Encode(context + continuation)};
     } else {

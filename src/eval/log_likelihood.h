@@ -16,7 +16,8 @@ struct TokenPair {
 
 /// Splits as lm-evaluation-harness does: white space at the end of the context goes to the continuation, both
 /// are tokenized together, and the continuation's tokens are those behind the tokens of the context alone. An
-/// empty context is the prefix token. With a chat template the two are tokenized apart.
+/// empty context is the prefix token. With a chat template the rest of the context keeps its
+/// own tokens.
 TokenPair EncodePair(const ModelSession& session, const std::string& context,
                      const std::string& continuation);
 

@@ -176,8 +176,6 @@ TEST_F(TaskItemsTest, ComeFromTheFirstFileThatIsThereWithItsOwnFields) {
 
 TEST_F(TaskItemsTest, CleanHellaSwagInBothOfItsForms) {
   const TaskFile task = BuiltInTask("hellaswag");
-  Write("choice/hellaswag_val_full.txt.bz2", "");
-  std::filesystem::remove(folder_ / "choice/hellaswag_val_full.txt.bz2");
   Write("hellaswag/validation.jsonl",
         "{\"activity_label\": \"Roof\", \"ctx_a\": \"A man sits.\", \"ctx_b\": \"he\", \"endings\": [\"is "
         "[x] up.\", "
@@ -186,6 +184,19 @@ TEST_F(TaskItemsTest, CleanHellaSwagInBothOfItsForms) {
   EXPECT_EQ(items[0].context, "Roof: A man sits. He");
   EXPECT_THAT(items[0].choices, ElementsAre("is up.", "goes on. off."));
   EXPECT_EQ(items[0].gold, 1);
+}
+
+TEST_F(TaskItemsTest, LeaveOutWhatTheTaskDoesNotKeep) {
+  std::string lines;
+  for (int id = 1; id <= 12; ++id)
+    lines +=
+        R"({"text": "t", "code": "c", "test_setup_code": "", "test_list": ["a", "b", "c"], "task_id": )" +
+        std::to_string(id) + "}\n";
+  Write("code/mbpp.jsonl", lines);
+  const TaskFile task = BuiltInTask("mbpp");
+  EXPECT_EQ(Load(task, "test").documents.size(), 2U);    // 11 and 12
+  EXPECT_EQ(Load(task, "prompt").documents.size(), 3U);  // 2, 3 and 4
+  EXPECT_THAT(Items(task, {.num_fewshot = 3})[0].context, HasSubstr("[BEGIN]\nc\n[DONE]\n\n"));
 }
 
 TEST_F(TaskItemsTest, CutATextIntoItsDocuments) {

@@ -154,7 +154,8 @@ std::vector<TaskItem> MakeTaskItems(const TaskFile& task, const TaskData& data,
   const std::vector<io::OrderedJson>& pool = from_file  ? task.fewshot_samples
                                              : examples ? examples->documents
                                                         : none;
-  const bool same_data = !from_file && examples && examples->path == data.path;
+  const bool same_data =
+      !from_file && examples && examples->path == data.path && examples->split == data.split;
   const auto wanted = static_cast<std::size_t>(options.num_fewshot);
   if (wanted + (same_data ? 1 : 0) > pool.size() && wanted > 0)
     throw Error({.kind = ErrorKind::kUsage,

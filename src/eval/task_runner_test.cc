@@ -61,6 +61,14 @@ TEST_F(TaskRunner, CutsContextAndContinuationAsTheHarnessDoes) {
   EXPECT_THROW(EncodePair(session_, "ab", ""), Error);
 }
 
+TEST_F(TaskRunner, AsksInTheChatTemplateWithoutTheDelimiter) {
+  session_.chat = [&](const std::string& context) { return tokenizer_.Encode("<" + context + ">\n"); };
+  const TaskItem item{.context = "q", .delimiter = " ", .choices = {"a", "b"}, .targets = {}};
+  const std::vector<TokenPair> pairs = ChoicePairs(session_, item);
+  EXPECT_EQ(tokenizer_.Decode(pairs[1].context), "<q>");
+  EXPECT_EQ(tokenizer_.Decode(pairs[1].continuation), "\nb");
+}
+
 TEST_F(TaskRunner, CutsTheBeginningOfWhatDoesNotFit) {
   testing::BigramModel small(4);
   small.Set('a', 'b', 3);
