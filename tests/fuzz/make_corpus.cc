@@ -58,6 +58,18 @@ void WriteTemplates(const fs::path& folder) {
     Write(folder / "chat_template", std::to_string(number++), test["template"].get<std::string>());
 }
 
+void WriteTasks(const fs::path& folder) {
+  for (const fs::directory_entry& task :
+       fs::directory_iterator(fs::path(FORGE_SOURCE_DIR) / "src/eval/tasks"))
+    Write(folder / "task_file", task.path().filename(), io::ReadFile(task.path()));
+}
+
+void WriteHubAnswers(const fs::path& folder) {
+  const io::Json siblings = {{{"rfilename", "config.json"}}, {{"rfilename", "onnx/model.onnx"}}};
+  Write(folder / "hub_answers", "revision",
+        io::Json{{"sha", std::string(40, 'a')}, {"siblings", siblings}}.dump());
+}
+
 }  // namespace
 }  // namespace forge
 
@@ -70,6 +82,8 @@ int main(int count, char** arguments) {
     forge::WriteModels(arguments[1]);
     forge::WriteTokenizers(arguments[1]);
     forge::WriteTemplates(arguments[1]);
+    forge::WriteTasks(arguments[1]);
+    forge::WriteHubAnswers(arguments[1]);
   } catch (const forge::Error& error) {
     std::cerr << error.what() << "\n";
     return 1;
