@@ -25,15 +25,15 @@ class SmolLm2Eval : public ::testing::Test {
   void SetUp() override {
     FORGE_SKIP_WITHOUT_SHARED(kModel);
     FORGE_SKIP_WITHOUT_SHARED(kGolden);
-    loaded_ = LoadModel(model::testing::SharedFolder() / kModel);
-    model_ =
-        std::make_unique<runtime::NativeModel>(loaded_.config, loaded_.weights, StoredPacking(loaded_.path));
+    ModelToRun loaded = LoadModelToRun(model::testing::SharedFolder() / kModel);
+    model_ = std::make_unique<runtime::NativeModel>(std::move(loaded.weights));
+    tokenizer_ = std::move(loaded.tokenizer);
   }
   io::Json Golden(const char* name) const {
     return io::ReadJsonFile(model::testing::SharedFolder() / kGolden / name);
   }
   eval::ModelSession Session() const {
-    return {.model = *model_, .tokenizer = *loaded_.tokenizer, .stop_token_ids = {}, .chat = {}};
+    return {.model = *model_, .tokenizer = *tokenizer_, .stop_token_ids = {}, .chat = {}};
   }
   static std::vector<eval::TaskItem> Items(const char* name, int limit) {
     const eval::TaskFile task = eval::BuiltInTask(name);
@@ -53,8 +53,8 @@ class SmolLm2Eval : public ::testing::Test {
     }
   }
 
-  LoadedModel loaded_;
   std::unique_ptr<runtime::NativeModel> model_;
+  std::shared_ptr<text::Tokenizer> tokenizer_;
 };
 
 // The built-in tasks on the shared data: same questions, same numbers. ("hellaswag" of the golden file is a
@@ -119,7 +119,7 @@ TEST_F(SmolLm2Eval, HasThePerplexityOfTransformers) {
   for (const io::Json& window : golden["windows"]) nll += window["nll"].get<double>();
   EXPECT_EQ(score.tokens, 5110U);
   EXPECT_NEAR(score.nll, nll, 1e-4 * nll);  // 0.01 %
-  EXPECT_EQ(loaded_.tokenizer->Decode(ids).size(), golden["bytes_of_the_used_text"]);
+  EXPECT_EQ(tokenizer_->Decode(ids).size(), golden["bytes_of_the_used_text"]);
 }
 
 }  // namespace
