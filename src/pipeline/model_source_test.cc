@@ -74,10 +74,10 @@ TEST_F(ModelSource, SaysWhereToGetAModelThatIsNotThere) {
     }
     return "";
   };
-  EXPECT_NE(fix("qwen2").find("huggingface.co/Qwen/Qwen2-1.5B-Instruct"), std::string::npos);
-  EXPECT_NE(fix("owner/name").find("huggingface.co/owner/name"), std::string::npos);
-  EXPECT_EQ(fix("/some/path").find("huggingface.co"), std::string::npos);
-  EXPECT_EQ(fix("./path").find("huggingface.co"), std::string::npos);
+  EXPECT_NE(fix("qwen2").find("forge pull Qwen/Qwen2-1.5B-Instruct"), std::string::npos);
+  EXPECT_NE(fix("owner/name").find("forge pull owner/name"), std::string::npos);
+  EXPECT_EQ(fix("/some/path").find("forge pull"), std::string::npos);
+  EXPECT_EQ(fix("./path").find("forge pull"), std::string::npos);
   fs::create_directories(folder_ / "Qwen2-1.5B-Instruct");
   EXPECT_EQ(ResolveModel("qwen2", folder_), folder_ / "Qwen2-1.5B-Instruct");
 }
