@@ -5,11 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <optional>
+#include <sstream>
 #include <string_view>
 
 #include "base/error.h"
 #include "io/compressed_file.h"
 #include "io/json_file.h"
+#include "io/json_lines.h"
 #include "io/sha256.h"
 
 namespace forge::eval {
@@ -25,23 +27,11 @@ std::string_view TakeLine(std::string_view& text) {
   return line;
 }
 
-io::OrderedJson ParseDocument(std::string_view text, const std::string& place) {
-  io::ParseJson(text, place);  // refuses what is no JSON, and what is made to fill memory
-  io::OrderedJson document = io::OrderedJson::parse(text);
-  if (!document.is_object())
-    throw Error({.what = "cannot use " + place,
-                 .why = "it is no JSON object",
-                 .fix = "give one object with the fields of a document on each line"});
-  return document;
-}
-
-std::vector<io::OrderedJson> ReadJsonLines(std::string_view text, const std::string& path) {
+std::vector<io::OrderedJson> ReadJsonLines(const std::string& text, const std::string& path) {
   std::vector<io::OrderedJson> documents;
-  for (int number = 1; !text.empty(); ++number) {
-    const std::string_view line = TakeLine(text);
-    if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
-    documents.push_back(ParseDocument(line, fmt::format("line {} of {}", number, path)));
-  }
+  std::istringstream stream(text);
+  io::JsonLines lines(stream, path, "one object with the fields of a document");
+  while (lines.Next()) documents.emplace_back(lines.object());
   return documents;
 }
 

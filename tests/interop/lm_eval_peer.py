@@ -16,6 +16,7 @@ import sys
 import lm_eval
 from lm_eval.tasks import TaskManager
 
+# No num_fewshot: the harness ignores the caller's where a file says 0.
 CHOICE = """
 task: peer_choice
 dataset_path: json
@@ -27,7 +28,6 @@ doc_to_text: "Question: {{question}}\\nAnswer:"
 doc_to_target: "{{choices.label.index(answerKey)}}"
 doc_to_choice: "{{choices.text}}"
 fewshot_config: {sampler: first_n}
-num_fewshot: 0
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
   - {metric: acc_norm, aggregation: mean, higher_is_better: true}
@@ -159,4 +159,5 @@ def main():
     sys.exit(failures > 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
