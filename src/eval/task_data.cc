@@ -67,6 +67,19 @@ std::vector<io::OrderedJson> ReadLineGroups(std::string_view text, const DataFil
   return documents;
 }
 
+/// The text that a data set of the hub has line by line. An empty one stands for " \n", as WikiText writes
+/// it.
+std::string JoinedLines(const std::string& text, const std::string& field, const std::string& path) {
+  std::string joined;
+  std::istringstream stream(text);
+  io::JsonLines lines(stream, path, "{\"" + field + "\": ..}");
+  while (lines.Next()) {
+    const std::string& line = lines.Text(field.c_str());
+    joined += line.empty() ? " \n" : line;
+  }
+  return joined;
+}
+
 std::vector<io::OrderedJson> CutText(const std::string& text, const Pattern& pattern) {
   std::vector<io::OrderedJson> documents;
   std::size_t begin = 0;
@@ -82,6 +95,8 @@ std::vector<io::OrderedJson> CutText(const std::string& text, const Pattern& pat
 
 std::vector<io::OrderedJson> ReadDocuments(const DataFile& file, const fs::path& path) {
   const std::string text = io::ReadMaybeCompressed(path);
+  if (!file.join_lines.empty())
+    return CutText(JoinedLines(text, file.join_lines, path.string()), file.split_before[0]);
   if (!file.split_before.empty()) return CutText(text, file.split_before[0]);
   if (!file.line_fields.empty()) return ReadLineGroups(text, file, path.string());
   const std::size_t first = text.find_first_not_of(" \t\r\n");

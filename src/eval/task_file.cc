@@ -286,12 +286,15 @@ class Reader {
     const std::string inside = "data_files.";
     if (json.is_string()) return {.path = json};
     if (!json.is_object()) Refuse("data_files", "an entry is neither a path nor an object");
-    CheckKeys(json, {"path", "fields", "keep", "line_fields", "split_before"}, inside);
+    CheckKeys(json, {"path", "fields", "keep", "line_fields", "split_before", "join_lines"}, inside);
     DataFile file{.path = Text(json, "path", "", inside)};
     if (file.path.empty()) Refuse("data_files", "an entry has no path");
     file.line_fields = Texts(json, "line_fields", inside);
     if (const std::string regex = Text(json, "split_before", "", inside); !regex.empty())
       file.split_before.emplace_back(regex, Place("data_files.split_before"));
+    file.join_lines = Text(json, "join_lines", "", inside);
+    if (!file.join_lines.empty() && file.split_before.empty())
+      Refuse(inside + "join_lines", "it needs split_before, which cuts the joined text");
     if (json.contains("keep")) file.keep = DocTemplate(json["keep"], Place("data_files.keep"));
     if (const auto fields = json.find("fields"); fields != json.end()) {
       if (!fields->is_object()) Refuse(inside + "fields", "it is not an object");

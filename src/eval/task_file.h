@@ -41,6 +41,7 @@ struct DataFile {
   DocTemplate keep;                      // a document counts where this gives "True"; not set: all count
   std::vector<std::string> line_fields;  // a text file with so many lines for one document, in this order
   std::vector<Pattern> split_before;     // one: a text file of documents {"page"}, cut where it matches
+  std::string join_lines;  // with split_before: the text is this field of all JSON lines together
 };
 
 struct Generation {

@@ -209,6 +209,25 @@ TEST_F(TaskItemsTest, CutATextIntoItsDocuments) {
   EXPECT_EQ(items[1].targets[0], "= two =\ny\n");
 }
 
+TEST_F(TaskItemsTest, JoinTheLinesOfWikiTextToArticles) {
+  Write("wikitext/test.jsonl",
+        R"({"text": ""}
+{"text": " = One = \n"}
+{"text": ""}
+{"text": " Text , and more . \n"}
+{"text": " = = Part = = \n"}
+{"text": ""}
+{"text": " = Two = \n"}
+{"text": " Text \n"}
+)");
+  const std::vector<TaskItem> items = Items(BuiltInTask("wikitext"));
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_THAT(items[0].targets[0], HasSubstr("= One ="));
+  EXPECT_THAT(items[0].targets[0], HasSubstr("== Part =="));
+  EXPECT_THAT(items[0].targets[0], HasSubstr("Text, and more."));
+  EXPECT_THAT(items[1].targets[0], HasSubstr("= Two ="));
+}
+
 TEST_F(TaskItemsTest, SayWhatIsMissingAndHowToGetIt) {
   const auto error_of = [&](const std::function<void()>& work) -> std::string {
     try {
