@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/metric_sink.h"
@@ -14,28 +13,10 @@
 #include "model/model_weights.h"
 #include "train/optimizer_config.h"
 #include "train/thought_job.h"
+#include "train/token_batch.h"
+#include "train/tune_job.h"
 
 namespace forge::train {
-
-/// Texts of one micro-batch and what is to be learned at each position. Position t stands for the prediction
-/// of token t from the tokens before it; position 0 is never predicted.
-struct TokenBatch {
-  int rows = 0, length = 0;
-  std::vector<int> tokens;  // [rows, length]; rows shorter than length are filled with any id, at weight 0
-
-  /// Weight of -log p(token t): [rows, length], or empty.
-  std::vector<float> token_weights;
-  /// Weight of KL(teacher || model) at position t: [rows, length], or empty. Needs TrainJob::teacher.
-  std::vector<float> teacher_weights;
-  /// Weight of KL(given distribution || model) at single positions.
-  struct SoftTarget {
-    int row, position;
-    float weight;
-    std::vector<std::pair<int, float>>
-        probabilities;  // (token, probability); the rest of the vocabulary has 0
-  };
-  std::vector<SoftTarget> soft_targets;
-};
 
 /// Makes a linear ternary while it trains: the forward pass uses W + lambda * stop_gradient(quantize(W) - W)
 /// (bitnet-ternary.md 1.0: the gradient reaches W for every lambda).
@@ -59,6 +40,8 @@ struct JobEnvironment {
   /// Of what the batches and the start are made from, where the file may outlive them; a checkpoint with
   /// another identity is not gone on from.
   std::string identity = {};
+  /// What progress is counted in: tokens if their number in a step is given, else steps.
+  int tokens_per_step = 0;
 };
 
 struct TrainJob {
@@ -98,6 +81,8 @@ class Engine {
   /// steps). Stops with Error(kInterrupted) after writing a checkpoint when environment.stop asks. Throws
   /// Error(kInput) when the loss is not finite, with the step.
   virtual TrainResult Train(const TrainJob& job) = 0;
+  /// Fine-tuning of models that are large for this machine: tune_job.h. Resumes, stops and fails as Train.
+  virtual TuneResult Tune(const TuneJob& job) = 0;
   /// Quiet-STaR training; thought_job.h.
   virtual ThoughtResult TrainThoughts(const ThoughtJob& job) = 0;
   /// logits [tokens.size(), vocab_size], for the comparison with the runtime.

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/thread_pool.h"
@@ -13,6 +14,32 @@ double GradientNorm(std::span<const at::Tensor> gradients) {
   double squares = 0;
   for (const at::Tensor& gradient : gradients)
     if (gradient.defined()) squares += gradient.square().sum(at::kDouble).item<double>();
+  return std::sqrt(squares);
+}
+
+double GradientNormInPieces(std::span<const at::Tensor> gradients) {
+  constexpr std::size_t kPiece = 1 << 16;  // fixed, so that the order of the sums is
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients) {
+    if (!gradient.defined()) continue;
+    const at::Tensor dense = gradient.contiguous();
+    const float* values = dense.const_data_ptr<float>();
+    const auto size = static_cast<std::size_t>(dense.numel());
+    std::vector<double> sums((size + kPiece - 1) / kPiece);
+    ThreadPool::Global().Run(sums.size(), [&](std::size_t piece) {
+      double lanes[8] = {};  // independent sums, which the compiler can keep in one vector
+      const std::size_t end = std::min(size, (piece + 1) * kPiece);
+      std::size_t i = piece * kPiece;
+      for (; i + 8 <= end; i += 8)
+        for (std::size_t lane = 0; lane < 8; ++lane) {
+          const auto value = static_cast<double>(values[i + lane]);
+          lanes[lane] += value * value;
+        }
+      for (; i < end; ++i) lanes[0] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+      for (const double lane : lanes) sums[piece] += lane;
+    });
+    for (const double sum : sums) squares += sum;
+  }
   return std::sqrt(squares);
 }
 
@@ -31,12 +58,16 @@ AdamW::AdamW(std::vector<Group> groups, const OptimizerConfig& config)
 
 double AdamW::Step(const std::vector<at::Tensor>& gradients, double learning_rate, int step) {
   const double norm = GradientNorm(gradients);
+  Step(gradients, norm, learning_rate, step);
+  return norm;
+}
+
+void AdamW::Step(const std::vector<at::Tensor>& gradients, double norm, double learning_rate, int step) {
   const double limit = config_.max_gradient_norm;
   const double scale = limit > 0 && norm > limit ? limit / norm : 1.0;
   for (std::size_t i = 0; i < groups_.size(); ++i)
     if (gradients[i].defined())
       Update(groups_[i], gradients[i], scale, learning_rate * groups_[i].learning_rate_scale, step);
-  return norm;
 }
 
 void AdamW::Update(Group& group, const at::Tensor& gradient, double gradient_scale, double learning_rate,

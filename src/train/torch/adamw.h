@@ -14,6 +14,9 @@ namespace forge::train {
 /// Euclidean norm of all gradients together; undefined ones count as zero.
 double GradientNorm(std::span<const at::Tensor> gradients);
 
+/// The same for float32 on the CPU in one pass without temporaries; the same bits for any number of threads.
+double GradientNormInPieces(std::span<const at::Tensor> gradients);
+
 /// sum[i] += more[i]; undefined ones count as zero.
 void AddGradients(const std::vector<at::Tensor>& more, std::vector<at::Tensor>& sum);
 
@@ -36,6 +39,8 @@ class AdamW {
   /// One update with gradients in the order of the groups (an undefined gradient leaves its tensor alone).
   /// Clips by the global norm if the config says so; returns that norm before clipping. step counts from 0.
   double Step(const std::vector<at::Tensor>& gradients, double learning_rate, int step);
+  /// The same with the norm already known.
+  void Step(const std::vector<at::Tensor>& gradients, double norm, double learning_rate, int step);
 
   std::vector<Group>& groups() { return groups_; }
 

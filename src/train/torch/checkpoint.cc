@@ -69,6 +69,7 @@ std::optional<int> LoadCheckpoint(const std::filesystem::path& path, std::string
   visit([&](const std::string& name, at::Tensor& tensor) {
     at::Tensor values = at::empty(tensor.sizes(), at::kFloat);
     file.ReadFloats(name, {values.mutable_data_ptr<float>(), static_cast<std::size_t>(values.numel())});
+    file.Release(file.Get(name).bytes);  // else the file counts beside what was read from it
     tensor.copy_(values);
     return true;
   });

@@ -20,7 +20,7 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
                         const at::Device& device) {
   const std::int64_t rows = batch.rows, length = batch.length;
   const auto size = static_cast<std::size_t>(rows * length);
-  FORGE_CHECK(batch.tokens.size() == size);
+  FORGE_CHECK(batch.tokens.size() == size && batch.positions.empty());
   FORGE_CHECK(batch.token_weights.empty() || batch.token_weights.size() == size);
   FORGE_CHECK(batch.teacher_weights.empty() || (batch.teacher_weights.size() == size && teacher != nullptr));
   const at::Tensor tokens =

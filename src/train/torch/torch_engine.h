@@ -10,6 +10,7 @@ class TorchEngine : public Engine {
  public:
   TorchEngine();
   TrainResult Train(const TrainJob& job) override;              // train_job.cc
+  TuneResult Tune(const TuneJob& job) override;                 // tune_job.cc
   ThoughtResult TrainThoughts(const ThoughtJob& job) override;  // thought_training.cc
   std::vector<float> Logits(const model::ModelConfig& config, const model::ModelWeights& weights,
                             std::span<const int> tokens, const std::string& device) override;

@@ -54,9 +54,16 @@ std::vector<double> RunTraining(AdamW& optimizer, const OptimizerConfig& config,
                    .why = "the weights or the data hold values that cannot be trained on, or the learning "
                           "rate is too high",
                    .fix = "lower the learning rate (it is " + std::to_string(config.learning_rate) + ")"});
-    const double gradient_norm = optimizer.Step(outcome.gradients, learning_rate, step);
+    double gradient_norm = 0;
+    if (outcome.gradient_norm)
+      optimizer.Step(outcome.gradients, gradient_norm = *outcome.gradient_norm, learning_rate, step);
+    else
+      gradient_norm = optimizer.Step(outcome.gradients, learning_rate, step);
     losses.push_back(outcome.loss);
-    sink.Progress(environment.name, step + 1, steps, "steps");
+    if (const std::int64_t tokens = environment.tokens_per_step; tokens > 0)
+      sink.Progress(environment.name, (step + 1) * tokens, steps * tokens, "tokens");
+    else
+      sink.Progress(environment.name, step + 1, steps, "steps");
     if (step % 10 == 9 || step + 1 == steps) {
       sink.Metric(environment.name + "/loss", step, outcome.loss);
       sink.Metric(environment.name + "/learning_rate", step, learning_rate);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "train/engine.h"
 #include "train/torch/adamw.h"
@@ -12,6 +13,7 @@ namespace forge::train {
 struct StepOutcome {
   std::vector<at::Tensor> gradients;
   double loss = 0;
+  std::optional<double> gradient_norm = {};  // where it is known already
   std::vector<std::pair<std::string, double>> metrics;
 };
 

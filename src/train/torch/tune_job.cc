@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/tune_job.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include "base/thread_pool.h"
+#include "train/torch/token_loss.h"
+#include "train/torch/torch_engine.h"
+#include "train/torch/training_run.h"
+#include "train/torch/tune_pass.h"
+
+namespace forge::train {
+namespace {
+
+/// Of all that decides the numbers of the job and is not in its identity.
+std::string FingerprintOf(const TuneJob& job) {
+  std::string text = "tune " + job.environment->name + " " + std::to_string(job.steps) + " " +
+                     std::to_string(job.micro_batches) + " " + std::to_string(job.optimizer.learning_rate) +
+                     (job.precision == Precision::kBFloat16 ? " bf16 " : " f32 ") +
+                     std::to_string(job.lora.rank) + " " + std::to_string(job.lora.alpha) + " " +
+                     std::to_string(job.lora.seed);
+  for (const std::string& target : job.lora.targets) text += " " + target;
+  return text + " " + job.environment->identity;
+}
+
+}  // namespace
+
+TuneResult TorchEngine::Tune(const TuneJob& job) {
+  const c10::NoGradGuard no_gradient;
+  model::CheckEngineComputes(job.config, {.rope_scaling = true}, "the training engine");
+  const at::Device device = ParseDevice(job.environment->device);
+  TunedWeights weights(job, device);
+  AdamW optimizer(weights.Groups(), job.optimizer);
+  GradientSum gradients(optimizer.groups().size());
+  const int embedding = weights.IndexOf("model.embed_tokens.weight");
+
+  const auto compute = [&](int step) {
+    weights.Refresh();
+    const auto micro_batches = static_cast<std::size_t>(job.micro_batches);
+    std::vector<TokenBatch> batches;
+    double total_weight = 0;
+    for (int micro = 0; micro < job.micro_batches; ++micro) {
+      batches.push_back(job.batch(step, micro));
+      total_weight += TotalWeight(batches.back());
+    }
+    gradients.Clear();
+    std::vector<TunePassResult> results(micro_batches);
+    ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
+      at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
+      try {
+        results[micro] = RunTunePass(job.config, weights, batches[micro], total_weight,
+                                     job.recompute_activations, {&gradients, micro});
+      } catch (...) {  // the others wait for this one's gradients
+        gradients.Abandon(std::current_exception());
+        throw;
+      }
+    });
+    StepOutcome outcome;
+    for (TunePassResult& result : results) {
+      outcome.loss += result.loss;
+      if (embedding < 0) continue;
+      at::Tensor& sum = gradients.sums()[static_cast<std::size_t>(embedding)];
+      if (!sum.defined()) sum = at::zeros_like(weights.Weight("model.embed_tokens.weight"));
+      sum.index_add_(0, result.tokens, result.embedding_gradient);
+    }
+    outcome.gradients = std::move(gradients.sums());
+    gradients.sums().resize(outcome.gradients.size());
+    if (device.is_cpu()) outcome.gradient_norm = GradientNormInPieces(outcome.gradients);
+    return outcome;
+  };
+  TuneResult result;
+  result.losses =
+      RunTraining(optimizer, job.optimizer, job.steps, FingerprintOf(job), *job.environment, compute);
+  weights.CopyTo(*job.weights);
+  if (job.lora.rank > 0) result.adapter = weights.Adapter();
+  return result;
+}
+
+}  // namespace forge::train

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/tune_job.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "model/testing_models.h"
+#include "train/torch/matrix_product.h"
+#include "train/torch/token_loss.h"
+#include "train/torch/torch_engine.h"
+#include "train/torch/tune_pass.h"
+
+namespace forge::train {
+namespace {
+
+namespace fs = std::filesystem;
+using model::ModelConfig;
+using model::ModelWeights;
+using model::testing::RandomWeights;
+using model::testing::TinyConfig;
+
+const at::Device kCpu(at::kCPU);
+
+ModelConfig SmallConfig(bool tied = true) {
+  ModelConfig config = TinyConfig();
+  config.hidden_size = 32;
+  config.intermediate_size = 64;
+  config.head_dim = 8;
+  config.tie_word_embeddings = tied;
+  return config;
+}
+
+/// Documents of 5, 3 and 4 tokens, of which the first tokens of the second are a prompt.
+const std::vector<std::vector<int>> kDocuments{{7, 1, 33, 12, 9}, {0, 39, 5}, {20, 21, 1, 2}};
+const std::vector<std::vector<float>> kWeights{{0, 1, 1, 0.5f, 1}, {0, 0, 1}, {0, 1, 2, 1}};
+
+/// Each in a row of its own.
+TokenBatch Apart() {
+  TokenBatch batch{.rows = 3, .length = 5};
+  for (std::size_t row = 0; row < kDocuments.size(); ++row)
+    for (std::size_t t = 0; t < 5; ++t) {
+      const bool is_there = t < kDocuments[row].size();
+      batch.tokens.push_back(is_there ? kDocuments[row][t] : 0);
+      batch.token_weights.push_back(is_there ? kWeights[row][t] : 0);
+    }
+  return batch;
+}
+
+/// All in one row, with two tokens that nothing is learned from.
+TokenBatch Packed() {
+  TokenBatch batch{.rows = 1, .length = 14};
+  for (std::size_t row = 0; row < kDocuments.size(); ++row)
+    for (std::size_t t = 0; t < kDocuments[row].size(); ++t) {
+      batch.tokens.push_back(kDocuments[row][t]);
+      batch.token_weights.push_back(kWeights[row][t]);
+      batch.positions.push_back(static_cast<int>(t));
+    }
+  for (int t = 0; t < 2; ++t) {
+    batch.tokens.push_back(0);
+    batch.token_weights.push_back(0);
+    batch.positions.push_back(t);
+  }
+  return batch;
+}
+
+struct Pass {
+  double loss = 0;
+  std::vector<AdamW::Group> groups;
+  std::vector<at::Tensor> gradients;
+};
+
+Pass RunPass(TuneJob& job, const TokenBatch& batch) {
+  const TunedWeights weights(job, kCpu);
+  Pass pass{.groups = weights.Groups()};
+  GradientSum sum(pass.groups.size());
+  TunePassResult result =
+      RunTunePass(job.config, weights, batch, TotalWeight(batch), job.recompute_activations, {&sum, 0});
+  pass.loss = result.loss;
+  pass.gradients = sum.sums();
+  if (const int index = weights.IndexOf("model.embed_tokens.weight"); index >= 0) {
+    at::Tensor& table = pass.gradients[static_cast<std::size_t>(index)];
+    if (!table.defined()) table = at::zeros_like(weights.Weight("model.embed_tokens.weight"));
+    table.index_add_(0, result.tokens, result.embedding_gradient);
+  }
+  return pass;
+}
+
+// Sums of up to 64 float32 products of size 1 in another order, through 2 layers: a few hundred roundings of
+// 6e-8 of the largest gradient.
+void ExpectNear(const at::Tensor& a, const at::Tensor& b, const std::string& name) {
+  const double largest = b.abs().max().item<double>();
+  EXPECT_LT((a - b).abs().max().item<double>(), 2e-5 * largest + 1e-7) << name;
+}
+
+TEST(TunePass, GivesTheLossAndGradientsOfAutogradWithDocumentsPackedOrApart) {
+  for (const bool tied : {true, false}) {
+    const ModelConfig config = SmallConfig(tied);
+    ModelWeights weights = RandomWeights(config);
+    ParameterMap parameters = ToParameters(weights, kCpu);
+    for (auto& [name, parameter] : parameters) parameter.requires_grad_(true);
+    const TensorModel twin(config, parameters);
+    const at::Tensor loss = WeightedLoss(twin, nullptr, Apart(), kCpu) / TotalWeight(Apart());
+    for (const TokenBatch& batch : {Apart(), Packed()})
+      for (const bool recompute : {false, true}) {
+        TuneJob job{.config = config, .weights = &weights, .recompute_activations = recompute};
+        const Pass pass = RunPass(job, batch);
+        EXPECT_NEAR(pass.loss, loss.item<double>(), 1e-6);
+        for (std::size_t i = 0; i < pass.groups.size(); ++i) {
+          const std::string& name = pass.groups[i].name;
+          const at::Tensor expected = torch::autograd::grad({loss}, {parameters.at(name)}, {}, true)[0];
+          ExpectNear(pass.gradients[i], expected, name);
+        }
+      }
+  }
+}
+
+TEST(TunePass, GivesTheSameBitsWhenActivationsAreComputedAgain) {
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config);
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+    TuneJob job{.config = config, .weights = &weights, .precision = precision};
+    const Pass kept = RunPass(job, Packed());
+    job.recompute_activations = true;
+    const Pass again = RunPass(job, Packed());
+    EXPECT_EQ(kept.loss, again.loss);
+    for (std::size_t i = 0; i < kept.groups.size(); ++i)
+      EXPECT_TRUE(at::equal(kept.gradients[i], again.gradients[i])) << kept.groups[i].name;
+  }
+}
+
+// bfloat16 has 8 bits: each product is off by about 2^-9 of itself at random, and some tens of them follow
+// each other.
+TEST(TunePass, GivesNearlyTheSameGradientsInBFloat16) {
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config);
+  TuneJob job{.config = config, .weights = &weights};
+  const Pass exact = RunPass(job, Packed());
+  job.precision = Precision::kBFloat16;
+  const Pass rough = RunPass(job, Packed());
+  EXPECT_NEAR(rough.loss, exact.loss, 0.01 * exact.loss);
+  EXPECT_NE(rough.loss, exact.loss);
+  for (std::size_t i = 0; i < exact.groups.size(); ++i) {
+    const at::Tensor &a = rough.gradients[i].flatten(), &b = exact.gradients[i].flatten();
+    if (b.norm().item<double>() < 1e-4) continue;  // biases of keys: their gradient is zero but for rounding
+    EXPECT_GT((at::dot(a, b) / (a.norm() * b.norm())).item<double>(), 0.99) << exact.groups[i].name;
+  }
+}
+
+LoraSettings AllLinears(int rank) {
+  return {.rank = rank,
+          .alpha = 2.0 * rank,
+          .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}};
+}
+
+// Central differences as in engine_test.cc, at A and B away from zero.
+TEST(TunePass, GradientsOfLoraFactorsEqualFiniteDifferences) {
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config);
+  TuneJob job{.config = config, .weights = &weights, .lora = AllLinears(3)};
+  TunedWeights tuned(job, kCpu);
+  std::vector<AdamW::Group> groups = tuned.Groups();
+  ASSERT_EQ(groups.size(), 2u * 7u * 2u);
+  for (AdamW::Group& group : groups) {
+    Random random(5, group.name);
+    for (std::int64_t i = 0; i < group.parameter.numel(); ++i)
+      group.parameter.mutable_data_ptr<float>()[i] += static_cast<float>(0.1 * random.Normal());
+  }
+  const TokenBatch batch = Packed();
+  GradientSum sum(groups.size());
+  const auto loss = [&] {
+    tuned.Refresh();
+    sum.Clear();
+    return RunTunePass(config, tuned, batch, TotalWeight(batch), false, {&sum, 0}).loss;
+  };
+  loss();
+  std::vector<at::Tensor> gradients = sum.sums();
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const std::int64_t index = gradients[i].abs().argmax().item<std::int64_t>();
+    float* value = groups[i].parameter.mutable_data_ptr<float>() + index;
+    const float kept = *value;
+    *value = kept + 0.01f;
+    const double above = loss();
+    *value = kept - 0.01f;
+    const double below = loss();
+    *value = kept;
+    const double numeric = (above - below) / 0.02;
+    EXPECT_NEAR(gradients[i].flatten()[index].item<double>(), numeric, 1e-3 + 0.02 * std::abs(numeric))
+        << groups[i].name;
+  }
+}
+
+TuneJob OverfitJob(const ModelConfig& config, ModelWeights& weights, int steps,
+                   const JobEnvironment& environment) {
+  TuneJob job{.config = config, .weights = &weights, .steps = steps, .environment = &environment};
+  job.micro_batches = 3;
+  job.batch = [](int, int micro) {
+    TokenBatch batch = micro == 0 ? Packed() : Apart();
+    for (float& weight : batch.token_weights) weight *= static_cast<float>(micro + 1);
+    return batch;
+  };
+  job.optimizer = {.learning_rate = 1e-2, .warmup_steps = 5};
+  return job;
+}
+
+TEST(Tune, TrainsTheWeightsInPlaceOrTheAdapterAlone) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  ModelWeights start = RandomWeights(config);
+  // Logits of a size that an adapter can learn by heart with, although norm and head are frozen.
+  for (float& value : start["model.norm.weight"].values) value = 4;
+  const JobEnvironment environment;
+  ModelWeights weights = start;
+  EXPECT_LT(engine.Tune(OverfitJob(config, weights, 200, environment)).losses.back(), 0.05);
+  EXPECT_FALSE(weights == start);
+
+  weights = start;
+  TuneJob job = OverfitJob(config, weights, 300, environment);
+  job.lora = AllLinears(4);
+  const TuneResult result = engine.Tune(job);
+  EXPECT_LT(result.losses.back(), 0.2 * result.losses.front());
+  EXPECT_TRUE(weights == start);
+  // The adapter, added to the base, is the model that was trained.
+  model::AddLora(result.adapter, 1, weights, "the adapter");
+  TuneJob merged{.config = config, .weights = &weights};
+  EXPECT_LT(RunPass(merged, Packed()).loss, 2 * result.losses.back() + 0.01);
+}
+
+TEST(Tune, ResumesToTheSameBytesAsAnUnbrokenRun) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  const ModelWeights start = RandomWeights(config);
+  for (const int rank : {0, 2}) {
+    ModelWeights unbroken = start, broken = start;
+    JobEnvironment environment;
+    TuneJob job = OverfitJob(config, unbroken, 30, environment);
+    job.lora = AllLinears(rank);
+    const TuneResult whole = engine.Tune(job);
+    StopToken stop, fresh;
+    environment.checkpoint = fs::path(testing::TempDir()) / "tune.safetensors";
+    fs::remove(environment.checkpoint);
+    environment.checkpoint_interval = 7;
+    environment.stop = &stop;
+    job.weights = &broken;
+    const auto batch = job.batch;
+    job.batch = [&](int step, int micro) {
+      if (step == 17) stop.RequestStop();
+      return batch(step, micro);
+    };
+    EXPECT_THROW(engine.Tune(job), Error);
+    environment.stop = &fresh;
+    broken = start;
+    const TuneResult rest = engine.Tune(job);
+    EXPECT_EQ(rest.losses.size(), 12u);
+    EXPECT_TRUE(broken == unbroken);
+    ASSERT_EQ(rest.adapter.factors.size(), whole.adapter.factors.size());
+    for (const auto& [name, factors] : whole.adapter.factors) {
+      EXPECT_TRUE(rest.adapter.factors.at(name).a == factors.a) << name;
+      EXPECT_TRUE(rest.adapter.factors.at(name).b == factors.b) << name;
+    }
+  }
+}
+
+TEST(Tune, PassesOnTheErrorOfOneOfManyMicroBatches) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config);
+  const JobEnvironment environment;
+  TuneJob job = OverfitJob(config, weights, 2, environment);
+  job.micro_batches = 5;
+  const auto batch = job.batch;
+  job.batch = [&](int step, int micro) {
+    TokenBatch wrong = batch(step, micro);
+    if (micro == 1) wrong.tokens[0] = 100'000;  // beyond the vocabulary
+    return wrong;
+  };
+  EXPECT_THROW(engine.Tune(job), std::exception);
+}
+
+TEST(TimesTransposed, EqualsTheProductForTransposedViewsAndBothTypes) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor a = at::randn({5, 33}).to(type), b = at::randn({7, 33}).to(type);
+    // 33 products of size 1: float32 rounds each to 6e-8; bfloat16 rounds the sum of size 6 to 2^-8 of it.
+    const double limit = type == at::kFloat ? 2e-5 : 0.1;
+    const at::Tensor expected = at::mm(a.to(at::kDouble), b.to(at::kDouble).t());
+    const auto difference = [&](const at::Tensor& c) {
+      return (c.to(at::kDouble) - expected).abs().max().item<double>();
+    };
+    EXPECT_LT(difference(TimesTransposed(a, b)), limit);
+    EXPECT_LT(difference(TimesTransposed(a.t().contiguous().t(), b.t().contiguous().t())), limit);
+  }
+}
+
+}  // namespace
+}  // namespace forge::train

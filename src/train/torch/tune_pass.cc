@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/torch/tune_pass.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <limits>
+
+#include "base/check.h"
+#include "model/rope.h"
+#include "train/torch/matrix_product.h"
+
+namespace forge::train {
+namespace {
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+at::Tensor FromInts(const std::vector<std::int64_t>& values, const at::Device& device) {
+  return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())},
+                       at::kLong)
+      .clone()
+      .to(device);
+}
+
+/// Additive mask of rows that hold several documents; `positions` [rows, length + 1].
+at::Tensor DocumentMask(const TokenBatch& batch, std::int64_t length) {
+  at::Tensor mask =
+      at::full({batch.rows, 1, length, length}, -std::numeric_limits<float>::infinity(), at::kFloat);
+  float* values = mask.mutable_data_ptr<float>();
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    for (std::int64_t t = 0; t < length; ++t) {
+      const int position = batch.positions[static_cast<std::size_t>(row * batch.length + t)];
+      FORGE_CHECK(position >= 0 && position <= t);
+      float* line = values + (row * length + t) * length;
+      std::fill(line + t - position, line + t + 1, 0.0f);
+    }
+  return mask;
+}
+
+RowLayout MakeLayout(const model::ModelConfig& config, const TokenBatch& batch, const TunedWeights& weights,
+                     const at::Device& device) {
+  RowLayout layout{.rows = batch.rows, .length = batch.length - 1};
+  std::vector<std::int64_t> positions;
+  bool is_packed = false;
+  for (std::int64_t row = 0; row < layout.rows; ++row)
+    for (std::int64_t t = 0; t < layout.length; ++t) {
+      const auto index = static_cast<std::size_t>(row * batch.length + t);
+      positions.push_back(batch.positions.empty() ? t : batch.positions[index]);
+      is_packed |= positions.back() != t;
+    }
+  const std::vector<double> angles = model::RopeFrequencies(config);
+  const at::Tensor frequencies = at::from_blob(const_cast<double*>(angles.data()),
+                                               {static_cast<std::int64_t>(angles.size())}, at::kDouble)
+                                     .to(at::kFloat)
+                                     .to(device);
+  const at::Tensor turned =
+      (FromInts(positions, device).to(at::kFloat).view({layout.rows, layout.length, 1}) * frequencies)
+          .unsqueeze(1);
+  layout.cosine = turned.cos();
+  layout.sine = turned.sin();
+  if (is_packed) layout.mask = DocumentMask(batch, layout.length).to(device).to(weights.compute_type());
+  return layout;
+}
+
+/// The predictions that are learned: where, what and how much.
+struct Targets {
+  std::vector<std::int64_t> slots, ids;  // index in [rows, length], token
+  std::vector<float> weights;
+};
+
+Targets FindTargets(const TokenBatch& batch) {
+  Targets targets;
+  const std::int64_t length = batch.length - 1;
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    for (std::int64_t t = 0; t < length; ++t) {
+      const auto next = static_cast<std::size_t>(row * batch.length + t + 1);
+      if (batch.token_weights[next] == 0) continue;
+      FORGE_CHECK(batch.positions.empty() || batch.positions[next] > 0);  // nothing predicts a first token
+      targets.slots.push_back(row * length + t);
+      targets.ids.push_back(batch.tokens[next]);
+      targets.weights.push_back(batch.token_weights[next]);
+    }
+  return targets;
+}
+
+/// Loss of the states [n, hidden] of the targets; the gradient of the states comes back in their place.
+double HeadLoss(at::Tensor& states, const Targets& targets, const std::string& head,
+                const TunedWeights& weights, double total_weight, const GradientSink& sink) {
+  const at::Tensor& matrix = weights.Compute(head);
+  const at::Tensor ids = FromInts(targets.ids, states.device()).unsqueeze(1);
+  const at::Tensor shares =
+      (at::from_blob(const_cast<float*>(targets.weights.data()), {states.size(0), 1}, at::kFloat) /
+       total_weight)
+          .to(states.device());
+  double loss = 0;
+  at::Tensor head_gradient;
+  for (std::int64_t first = 0; first < states.size(0); first += kHeadRows) {
+    const std::int64_t count = std::min(kHeadRows, states.size(0) - first);
+    at::Tensor rows = states.narrow(0, first, count);
+    const at::Tensor inputs = rows.to(weights.compute_type());
+    at::Tensor logits = TimesTransposed(inputs, matrix).to(at::kFloat);
+    const at::Tensor chosen = ids.narrow(0, first, count), share = shares.narrow(0, first, count);
+    const at::Tensor normalizer = logits.logsumexp(1, true);
+    loss += ((normalizer - logits.gather(1, chosen)) * share).sum(at::kDouble).item<double>();
+    logits.sub_(normalizer).exp_().scatter_add_(1, chosen, at::full_like(share, -1)).mul_(share);
+    const at::Tensor d_logits = logits.to(weights.compute_type());
+    if (weights.IndexOf(head) >= 0) {
+      const at::Tensor part = TimesTransposed(d_logits.t(), inputs.t());
+      head_gradient = head_gradient.defined() ? head_gradient.add_(part) : part.to(at::kFloat);
+    }
+    rows.copy_(TimesTransposed(d_logits, matrix.t()));
+  }
+  if (head_gradient.defined()) weights.Give(head, head_gradient, sink);
+  return loss;
+}
+
+}  // namespace
+
+TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
+                           const TokenBatch& batch, double total_weight, bool recompute_activations,
+                           const GradientSink& sink) {
+  const c10::AutoGradMode gradient_mode(false);
+  FORGE_CHECK(batch.token_weights.size() == batch.tokens.size() && batch.soft_targets.empty() &&
+              batch.teacher_weights.empty());
+  const at::Device device = weights.Weight(kEmbedding).device();
+  const RowLayout layout = MakeLayout(config, batch, weights, device);
+  const at::Tensor tokens =
+      at::from_blob(const_cast<int*>(batch.tokens.data()), {batch.rows, batch.length}, at::kInt)
+          .narrow(1, 0, layout.length)
+          .flatten()
+          .to(at::kLong)
+          .to(device);
+  std::vector<DecoderLayer> layers;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers.emplace_back(config, weights, layer);
+
+  at::Tensor stream = at::embedding(weights.Weight(kEmbedding), tokens);
+  std::vector<DecoderLayer::Tape> tapes(layers.size());
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    stream = layers[layer].Forward(stream, layout, tapes[layer]);
+    if (recompute_activations) tapes[layer] = {.input = tapes[layer].input};
+  }
+
+  const Targets targets = FindTargets(batch);
+  const at::Tensor slots = FromInts(targets.slots, device);
+  const at::Tensor chosen = stream.index_select(0, slots);
+  const at::Tensor& norm = weights.Weight("model.norm.weight");
+  RmsNormed states = RmsNorm(chosen, norm, config.rms_norm_eps);
+  TunePassResult result;
+  result.loss = HeadLoss(states.y, targets, config.tie_word_embeddings ? kEmbedding : "lm_head.weight",
+                         weights, total_weight, sink);
+  const RmsNormGradients d_states = RmsNormBackward(states.y, chosen, states.inverse_rms, norm);
+  weights.Give("model.norm.weight", d_states.weight, sink);
+
+  at::Tensor gradient = at::zeros_like(stream).index_copy_(0, slots, d_states.x);
+  stream.reset();
+  for (std::size_t layer = layers.size(); layer-- > 0;) {
+    if (recompute_activations) layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);
+    gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink);
+    tapes[layer] = {};
+  }
+  if (weights.IndexOf(kEmbedding) >= 0) {
+    result.tokens = tokens;
+    result.embedding_gradient = gradient;
+  }
+  return result;
+}
+
+}  // namespace forge::train

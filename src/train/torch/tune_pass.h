@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "train/token_batch.h"
+#include "train/torch/decoder_layer.h"
+
+namespace forge::train {
+
+/// What a micro-batch gives beside the gradients in the sink.
+struct TunePassResult {
+  double loss = 0;  // sum of weight * -log p, over total_weight
+  // The gradient of the embeddings, one row for each input: given to the table when all micro-batches are
+  // done, because a tied table has its first part from the head long before.
+  at::Tensor tokens, embedding_gradient;  // [N] and [N, hidden]; undefined when the table is frozen
+};
+
+/// Forward and backward pass of one micro-batch. Logits exist only for positions that have a weight, and for
+/// at most kHeadRows of them at a time.
+inline constexpr std::int64_t kHeadRows = 256;
+TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
+                           const TokenBatch& batch, double total_weight, bool recompute_activations,
+                           const GradientSink& sink);
+
+}  // namespace forge::train
