@@ -1,137 +1,230 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+
+#include "base/cpu_features.h"
 #include "base/error.h"
-#include "base/philox.h"
+#include "base/thread_pool.h"
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
+#include "cli/train_config.h"
 #include "io/atomic_file.h"
-#include "io/json_lines.h"
+#include "io/config_file.h"
 #include "io/sha256.h"
 #include "pipeline/model_source.h"
-#include "pipeline/starter_batches.h"
+#include "pipeline/training_data.h"
 #include "train/engine.h"
+#include "train/memory_plan.h"
 
 namespace forge::cli {
 namespace {
 
-struct TrainConfig {
-  std::string model, data, out;
-  int steps = 200;
-  int batch_rows = 8;
-  int max_tokens = 256;
-  double learning_rate = 1e-4;
-  double weight_decay = 0.01;
+constexpr const char* kLinears[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                    "gate_proj", "up_proj", "down_proj"};
 
-  template <class Visitor>
-  void VisitFields(Visitor&& visit) {
-    visit("model", model, AnyValue{}, "The model to fine-tune: a folder or GGUF file.");
-    visit("data", data, AnyValue{}, "JSONL file of {prompt, completion}; the completion is learned.");
-    visit("out", out, AnyValue{}, "Folder for the fine-tuned model.");
-    visit("steps", steps, InRange{1, 10000000}, "Training steps.");
-    visit("batch_rows", batch_rows, InRange{2, 4096}, "Items of a step.");
-    visit("max_tokens", max_tokens, InRange{2, 100000}, "Longer items are left out.");
-    visit("learning_rate", learning_rate, InRange{1e-8, 1}, "Highest learning rate; warm-up, then cosine.");
-    visit("weight_decay", weight_decay, InRange{0, 1}, "Of the matrices.");
-  }
-};
+Error UsageError(const std::string& what, const std::string& why, const std::string& fix) {
+  return Error({.kind = ErrorKind::kUsage, .what = what, .why = why, .fix = fix});
+}
 
 class TrainCommand : public Command {
  public:
   std::string Name() const override { return "train"; }
-  std::string Summary() const override { return "Fine-tune a model on prompts and completions."; }
+  std::string Summary() const override {
+    return "Fine-tune a model, or a LoRA adapter to it, on prompts and completions or on texts.";
+  }
   std::string Example() const override {
-    return "forge train --model models/base --data math.jsonl --out models/math --steps 200";
+    return "forge train models/base --data math.jsonl --out models/math --lora-rank 16 --max-memory-gb 4";
   }
   void AddFlags(FlagSet& flags) override {
+    flags.AddPositional("MODEL", model_, "The model to fine-tune: a folder or GGUF file.", false);
     flags.AddConfig(config_);
+    flags.AddAlias("--lr", "--learning-rate");
+    flags.AddSwitch("--mask-prompt", masks_prompt_,
+                    "Learn completions only, not their prompts (the default).");
+    flags.AddSwitch("--no-mask-prompt", learns_prompt_, "Learn prompts as well.");
     flags.AddText("--models-dir", models_dir_, "Folder that names of models are looked up in.");
     flags.AddWord("--device", device_, {"auto", "cpu", "cuda"}, "Where to train.");
     flags.AddSeed("--seed", seed_, "Same seed, same machine: same bytes.");
   }
   int Run(const FlagSet&, Terminal& terminal) override {
-    for (const auto& [flag, value] :
-         {std::pair{"--model", config_.model}, {"--data", config_.data}, {"--out", config_.out}})
-      if (value.empty())
-        throw Error({.kind = ErrorKind::kUsage,
-                     .what = std::string("forge train needs ") + flag,
-                     .why = "it has no default",
-                     .fix = "see forge train --help"});
+    CheckFlags();
     io::CheckNewFolder(config_.out);
     pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(config_.model, models_dir_));
     pipeline::WidenTernary(model);
-    const std::vector<eval::Item> items = ReadItems(*model.tokenizer, terminal);
+    pipeline::TrainingData data = ReadData(model, terminal);
     const std::string device = ChooseDevice(device_, true);
-    const double gib = 5.0 * static_cast<double>(pipeline::WeightBytes(model.config)) / 1073741824.0;
-    terminal.Log(fmt::format(
-        "memory: about {:.2f} GiB (weights, gradients of two micro-batches, two moments) and the activations",
-        gib));
-    train::TrainJob job{.config = model.config, .initial = &model.weights, .steps = config_.steps};
+    const train::LoraSettings lora = ChooseLora(model.config, terminal);
+    const bool packs = config_.batch_rows == 0;
+    const int rows = packs ? std::max(1, config_.batch_tokens / config_.sequence_length) : config_.batch_rows;
+    const std::size_t items = data.documents.size();
+    const train::PackedRows packed(std::move(data.documents), std::max(config_.sequence_length, MaxTokens()),
+                                   packs, seed_);
+    const train::MemoryRequest request{.rows = rows,
+                                       .length = packs ? config_.sequence_length : MaxTokens(),
+                                       .threads = ThreadPool::Global().num_threads(),
+                                       .lora = lora,
+                                       .precision = ChoosePrecision(device)};
+    const train::MemoryPlan plan = train::ChooseMemoryPlan(
+        model.config, request, static_cast<std::uint64_t>(config_.max_memory_gb * 1e9));
+    terminal.Log(train::Describe(plan));
+    terminal.Log(fmt::format("training {} in {} on {} documents in {} rows, {:.0f} % full",
+                             lora.rank > 0 ? fmt::format("an adapter of rank {}", lora.rank) : "all weights",
+                             request.precision == train::Precision::kBFloat16 ? "bf16" : "f32", items,
+                             packed.num_rows(), 100 * packed.fill()));
+
+    std::vector<double> step_starts;
+    // The checkpoint lies beside the result, so that the same command goes on after a stop.
+    const std::filesystem::path checkpoint = config_.out + ".checkpoint.safetensors";
+    if (checkpoint.has_parent_path()) io::CreateFolders(checkpoint.parent_path());
+    const train::JobEnvironment environment{.device = device,
+                                            .sink = &terminal,
+                                            .stop = &terminal.stop(),
+                                            .name = "train",
+                                            .checkpoint = checkpoint,
+                                            .checkpoint_interval = 50,
+                                            .identity = Identity(data.sha256),
+                                            .tokens_per_step = packs ? rows * config_.sequence_length : 0};
+    train::TuneJob job{.config = model.config,
+                       .weights = &model.weights,
+                       .steps = config_.steps,
+                       .micro_batches = plan.micro_batches,
+                       .lora = lora,
+                       .recompute_activations = plan.recompute_activations,
+                       .precision = request.precision,
+                       .environment = &environment};
     job.optimizer = {.learning_rate = config_.learning_rate,
                      .warmup_steps = std::min(20, std::max(1, config_.steps / 10)),
                      .weight_decay = config_.weight_decay};
     job.batch = [&](int step, int micro) {
-      std::vector<eval::Item> batch;
-      Random random(seed_, "train/batch", static_cast<std::uint64_t>(step * job.micro_batches + micro));
-      for (int row = 0; row < std::max(1, config_.batch_rows / job.micro_batches); ++row)
-        batch.push_back(items[random.Below(static_cast<std::uint32_t>(items.size()))]);
-      return pipeline::BatchOf(*model.tokenizer, batch, pipeline::Target::kTokens);
+      if (micro == 0) step_starts.push_back(Seconds());
+      const int first = micro * plan.micro_rows;
+      return packed.Batch(static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(rows) +
+                              static_cast<std::uint64_t>(first),
+                          std::min(plan.micro_rows, rows - first));
     };
-    // The checkpoint lies beside the result, so that the same command goes on after a stop.
-    const std::filesystem::path checkpoint = config_.out + ".checkpoint.safetensors";
-    if (checkpoint.has_parent_path()) io::CreateFolders(checkpoint.parent_path());
-    job.environment = {.device = device,
-                       .sink = &terminal,
-                       .stop = &terminal.stop(),
-                       .name = "train",
-                       .checkpoint = checkpoint,
-                       .checkpoint_interval = 50,
-                       .identity = IdentityOf(items)};
-    train::TrainResult result = train::OpenEngine().Train(job);
-    model.weights = std::move(result.weights);
-    pipeline::SaveLoadedModel(config_.out, model, model::CountParameters(model.config) < 20'000'000, false);
+    const train::TuneResult result = train::OpenEngine().Tune(job);
+    if (lora.rank > 0)
+      model::SaveLoraAdapter(config_.out, result.adapter, model.path.string());
+    else
+      pipeline::SaveLoadedModel(config_.out, model, model::CountParameters(model.config) < kSmallModelWeights,
+                                false);
     std::error_code ignored;  // a checkpoint of a finished training takes space and nothing else
     std::filesystem::remove(checkpoint, ignored);
-    const double loss = result.losses.empty() ? 0 : result.losses.back();
-    terminal.PrintJson(
-        {{"out", config_.out}, {"steps", config_.steps}, {"items", items.size()}, {"last_loss", loss}});
-    terminal.Print(fmt::format("trained {} steps on {} items, last loss {:.4f}; the model is in {}\n",
-                               config_.steps, items.size(), loss, config_.out));
+    Report(result, items, MedianRate(step_starts, environment.tokens_per_step), lora, plan, terminal);
     return 0;
   }
 
  private:
-  /// Of all that decides the bytes of the result.
-  std::string IdentityOf(const std::vector<eval::Item>& items) const {
+  static double Seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+  /// Tokens a second in the step of median length: pauses for checkpoints and of other programs do not count.
+  static double MedianRate(const std::vector<double>& starts, int tokens) {
+    std::vector<double> steps;
+    for (std::size_t i = 1; i < starts.size(); ++i) steps.push_back(starts[i] - starts[i - 1]);
+    if (steps.empty() || tokens == 0) return 0;
+    std::nth_element(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2),
+                     steps.end());
+    return tokens / steps[steps.size() / 2];
+  }
+
+  void CheckFlags() {
+    if (config_.model.empty()) config_.model = model_;
+    if (!model_.empty() && model_ != config_.model)
+      throw UsageError("two models were given", "MODEL is " + model_ + ", --model " + config_.model,
+                       "give one of them");
+    for (const auto& [flag, value] :
+         {std::pair{"MODEL", config_.model}, {"--data", config_.data}, {"--out", config_.out}})
+      if (value.empty())
+        throw UsageError(std::string("forge train needs ") + flag, "it has no default",
+                         "see forge train --help");
+    if (config_.full && config_.lora_rank > 0)
+      throw UsageError("--full and --lora-rank were given", "either all weights are trained or an adapter is",
+                       "give one of them");
+    if (masks_prompt_ && learns_prompt_)
+      throw UsageError("--mask-prompt and --no-mask-prompt were given", "they are opposites",
+                       "give one of them");
+  }
+  int MaxTokens() const { return config_.max_tokens > 0 ? config_.max_tokens : config_.sequence_length; }
+
+  pipeline::TrainingData ReadData(const pipeline::LoadedModel& model, Terminal& terminal) const {
+    if (config_.batch_rows == 0 && MaxTokens() > config_.sequence_length)
+      throw UsageError(fmt::format("--max-tokens is {}", MaxTokens()),
+                       fmt::format("a row has {} tokens", config_.sequence_length),
+                       fmt::format("give --sequence-length {}", MaxTokens()));
+    pipeline::TrainingData data = pipeline::ReadTrainingData(config_.data, *model.tokenizer, model.config,
+                                                             {.max_tokens = MaxTokens(),
+                                                              .masks_prompts = !learns_prompt_,
+                                                              .text_separator = config_.document_separator});
+    if (data.left_out > 0)
+      terminal.Log(fmt::format("left out {} of {} items that are longer than {} tokens", data.left_out,
+                               data.left_out + data.documents.size(), MaxTokens()));
+    return data;
+  }
+
+  train::LoraSettings ChooseLora(const model::ModelConfig& config, Terminal& terminal) const {
+    int rank = config_.lora_rank;
+    if (rank == 0 && !config_.full && model::CountParameters(config) >= kSmallModelWeights) {
+      rank = kDefaultLoraRank;
+      terminal.Log(
+          fmt::format("the model has {:.0f} million weights: an adapter of rank {} is trained; --full "
+                      "trains all weights",
+                      static_cast<double>(model::CountParameters(config)) / 1e6, rank));
+    }
+    train::LoraSettings lora{
+        .rank = rank, .alpha = config_.lora_alpha > 0 ? config_.lora_alpha : 2.0 * rank, .seed = seed_};
+    for (const std::string& target : config_.lora_target) {
+      if (target == "all")
+        lora.targets.assign(std::begin(kLinears), std::end(kLinears));
+      else if (std::find(std::begin(kLinears), std::end(kLinears), target) != std::end(kLinears))
+        lora.targets.push_back(target);
+      else
+        throw UsageError("--lora-target has " + target, "no linear has that name",
+                         "give some of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all");
+    }
+    return lora;
+  }
+
+  train::Precision ChoosePrecision(const std::string& device) const {
+    const std::vector<std::string> features = CpuFeatureNames();
+    const bool has_bf16 =
+        device == "cpu" && std::find(features.begin(), features.end(), "avx512bf16") != features.end();
+    return config_.precision == "bf16" || (config_.precision == "auto" && has_bf16)
+               ? train::Precision::kBFloat16
+               : train::Precision::kFloat32;
+  }
+
+  /// Of all that decides the bytes of the result and that the engine does not see.
+  std::string Identity(const std::string& data_sha256) const {
     io::Json all = io::ConfigToJson(config_);
     all["seed"] = seed_;
-    for (const eval::Item& item : items) all["items"].push_back({item.prompt, item.completion});
+    all["masks_prompt"] = !learns_prompt_;
+    all["data_sha256"] = data_sha256;
     const std::string text = all.dump();
     return io::Sha256(std::as_bytes(std::span(text)));
   }
-  std::vector<eval::Item> ReadItems(const text::Tokenizer& tokenizer, Terminal& terminal) const {
-    io::JsonLines lines(config_.data, "{\"prompt\": .., \"completion\": ..} with texts that are not empty");
-    std::vector<eval::Item> items;
-    int left_out = 0;
-    while (lines.Next()) {
-      eval::Item item{lines.FilledText("prompt"), lines.FilledText("completion")};
-      if (static_cast<int>(tokenizer.Encode(item.prompt + item.completion).size()) > config_.max_tokens)
-        ++left_out;
-      else
-        items.push_back(std::move(item));
-    }
-    if (left_out > 0)
-      terminal.Log(fmt::format("left out {} of {} items that are longer than {} tokens", left_out,
-                               left_out + items.size(), config_.max_tokens));
-    if (items.empty())
-      throw Error({.what = "there is nothing to train on in " + config_.data,
-                   .why = left_out > 0 ? "every item is longer than --max-tokens" : "the file has no items",
-                   .fix = "give a JSONL file of {prompt, completion}, or raise --max-tokens"});
-    return items;
+
+  void Report(const train::TuneResult& result, std::size_t items, double rate,
+              const train::LoraSettings& lora, const train::MemoryPlan& plan, Terminal& terminal) const {
+    const double loss = result.losses.empty() ? 0 : result.losses.back();
+    terminal.PrintJson({{"out", config_.out},
+                        {"steps", config_.steps},
+                        {"items", items},
+                        {"last_loss", loss},
+                        {"lora_rank", lora.rank},
+                        {"tokens_per_second", rate},
+                        {"planned_bytes", plan.total()}});
+    terminal.Print(fmt::format("trained {} steps on {} items, last loss {:.4f}{}; the {} is in {}\n",
+                               config_.steps, items, loss,
+                               rate > 0 ? fmt::format(", {:.4g} tokens/s", rate) : "",
+                               lora.rank > 0 ? "adapter" : "model", config_.out));
   }
 
   TrainConfig config_;
-  std::string models_dir_ = "models", device_ = "auto";
+  std::string model_, models_dir_ = "models", device_ = "auto";
+  bool masks_prompt_ = false, learns_prompt_ = false;
   std::uint64_t seed_ = 1;
 };
 

@@ -32,6 +32,12 @@ struct LoraAdapter {
 /// ranks or each other, for tensors that no setting explains, and for values that are not finite.
 LoraAdapter ReadLoraAdapter(const std::filesystem::path& folder);
 
+/// Writes such a folder, complete or not at all, as PEFT writes it: float32 factors, target_modules by the
+/// last part of their names. All factors must have the adapter's rank and one scale, and nothing be replaced.
+/// `base` is what the adapter belongs to, for people and for PEFT.
+void SaveLoraAdapter(const std::filesystem::path& folder, const LoraAdapter& adapter,
+                     const std::string& base);
+
 /// Adds `strength` * scale * B A to the weights, rounded once per weight; replaced weights go `strength` of
 /// the way. 1 is the adapter as it was trained. Throws Error(kInput) if a weight is missing or has another
 /// shape, or if it replaces the embedding of a model that ties its head to it; then nothing was changed.

@@ -57,6 +57,25 @@ class Lora : public ::testing::Test {
   fs::path folder_ = fs::temp_directory_path() / ("forge_lora_" + std::to_string(getpid()));
 };
 
+TEST_F(Lora, ReadsBackWhatItSaved) {
+  LoraAdapter adapter{.rank = 1, .factors = {}, .replaced = {}};
+  adapter.factors[kWeight] = {{{1, 2}, {1, 2}}, {{3, 1}, {3, 4, 5}}, 0.5};
+  adapter.factors["model.layers.0.self_attn.q_proj.weight"] = {{{1, 2}, {6, 7}}, {{2, 1}, {8, 9}}, 0.5};
+  const fs::path saved = folder_ / "saved";
+  SaveLoraAdapter(saved, adapter, "models/base");
+  const LoraAdapter read = ReadLoraAdapter(saved);
+  EXPECT_EQ(read.rank, 1);
+  ASSERT_EQ(read.factors.size(), 2u);
+  for (const auto& [name, factors] : adapter.factors) {
+    EXPECT_EQ(read.factors.at(name).a, factors.a);
+    EXPECT_EQ(read.factors.at(name).b, factors.b);
+    EXPECT_EQ(read.factors.at(name).scale, 0.5);
+  }
+  const io::Json config = io::ReadJsonFile(saved / "adapter_config.json");
+  EXPECT_EQ(config["target_modules"], (io::Json{"q_proj", "up_proj"}));
+  EXPECT_EQ(config["base_model_name_or_path"], "models/base");
+}
+
 // W = 0 [3, 2], B A = (3 4 5)^T (1 2), scale 2, strength 1/2: exactly B A.
 TEST_F(Lora, AddsTheScaledProduct) {
   ModelWeights weights = {{kWeight, {{3, 2}, {0, 0, 0, 0, 0, 1}}}};

@@ -266,6 +266,25 @@ TEST(Tune, ResumesToTheSameBytesAsAnUnbrokenRun) {
   }
 }
 
+TEST(Tune, TakesAMicroBatchInWhichNothingIsLearned) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config), expected = weights;
+  const JobEnvironment environment;
+  TuneJob job = OverfitJob(config, weights, 2, environment);
+  job.batch = [](int, int micro) {
+    TokenBatch batch = Packed();
+    if (micro != 1) std::fill(batch.token_weights.begin(), batch.token_weights.end(), 0.0f);
+    return batch;
+  };
+  engine.Tune(job);
+  job.weights = &expected;
+  job.micro_batches = 1;
+  job.batch = [](int, int) { return Packed(); };
+  engine.Tune(job);
+  EXPECT_TRUE(weights == expected);
+}
+
 TEST(Tune, PassesOnTheErrorOfOneOfManyMicroBatches) {
   TorchEngine engine;
   const ModelConfig config = SmallConfig();

@@ -110,7 +110,8 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const std::string& h
     }
     rows.copy_(TimesTransposed(d_logits, matrix.t()));
   }
-  if (head_gradient.defined()) weights.Give(head, head_gradient, sink);
+  if (weights.IndexOf(head) >= 0)  // also without a target: the other micro-batches wait for it
+    weights.Give(head, head_gradient.defined() ? head_gradient : at::zeros_like(weights.Weight(head)), sink);
   return loss;
 }
 
