@@ -28,12 +28,12 @@ class Cli : public ::testing::Test {
 
   /// A qwen2 model of random weights over bytes.
   std::string MakeModel(const std::string& name, int hidden_size = 32, int positions = 100'000,
-                        std::uint64_t seed = 1) const {
+                        std::uint64_t seed = 1, int layers = 2) const {
     const model::ModelConfig config{.model_type = "qwen2",
                                     .vocab_size = text::kByteVocabSize,
                                     .hidden_size = hidden_size,
                                     .intermediate_size = 64,
-                                    .num_hidden_layers = 2,
+                                    .num_hidden_layers = layers,
                                     .num_attention_heads = 2,
                                     .num_key_value_heads = 1,
                                     .head_dim = hidden_size / 2,

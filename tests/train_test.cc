@@ -15,7 +15,7 @@ using io::Json;
 using testing::Outcome;
 using Arguments = std::vector<std::string>;
 
-constexpr int kInput = 3, kInterrupted = 130;
+constexpr int kUsage = 2, kInput = 3, kInterrupted = 130;
 constexpr int kCheckpointInterval = 50;  // steps; src/cli/train_command.cc
 
 class Train : public Cli {
@@ -154,6 +154,92 @@ TEST_F(TrainWithEngine, LeavesOutItemsThatAreTooLong) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(Json::parse(outcome.out)["items"], 2);
   EXPECT_NE(outcome.err.find("left out 1 of 3 items"), std::string::npos) << outcome.err;
+}
+
+TEST_F(TrainWithEngine, WritesAnAdapterThatBelongsToTheModel) {
+  const Arguments lora{
+      "--lora-rank", "4", "--learning-rate", "0.02", "--lora-target", "q_proj,up_proj,down_proj"};
+  const Outcome outcome = Run(Command("out", 200, lora));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("the adapter is in"), std::string::npos) << outcome.out;
+  EXPECT_EQ(Bytes("out").size(), 2u);
+  const std::string both = model_ + "+" + Path("out");
+  EXPECT_GT(Score(both, "ab", "cd"), 0.5 * Score(model_, "ab", "cd"));
+  EXPECT_EQ(Run({"inspect", both}).code, 0);
+  EXPECT_EQ(Run({"generate", both, "--prompt", "ab", "--max-new-tokens", "2"}).code, 0);
+}
+
+TEST_F(TrainWithEngine, GoesOnWithAnAdapterAfterAKillToTheSameBytes) {
+  constexpr int kSteps = 6 * kCheckpointInterval;
+  const Arguments lora{"--lora-rank", "2"};
+  ASSERT_EQ(Run(Command("unbroken", kSteps, lora)).code, 0);
+  Break(Command("broken", kSteps, lora), "broken", SIGKILL);
+  const Outcome second = Run(Command("broken", kSteps, lora));
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_NE(second.err.find("going on after step"), std::string::npos) << second.err;
+  EXPECT_TRUE(Bytes("broken") == Bytes("unbroken"));
+}
+
+TEST_F(TrainWithEngine, LearnsTextsPackedIntoRows) {
+  io::WriteFileAtomically(Path("data.txt"), "abcd\n\nwxyz\n");
+  const Outcome outcome =
+      Run({"train", model_, "--data", Path("data.txt"), "--out", Path("out"), "--steps", "200",
+           "--batch-tokens", "16", "--sequence-length", "16", "--lr", "0.01", "--device", "cpu", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("2 documents in 1 rows"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("3200/3200 tokens"), std::string::npos) << outcome.err;
+  EXPECT_GT(Json::parse(outcome.out)["tokens_per_second"], 0);
+  EXPECT_GT(Score(Path("out"), "a", "bcd"), -1);
+  EXPECT_GT(Score(Path("out"), "w", "xyz"), -1);  // learned without having seen "abcd" before it
+}
+
+TEST_F(TrainWithEngine, LearnsPromptsOnlyWhenAsked) {
+  ASSERT_EQ(Run(Command("masked", 100, {"--learning-rate", "0.01"})).code, 0);
+  ASSERT_EQ(Run(Command("learned", 100, {"--learning-rate", "0.01", "--no-mask-prompt"})).code, 0);
+  EXPECT_GT(Score(Path("learned"), "a", "b"), -1);
+  EXPECT_LT(Score(Path("masked"), "a", "b"), -2);
+}
+
+// A model of 28 million weights, so that the parts that grow with it are more than the program itself. The
+// smallest limit is the one that a refusal names.
+TEST_F(TrainWithEngine, StaysBelowThePlannedMemory) {
+  model_ = MakeModel("large", 512, 512, 1, 32);
+  const Arguments rows{"--full", "--batch-rows", "0", "--batch-tokens", "1024", "--sequence-length", "128"};
+  const auto with = [&](const std::string& flag, const std::string& value) {
+    Arguments arguments = rows;
+    arguments.insert(arguments.end(), {flag, value, "--json"});
+    return arguments;
+  };
+  const Outcome refused = Run(Command("refused", 2, with("--max-memory-gb", "0.1")));
+  EXPECT_EQ(refused.code, kInput);
+  const std::size_t named = refused.err.find("--max-memory-gb ");
+  ASSERT_NE(named, std::string::npos) << refused.err;
+  const double smallest = std::stod(refused.err.substr(named + std::string("--max-memory-gb ").size()));
+  for (const bool is_limited : {false, true}) {
+    const std::string limit = is_limited ? std::to_string(smallest) : "0", out = "out" + limit;
+    const Outcome outcome = Run(Command(out, 2, with("--max-memory-gb", limit)), "", 250);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const double planned = Json::parse(outcome.out)["planned_bytes"],
+                 peak = static_cast<double>(outcome.peak_bytes);
+    EXPECT_LT(peak, planned) << outcome.err;
+    EXPECT_GT(peak, 0.6 * planned) << outcome.err;
+    if (is_limited) {
+      EXPECT_LE(planned, smallest * 1e9);
+      EXPECT_NE(outcome.err.find("activations computed again"), std::string::npos) << outcome.err;
+    }
+  }
+}
+
+TEST_F(Train, RefusesFlagsThatContradictEachOther) {
+  for (const Arguments& more : {Arguments{"--full", "--lora-rank", "4"},
+                                {"--lora-rank", "4", "--lora-target", "q_proj,nose"},
+                                {"--mask-prompt", "--no-mask-prompt"},
+                                {"--batch-rows", "0", "--max-tokens", "300"},
+                                {Path("another")}}) {
+    const Outcome outcome = Run(Command("new/out", 2, more));
+    EXPECT_EQ(outcome.code, kUsage) << outcome.err;
+    EXPECT_FALSE(fs::exists(Path("new")));
+  }
 }
 
 TEST_F(Train, RefusesDataThatItCannotUseAndLeavesNothing) {
