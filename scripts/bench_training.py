@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bench_training.sh runs. Every round starts the plain loop and forge in f32 and bf16, each as a process of its
-own that trains 2 x 256 tokens a step on 2 threads; reported are medians over the rounds, and the ratio of each round,
+own that trains 2 x 256 tokens a step on THREADS (default 2) threads; reported are medians over the rounds, and the ratio of each round,
 because other programs may use the same cores. A step's time is the median of its run, without the first step.
 
   plain loop   transformers' model in float32, loss on every token, torch.optim.AdamW, defaults
-  gemm         2 m k n / time of the best of 30 products 512 x 576 x 1536 on 2 threads, by torch.mm and by oneDNN
+  gemm         2 m k n / time of the best of 30 products 512 x 576 x 1536, by torch.mm and by oneDNN
   share        of the products of a step (6 * weights * tokens and the attention) at that rate
 """
 import json
@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 
-ROWS, LENGTH, STEPS, THREADS = 2, 256, 6, 2
+ROWS, LENGTH, STEPS = 2, 256, 4
+THREADS = int(os.environ.get("THREADS", "2"))
 
 
 def plain_loop(model_folder, data):
@@ -95,7 +96,7 @@ def main(forge, model, data, rounds):
               flush=True)
     flops = runs["plain"][0]["flops_per_token"]
     gemm = {key: max(r["gemm"][key] for r in runs["plain"]) for key in runs["plain"][0]["gemm"]}
-    print("gemm, GFLOP/s on 2 threads:", ", ".join(f"{key} {value:.0f}" for key, value in gemm.items()))
+    print(f"gemm, GFLOP/s on {THREADS} threads:", ", ".join(f"{key} {value:.0f}" for key, value in gemm.items()))
     for name, results in runs.items():
         speeds = [r["tokens_per_second"] for r in results]
         ratios = [mine / other["tokens_per_second"] for mine, other in zip(speeds, runs["plain"])]

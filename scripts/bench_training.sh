@@ -5,10 +5,12 @@
 #   FORGE   the built program            MODEL   a model folder (forge convert makes one of a GGUF file)
 #   DATA    a .txt or .jsonl file        ROUNDS  default 5
 #   FORGE_ORACLES  a folder with bin/python that has torch 2.13 and transformers (FORGE_SHARED/oracles/setup makes it)
+#   THREADS        default 2. With other programs on the cores, 1 is the fairer comparison: OpenMP's threads, which the
+#                  plain loop has, wait for each other inside every product
 # exit: 0, 1 when a run failed, 2 usage, 77 skipped because a peer is missing
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# = 3 ] || [ $# = 4 ] || { sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# = 3 ] || [ $# = 4 ] || { sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 2; }
 skip() {
   echo "SKIPPED: scripts/bench_training.sh: $1" >&2
   exit 77

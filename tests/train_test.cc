@@ -104,8 +104,9 @@ TEST_F(TrainWithEngine, MakesTheCompletionsLikelyAndLeavesAModelFolder) {
 }
 
 TEST_F(TrainWithEngine, GivesTheSameBytesForTheSameSeed) {
-  for (const char* out : {"a", "b"}) ASSERT_EQ(Run(Command(out, 5)).code, 0);
-  ASSERT_EQ(Run(Command("c", 5, {"--seed", "2"})).code, 0);
+  // 3 rows of 2 documents: which comes twice in a step is the seed's choice.
+  for (const char* out : {"a", "b"}) ASSERT_EQ(Run(Command(out, 5, {"--batch-rows", "3"})).code, 0);
+  ASSERT_EQ(Run(Command("c", 5, {"--batch-rows", "3", "--seed", "2"})).code, 0);
   EXPECT_TRUE(Bytes("a") == Bytes("b"));
   EXPECT_FALSE(Bytes("a") == Bytes("c"));
 }
@@ -164,7 +165,8 @@ TEST_F(TrainWithEngine, WritesAnAdapterThatBelongsToTheModel) {
   EXPECT_NE(outcome.out.find("the adapter is in"), std::string::npos) << outcome.out;
   EXPECT_EQ(Bytes("out").size(), 2u);
   const std::string both = model_ + "+" + Path("out");
-  EXPECT_GT(Score(both, "ab", "cd"), 0.5 * Score(model_, "ab", "cd"));
+  // Norm and head of random numbers are frozen and give an adapter little to work with.
+  EXPECT_GT(Score(both, "ab", "cd"), Score(model_, "ab", "cd") + 0.5);
   EXPECT_EQ(Run({"inspect", both}).code, 0);
   EXPECT_EQ(Run({"generate", both, "--prompt", "ab", "--max-new-tokens", "2"}).code, 0);
 }
