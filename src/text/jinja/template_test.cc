@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "io/atomic_file.h"
+#include "io/sha256.h"
 #include "text/testing_vectors.h"
 
 namespace forge::text::jinja {
@@ -155,6 +156,44 @@ TEST(ChatTemplate, RendersTheTemplateOfSmolLm2AsTransformersDoes) {
     EXPECT_EQ(chat.Render(variables), one["with_generation_prompt"].get<std::string>());
     variables["add_generation_prompt"] = false;
     EXPECT_EQ(chat.Render(variables), one["without_generation_prompt"].get<std::string>());
+  }
+}
+
+// The template of Qwen2.5 with its tools, rendered by transformers 5.23.0 with jinja2 3.1.6; its texts are
+// known by their sha256, because the template is not ours to copy.
+TEST(ChatTemplate, RendersTheToolsOfQwen25AsTransformersDoes) {
+  const std::filesystem::path path = text::testing::SharedData() / "tokenizers/qwen2.5/tokenizer_config.json";
+  FORGE_SKIP_WITHOUT(path);
+  const std::string tools = R"json([{"type": "function", "function": {"name": "get_weather",
+    "description": "Weather of a city, in °C.", "parameters": {"type": "object", "properties": {
+      "city": {"type": "string", "description": "The city"}, "days": {"type": "integer", "default": 1}},
+      "required": ["city"]}}}])json";
+  const std::string calls = R"json({"role": "assistant", "content": "", "tool_calls": [
+    {"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Köln", "days": 2}}},
+    {"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Ulm"}}}]})json";
+  const std::pair<std::string, std::string> cases[] = {
+      {R"({"messages": [{"role": "user", "content": "Hi <b>\n"}], "add_generation_prompt": true})",
+       "e18a10a10589badfef39de7c3b98dc6be0f4b92ce25de5c44fd4d1d97549390d"},
+      {R"({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+           {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Nothing."}],
+           "add_generation_prompt": false})",
+       "34eb43898beef2a2dd031ff1206451693dba555a7c4fcaf6b1960417fd7acf32"},
+      {R"({"messages": [{"role": "user", "content": "Weather in Köln?"}], "add_generation_prompt": true,
+           "tools": )" +
+           tools + "}",
+       "f082e86c7375eb6cc64bfdf2f22cc7331cc5e7425337af52d795225916eb4a43"},
+      {R"({"messages": [{"role": "system", "content": "Be brief."},
+           {"role": "user", "content": "Weather in Köln and Ulm?"}, )" +
+           calls + R"(,
+           {"role": "tool", "content": "{\"celsius\": 7}"}, {"role": "tool", "content": "9"},
+           {"role": "assistant", "content": "7 and 9."}, {"role": "user", "content": "Thanks"}],
+           "add_generation_prompt": true, "tools": )" +
+           tools + "}",
+       "653395a1c42659b8c8dc8e6d7c8e0d1f06e4b3c3923e332a1a471837a30306a1"}};
+  const Template qwen(io::ReadJsonFile(path)["chat_template"].get<std::string>());
+  for (const auto& [variables, sha256] : cases) {
+    const std::string text = qwen.Render(io::OrderedJson::parse(variables));
+    EXPECT_EQ(io::Sha256(std::as_bytes(std::span(text))), sha256) << text;
   }
 }
 
