@@ -58,13 +58,13 @@ class Lora : public ::testing::Test {
 };
 
 TEST_F(Lora, ReadsBackWhatItSaved) {
-  LoraAdapter adapter{.rank = 1, .factors = {}, .replaced = {}};
-  adapter.factors[kWeight] = {{{1, 2}, {1, 2}}, {{3, 1}, {3, 4, 5}}, 0.5};
-  adapter.factors["model.layers.0.self_attn.q_proj.weight"] = {{{1, 2}, {6, 7}}, {{2, 1}, {8, 9}}, 0.5};
+  LoraAdapter adapter{.rank = 2, .factors = {}, .replaced = {}};
+  adapter.factors[kWeight] = {{{2, 1}, {1, 2}}, {{3, 2}, {3, 4, 5, 6, 7, 8}}, 0.5};
+  adapter.factors["model.layers.0.self_attn.q_proj.weight"] = {{{2, 1}, {6, 7}}, {{1, 2}, {8, 9}}, 0.5};
   const fs::path saved = folder_ / "saved";
   SaveLoraAdapter(saved, adapter, "models/base");
   const LoraAdapter read = ReadLoraAdapter(saved);
-  EXPECT_EQ(read.rank, 1);
+  EXPECT_EQ(read.rank, 2);
   ASSERT_EQ(read.factors.size(), 2u);
   for (const auto& [name, factors] : adapter.factors) {
     EXPECT_EQ(read.factors.at(name).a, factors.a);
