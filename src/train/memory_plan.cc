@@ -15,9 +15,12 @@ constexpr std::uint64_t kFloat = 4;
 constexpr int kHeadRows = 256;     // torch/tune_pass.h
 constexpr int kFreeTokens = 1024;  // of a micro-batch without a limit; more is no faster
 constexpr double kGigabyte = 1e9;
-// The program with libtorch open and the tokenizer read: 0.25 GB measured, and what malloc keeps of each
-// thread.
+// The program with libtorch open and the tokenizer read: 0.25 GB measured, and room for what is small.
 constexpr std::uint64_t kProgram = 330'000'000;
+// Freed memory that malloc keeps in the heap of a thread (M_TOP_PAD of torch_engine.cc; HEAP_MAX_SIZE of
+// glibc). How much of it is used depends on how the threads meet: 50 MB more were seen with other programs on
+// the cores.
+constexpr std::uint64_t kHeapOfThread = 64 << 20;
 
 std::uint64_t Elements(const model::TensorSpec& spec) {
   std::uint64_t size = 1;
@@ -59,11 +62,11 @@ MemoryPlan PlanMemory(const model::ModelConfig& config, const MemoryRequest& req
                       bool recompute_activations) {
   MemoryPlan plan{.micro_rows = micro_rows,
                   .micro_batches = (request.rows + micro_rows - 1) / micro_rows,
-                  .recompute_activations = recompute_activations,
-                  .program = kProgram};
+                  .recompute_activations = recompute_activations};
   const bool is_narrow = request.precision == Precision::kBFloat16;
   const std::uint64_t compute_bytes = is_narrow ? 2 : kFloat;
   const auto at_once = static_cast<std::uint64_t>(std::min(request.threads, plan.micro_batches));
+  plan.program = kProgram + at_once * kHeapOfThread;
   std::uint64_t trained = 0, largest = 0;
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
     const std::uint64_t size = Elements(spec);
