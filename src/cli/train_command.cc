@@ -54,8 +54,8 @@ class TrainCommand : public Command {
     pipeline::LoadedModel model = pipeline::LoadModel(pipeline::ResolveModel(config_.model, models_dir_));
     pipeline::WidenTernary(model);
     pipeline::TrainingData data = ReadData(model, terminal);
-    const std::string device = ChooseDevice(device_, true);
     const train::LoraSettings lora = ChooseLora(model.config, terminal);
+    const std::string device = ChooseDevice(device_, true);
     const bool packs = config_.batch_rows == 0;
     const int rows = packs ? std::max(1, config_.batch_tokens / config_.sequence_length) : config_.batch_rows;
     const std::size_t items = data.documents.size();
