@@ -44,7 +44,14 @@ Json ReadConfigFile(const std::filesystem::path& path) {
 
 Json ParseYaml(const std::string& text, const std::string& source) {
   try {
-    return FromYaml(YAML::Load(text));
+    Json json = FromYaml(YAML::Load(text));
+    json.dump();  // yaml-cpp lets bytes through that JSON cannot hold
+    return json;
+  } catch (const Json::exception&) {
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot read " + source,
+                 .why = "it holds text that is not UTF-8",
+                 .fix = "save it as UTF-8"});
   } catch (const YAML::Exception& error) {
     throw Error({.kind = ErrorKind::kInput,
                  .what = "cannot parse " + source,

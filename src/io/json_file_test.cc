@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "io/config_file.h"
 
 namespace forge::io {
 namespace {
@@ -36,6 +37,12 @@ TEST(JsonFile, RefusesWhatWouldFillMemoryOrTheStack) {
   EXPECT_EQ(ErrorOf("[1,2]", {.max_values = 3}), "no error");
   EXPECT_EQ(ErrorOf(R"(["a,[{\",,,,"])", {.max_values = 3, .max_depth = 1}), "no error");  // inside a text
   EXPECT_THAT(ErrorOf("[1,2]", {.max_bytes = 4}), HasSubstr("it has 5 bytes; at most 4"));
+}
+
+// Found by the fuzzer.
+TEST(Yaml, RefusesTextThatIsNotUtf8) {
+  EXPECT_THROW(ParseYaml("a: \"b\x84\"", "x.yaml"), Error);
+  EXPECT_EQ(ParseYaml("a: \"b\xC3\xA4\"", "x.yaml")["a"], "b\xC3\xA4");
 }
 
 }  // namespace
