@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <dlfcn.h>
-
-#include <cstdlib>
 #include <exception>
 #include <string>
 
 #include "base/error.h"
+#include "base/program_library.h"
 #include "io/parquet.h"
 #include "io/parquet_abi.h"
 
@@ -22,15 +20,9 @@ ForgeReadParquet Open() {
          .what = "this data is in Parquet files, and this build cannot read them",
          .why = std::string(kLibrary) + " was not found beside the program; it is built where .deps/arrow is",
          .fix = "make setup build, or set FORGE_PARQUET to the library"});
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  const auto read =
-      library == nullptr ? nullptr : reinterpret_cast<ForgeReadParquet>(dlsym(library, kForgeReadParquet));
-  if (read == nullptr)
-    throw Error({.kind = ErrorKind::kEnvironment,
-                 .what = "cannot open the Parquet reader " + path.string(),
-                 .why = dlerror(),
-                 .fix = "run make setup build, so that Arrow is in .deps/arrow"});
-  return read;
+  return reinterpret_cast<ForgeReadParquet>(
+      OpenProgramLibrary(path, kForgeReadParquet, "the Parquet reader",
+                         "run make setup build, so that Arrow is in .deps/arrow"));
 }
 
 struct Rows {
@@ -51,15 +43,7 @@ int TakeRow(void* user, const char* json, std::size_t bytes) {
 
 }  // namespace
 
-std::filesystem::path ParquetLibraryPath() {
-  if (const char* path = std::getenv("FORGE_PARQUET")) return path;
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return {};
-  for (const std::filesystem::path& folder : {program.parent_path(), program.parent_path() / "../lib"})
-    if (std::filesystem::exists(folder / kLibrary, error)) return folder / kLibrary;
-  return {};
-}
+std::filesystem::path ParquetLibraryPath() { return FindProgramLibrary(kLibrary, "FORGE_PARQUET"); }
 
 void ReadParquetRows(const std::filesystem::path& path, const std::function<void(std::string_view)>& row) {
   static const ForgeReadParquet read = Open();
