@@ -17,7 +17,6 @@ import math
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import gguf
@@ -26,32 +25,14 @@ import peft
 import tokenizers
 import torch
 import transformers
+from peers import WORK, forge, problems, report
 from safetensors.torch import load_file
 
-FORGE, WORK = sys.argv[1], Path(sys.argv[2])
 NODE = Path(os.environ["FORGE_SHARED"]) / "oracles" / "llama_node.mjs"
 # Its keys and values are binary16: each is off by up to 2^-11 of itself, which moves scores of about 2 by 1e-3.
 LLAMA_CPP_LIMIT = 2e-3
 TEXT = "Once upon a time there was a model that could be read by everyone. "
 LONGER = TEXT + "Its weights were 12,345 numbers (more or less); nobody asked how they came to be, and it wrote on & on."
-problems = []
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-warnings.simplefilter("ignore")
-
-
-def forge(*arguments, stdin=None):
-    done = subprocess.run([FORGE, *map(str, arguments)], input=stdin, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"forge {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout
-
-
-def report(what, value, limit):
-    good = value <= limit
-    print(f"{'ok  ' if good else 'FAIL'} {what}: {value:.3g} (limit {limit:g})", flush=True)
-    if not good:
-        problems.append(what)
 
 
 def make_tokenizer():

@@ -6,25 +6,10 @@
 #   FORGE_LM_EVAL  a Python environment with lm_eval, torch and transformers (pip install lm_eval)
 #   FORGE_SHARED   default: ../shared beside the source tree
 # exit: 0 all equal, 1 something differs, 77 skipped because a peer is missing (it says which)
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-[ $# = 1 ] || { sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 2; }
-skip() {
-  echo "SKIPPED: tests/interop/lm_eval.sh: $1" >&2
-  exit 77
-}
-[ -n "${FORGE_LM_EVAL:-}" ] || skip "FORGE_LM_EVAL is not set; make one with python3 -m venv and pip install lm_eval"
-export FORGE_SHARED=${FORGE_SHARED:-$here/../../../shared}
-python=$FORGE_LM_EVAL/bin/python
-[ -x "$python" ] || skip "$python is not there"
-for module in lm_eval torch transformers datasets; do
-  "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)" ||
-    skip "$python has no $module"
-done
+source "$(dirname "$0")/peers.bash"
+need_python FORGE_LM_EVAL "make one with python3 -m venv and pip install lm_eval" lm_eval torch transformers datasets
 model=$FORGE_SHARED/data/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf
 [ -f "$model" ] || skip "$model is not there"
 [ -d "$FORGE_SHARED/data/eval/choice" ] || skip "$FORGE_SHARED/data/eval is not there"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 HF_HOME=$work/hf HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false \
-  "$python" "$here/lm_eval_peer.py" "$(realpath "$1")" "$model" "$FORGE_SHARED/data" "$work"
+  "$python" "$here/lm_eval_peer.py" "$forge" "$model" "$FORGE_SHARED/data" "$work"

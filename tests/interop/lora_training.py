@@ -7,37 +7,16 @@
 """
 import json
 import math
-import subprocess
 import sys
-import warnings
-from pathlib import Path
 
 import peft
 import tokenizers
 import torch
 import transformers
+from peers import WORK, forge, problems, report
 from safetensors.torch import load_file
 
-FORGE, WORK = sys.argv[1], Path(sys.argv[2])
 TEXT = "Once upon a time there was a model that could be read by everyone."
-problems = []
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-warnings.simplefilter("ignore")
-
-
-def forge(*arguments, stdin=None):
-    done = subprocess.run([FORGE, *map(str, arguments)], input=stdin, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"forge {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout
-
-
-def report(what, value, limit):
-    good = value <= limit
-    print(f"{'ok  ' if good else 'FAIL'} {what}: {value:.3g} (limit {limit:g})", flush=True)
-    if not good:
-        problems.append(what)
 
 
 def make_base():
