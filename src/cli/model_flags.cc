@@ -42,10 +42,6 @@ std::filesystem::path ModelFlags::ResolveTokenizer(const std::string& name) cons
   return pipeline::PartsOf(Resolve(name)).base;
 }
 
-pipeline::LoadedModel ModelFlags::Load(const std::string& name) const {
-  return pipeline::LoadModel(Resolve(name));
-}
-
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
   const std::filesystem::path path = Resolve(name);
   const std::optional<runtime::WeightType> type = ParseWeightType(weights);

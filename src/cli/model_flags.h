@@ -36,8 +36,7 @@ struct ModelFlags {
   std::filesystem::path Resolve(const std::string& name) const;
   /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
   std::filesystem::path ResolveTokenizer(const std::string& name) const;
-  pipeline::LoadedModel Load(const std::string& name) const;
-  /// Loads and packs; the float weights are freed.
+  /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
 };
 

@@ -19,7 +19,6 @@ bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 /// A piece of LaTeX: a command with its backslash, a group with its braces, or one character.
 struct Piece {
   std::string text;
-  bool IsCommand() const { return text.size() > 1 && text[0] == '\\'; }
   bool IsGroup() const { return text.size() > 1 && text[0] == '{'; }
   std::string Inside() const { return IsGroup() ? text.substr(1, text.size() - 2) : text; }
 };

@@ -39,8 +39,7 @@ std::string TextOf(const io::OrderedJson& value) {
 /// Builds items of one task; `place` of an error is the document.
 class Builder {
  public:
-  Builder(const TaskFile& task, const TaskData& data, const ItemOptions& options)
-      : task_(task), data_(data), options_(options) {}
+  Builder(const TaskFile& task, const TaskData& data) : task_(task), data_(data) {}
 
   TaskItem Build(std::size_t index, const std::vector<const io::OrderedJson*>& examples) const {
     const io::OrderedJson& document = data_.documents[index];
@@ -127,7 +126,6 @@ class Builder {
 
   const TaskFile& task_;
   const TaskData& data_;
-  const ItemOptions& options_;
 };
 
 /// `count` of `pool` places without `self`, by (seed, item); a partial Fisher-Yates shuffle.
@@ -162,7 +160,7 @@ std::vector<TaskItem> MakeTaskItems(const TaskFile& task, const TaskData& data,
                  .what = fmt::format("cannot give {} examples to {}", wanted, task.name),
                  .why = fmt::format("there are {}", pool.size()),
                  .fix = "give a smaller --few-shot"});
-  const Builder builder(task, data, options);
+  const Builder builder(task, data);
   std::vector<TaskItem> items;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t self = same_data ? i : pool.size();

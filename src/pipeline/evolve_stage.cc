@@ -280,12 +280,11 @@ class EvolveStage {
             b[d] += parent[d][i];
             ++counts[d];
           }
-          double mean_a = 0, mean_b = 0, weights = 0;
+          double mean_a = 0, mean_b = 0;
           for (std::size_t d = 0; d < a.size(); ++d) {
             if (counts[d] == 0) return std::nullopt;
             mean_a += domains_[d].weight * a[d] / counts[d];
             mean_b += domains_[d].weight * b[d] / counts[d];
-            weights += domains_[d].weight;
           }
           return mean_b == 0 ? std::nullopt : std::optional((mean_a - mean_b) / std::abs(mean_b));
         });

@@ -16,7 +16,6 @@ class Walker {
       : text_(text), source_(source), unescaped_(unescaped) {}
 
   std::size_t position() const { return position_; }
-  void MoveTo(std::size_t position) { position_ = position; }
 
   char Peek() {
     position_ = SkipJsonSpace(text_, position_);

@@ -142,7 +142,8 @@ TEST_P(EveryTarget, StoredRowsKeepTheValuesOfTheirType) {
     io::EncodeBlocks(type, weights, bytes);
     if (type == io::BlockType::kQ8_0)
       bytes[0] = std::byte{1};  // a scale that rounding the values again would not find
-    const PackedMatrix matrix = PackedMatrix::PackRows(type, out, in, [&](std::size_t row) {
+    PackedMatrix matrix = PackedMatrix::Empty(PackedMatrix::HeldAs(type), out, in);
+    matrix.PutRows(type, 0, out, [&](std::size_t row) {
       return std::span<const std::byte>(bytes).subspan(row * row_bytes, row_bytes);
     });
     std::vector<float> expected(out * in), actual(in), unit(in), y(out);

@@ -60,13 +60,6 @@ WeightType PackedMatrix::HeldAs(io::BlockType stored) {
   return WeightType::kFloat32;
 }
 
-PackedMatrix PackedMatrix::PackRows(io::BlockType stored, std::size_t out, std::size_t in,
-                                    const RowBytes& row) {
-  PackedMatrix matrix = Empty(HeldAs(stored), out, in);
-  matrix.PutRows(stored, 0, out, row);
-  return matrix;
-}
-
 PackedMatrix PackedMatrix::Empty(WeightType type, std::size_t out, std::size_t in) {
   FORGE_CHECK(type != WeightType::kTernary && (IsFloat(type) || in % kBlock == 0));
   return PackedMatrix(type, out, in, IsFloat(type) ? std::max<std::size_t>(in, 1) : kBlock);

@@ -24,9 +24,6 @@ class PackedMatrix {
   /// How a stored type is held: as it is where the kernels know it (F32, F16, BF16, Q8_0, Q4_0, Q4_1), else
   /// widened to float32.
   static WeightType HeldAs(io::BlockType stored);
-  /// A matrix [out, in] from its stored rows, without loss. `in` is a multiple of the stored type's block.
-  static PackedMatrix PackRows(io::BlockType stored, std::size_t out, std::size_t in, const RowBytes& row);
-
   /// A matrix [out, in] of zeros (not kTernary), whose rows PutRows brings.
   static PackedMatrix Empty(WeightType type, std::size_t out, std::size_t in);
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first). `stored` is
