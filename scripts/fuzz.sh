@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the fuzzers with ASan and UBSan and runs each for SECONDS, two at a time, from inputs that forge_fuzz_corpus
 # makes. An input that crashes, hangs for 5 s or takes 1 GiB is left in build/fuzz/crashes. Exit 77: no clang here.
+# FORGE_FUZZ_SEED (default: another one each time) makes the inputs of a fresh build folder the same each time.
 # usage: scripts/fuzz.sh [SECONDS] [FUZZER...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +32,7 @@ run() {
   mkdir -p "corpus/$1" "seeds/$1"
   local log=$1.log
   if ./forge_"$1"_fuzzer -max_total_time="$2" -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
-    -artifact_prefix="crashes/$1-" "corpus/$1" "seeds/$1" >"$log" 2>&1; then
+    -seed="${FORGE_FUZZ_SEED:-0}" -artifact_prefix="crashes/$1-" "corpus/$1" "seeds/$1" >"$log" 2>&1; then
     echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $2 s, none failed"
   else
     echo "$1: FAILED"

@@ -8,31 +8,50 @@
 namespace forge::io {
 namespace {
 
-Json FromYaml(const YAML::Node& node) {
-  if (const std::string tag = node.IsDefined() ? node.Tag() : ""; tag.size() > 1 && tag[0] == '!')
-    throw YAML::Exception(node.Mark(), "the tag " + tag + " asks for code or types that forge does not have");
-  switch (node.Type()) {
-    case YAML::NodeType::Sequence: {
-      Json array = Json::array();
-      for (const YAML::Node& item : node) array.push_back(FromYaml(item));
-      return array;
+/// An anchor may lie inside its own value, and anchors of anchors name a value thousands of times, so the
+/// limits hold for what the text means, not for its length.
+class YamlReader {
+ public:
+  explicit YamlReader(const JsonLimits& limits) : limits_(limits) {}
+
+  Json Read(const YAML::Node& node, int depth = 0) {
+    if (const std::string tag = node.IsDefined() ? node.Tag() : ""; tag.size() > 1 && tag[0] == '!')
+      throw YAML::Exception(node.Mark(),
+                            "the tag " + tag + " asks for code or types that forge does not have");
+    if (depth > limits_.max_depth)
+      throw YAML::Exception(node.Mark(), fmt::format("values lie more than {} deep", limits_.max_depth));
+    if (++values_ > limits_.max_values)
+      throw YAML::Exception(node.Mark(), fmt::format("it has more than {} values", limits_.max_values));
+    switch (node.Type()) {
+      case YAML::NodeType::Sequence: {
+        Json array = Json::array();
+        for (const YAML::Node& item : node) array.push_back(Read(item, depth + 1));
+        return array;
+      }
+      case YAML::NodeType::Map: {
+        Json object = Json::object();
+        for (const auto& entry : node) object[entry.first.as<std::string>()] = Read(entry.second, depth + 1);
+        return object;
+      }
+      case YAML::NodeType::Scalar:
+        return Scalar(node);
+      default:
+        return nullptr;
     }
-    case YAML::NodeType::Map: {
-      Json object = Json::object();
-      for (const auto& entry : node) object[entry.first.as<std::string>()] = FromYaml(entry.second);
-      return object;
-    }
-    case YAML::NodeType::Scalar: {
-      if (node.Tag() == "!") return node.as<std::string>();  // quoted: text
-      if (bool flag; YAML::convert<bool>::decode(node, flag)) return flag;
-      if (std::int64_t integer; YAML::convert<std::int64_t>::decode(node, integer)) return integer;
-      if (double number; YAML::convert<double>::decode(node, number)) return number;
-      return node.as<std::string>();
-    }
-    default:
-      return nullptr;
   }
-}
+
+ private:
+  static Json Scalar(const YAML::Node& node) {
+    if (node.Tag() == "!") return node.as<std::string>();  // quoted: text
+    if (bool flag; YAML::convert<bool>::decode(node, flag)) return flag;
+    if (std::int64_t integer; YAML::convert<std::int64_t>::decode(node, integer)) return integer;
+    if (double number; YAML::convert<double>::decode(node, number)) return number;
+    return node.as<std::string>();
+  }
+
+  const JsonLimits limits_;
+  std::size_t values_ = 0;
+};
 
 }  // namespace
 
@@ -44,7 +63,11 @@ Json ReadConfigFile(const std::filesystem::path& path) {
 
 Json ParseYaml(const std::string& text, const std::string& source) {
   try {
-    Json json = FromYaml(YAML::Load(text));
+    if (text.size() > kConfigLimits.max_bytes)
+      throw YAML::Exception(
+          YAML::Mark::null_mark(),
+          fmt::format("it has {} bytes; at most {} make sense here", text.size(), kConfigLimits.max_bytes));
+    Json json = YamlReader(kConfigLimits).Read(YAML::Load(text));
     json.dump();  // yaml-cpp lets bytes through that JSON cannot hold
     return json;
   } catch (const Json::exception&) {

@@ -11,9 +11,11 @@
 
 namespace forge::io {
 
-/// A .json, .yml or .yaml file as JSON. Error(kInput) with file, line and column where it cannot be parsed.
+/// A .json, .yml or .yaml file as JSON. Error(kInput) with file, line and column where it cannot be parsed,
+/// or where it goes beyond kConfigLimits.
 Json ReadConfigFile(const std::filesystem::path& path);
-/// YAML text as JSON; `source` names it in errors. Tags that ask for code (!function) are refused.
+/// YAML text as JSON; `source` names it in errors. Tags that ask for code (!function) are refused,
+/// and anchors that lie inside themselves; the limits count each use of an anchor.
 Json ParseYaml(const std::string& text, const std::string& source);
 
 template <class Config>

@@ -45,5 +45,29 @@ TEST(Yaml, RefusesTextThatIsNotUtf8) {
   EXPECT_EQ(ParseYaml("a: \"b\xC3\xA4\"", "x.yaml")["a"], "b\xC3\xA4");
 }
 
+std::string YamlErrorOf(const std::string& text) {
+  try {
+    ParseYaml(text, "x.yaml");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The first was found by the fuzzer.
+TEST(Yaml, RefusesAnchorsThatFillTheStackOrMemory) {
+  EXPECT_THAT(YamlErrorOf("a: &a [*a]"), HasSubstr("values lie more than 128 deep"));
+  std::string laughs = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 9; ++i) {
+    laughs += fmt::format("- &a{} [", i);
+    for (int j = 0; j < 10; ++j) laughs += fmt::format("{}*a{}", j == 0 ? "" : ", ", i - 1);
+    laughs += "]\n";
+  }
+  EXPECT_THAT(YamlErrorOf(laughs), HasSubstr("it has more than 100000 values"));
+  EXPECT_THAT(YamlErrorOf(std::string(100'000, '[')), HasSubstr("cannot parse x.yaml"));
+  EXPECT_THAT(YamlErrorOf(std::string(5 << 20, 'x')), HasSubstr("it has 5242880 bytes; at most"));
+  EXPECT_EQ(ParseYaml("a: &a [1, 2]\nb: *a", "x.yaml")["b"], Json({1, 2}));
+}
+
 }  // namespace
 }  // namespace forge::io
