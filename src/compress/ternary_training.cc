@@ -71,10 +71,10 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                              const SecondMoments& moments, const TernaryTraining& training) {
   CheckGroups(config, training.group);
   FORGE_CHECK(training.steps > 0 && training.batch);
-  model::ModelWeights initial = weights;
+  model::ModelWeights trained = weights;
   for (const model::TensorSpec& spec : model::ListTensors(config))
-    if (IsTable(spec)) RoundTable(initial.at(spec.name).values, config.hidden_size);
-  train::TrainJob job{.config = config, .initial = &initial, .teacher = &weights, .steps = training.steps};
+    if (IsTable(spec)) RoundTable(trained.at(spec.name).values, config.hidden_size);
+  train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
   job.micro_batches = training.micro_batches;
   job.batch = training.batch;
   job.optimizer = {.learning_rate = training.learning_rate,
@@ -87,10 +87,9 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
             TernarizeValues(values, out, in, training.group, MomentsOf(moments, name), quantized);
           },
       .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda_fraction); }};
-  job.environment = training.environment;
-  const train::TrainResult trained = train::OpenEngine().Train(job);
-  return Ternarize(config, trained.weights, training.group,
-                   moments);  // rounding a rounded table changes nothing
+  job.environment = &training.environment;
+  train::OpenEngine().Tune(job);
+  return Ternarize(config, trained, training.group, moments);  // rounding a rounded table changes nothing
 }
 
 }  // namespace forge::compress

@@ -18,17 +18,6 @@
 
 namespace forge::train {
 
-/// Makes a linear ternary while it trains: the forward pass uses W + lambda * stop_gradient(quantize(W) - W)
-/// (bitnet-ternary.md 1.0: the gradient reaches W for every lambda).
-struct StraightThrough {
-  /// quantized [out, in] from weights [out, in]; called once a step for each of the seven linears of each
-  /// layer.
-  std::function<void(const std::string& name, const float* weights, std::int64_t out, std::int64_t in,
-                     float* quantized)>
-      quantize;
-  std::function<double(int step)> lambda;
-};
-
 /// Where and how a training job runs, keeps itself and reports.
 struct JobEnvironment {
   std::string device = "cpu";  // "cpu" or "cuda"
@@ -58,7 +47,6 @@ struct TrainJob {
   std::function<TokenBatch(int step, int micro)> batch;
   OptimizerConfig optimizer;
   std::function<bool(const model::TensorSpec&)> trainable;  // empty: everything
-  StraightThrough straight_through;                         // empty: plain training
   /// Called before the first step and after each review_interval steps with the weights of that moment, also
   /// right after a resume; may change what `batch` gives, as a function of these weights only. false ends the
   /// training. A job with a review keeps checkpoints at reviews only, so that a resumed run sees the same

@@ -9,6 +9,7 @@
 #include "model/lora.h"
 #include "model/model_weights.h"
 #include "train/optimizer_config.h"
+#include "train/straight_through.h"
 #include "train/token_batch.h"
 
 namespace forge::train {
@@ -28,12 +29,14 @@ struct LoraSettings {
   std::uint64_t seed = 1;            // of A
 };
 
-/// Fine-tuning of a whole model, or of a LoRA adapter to it, on token weights alone. Beside TrainJob it has
-/// what large models need: weights trained where they lie, one set of gradients for all micro-batches,
-/// activations computed again instead of kept, bfloat16 products.
+/// Fine-tuning of a whole model, or of a LoRA adapter to it, on token and teacher weights. Beside TrainJob it
+/// has what large models need: weights trained where they lie, one set of gradients for all micro-batches,
+/// activations computed again instead of kept, bfloat16 products; and ternary weights.
 struct TuneJob {
   model::ModelConfig config;
   model::ModelWeights* weights = nullptr;  // trained in place; only read when an adapter is trained
+  const model::ModelWeights* teacher =
+      nullptr;  // frozen, of the same shape; for batches with teacher_weights
   int steps = 0;
   /// Of a step. As many run at once as there are threads; their gradients are added in order, so the result
   /// depends on this number and not on that of the threads.
@@ -41,6 +44,8 @@ struct TuneJob {
   /// Pure, as TrainJob::batch.
   std::function<TokenBatch(int step, int micro)> batch;
   OptimizerConfig optimizer;
+  std::function<bool(const model::TensorSpec&)> trainable;  // empty: everything. Not asked with lora.
+  StraightThrough straight_through;                         // not with lora
   LoraSettings lora;
   bool recompute_activations = false;  // same gradients, to the bit; about a third more work
   Precision precision = Precision::kFloat32;

@@ -173,33 +173,5 @@ TEST(Engine, RefusesCudaWhereThereIsNone) {
   EXPECT_THROW(engine.Logits(config, weights, kTokens, "cuda"), Error);
 }
 
-// With lambda 1 and a quantizer to signs, the forward pass is that of the sign model, and the gradient still
-// reaches the latent weights (the original's does not: original-agent-forge.md 3.1).
-TEST(Engine, StraightThroughTrainsTheLatentWeightsOfAQuantizedModel) {
-  TorchEngine engine;
-  const ModelConfig config = SmallConfig();
-  const ModelWeights weights = RandomWeights(config);
-  const auto quantize = [](const std::string&, const float* w, std::int64_t out, std::int64_t in, float* q) {
-    for (std::int64_t i = 0; i < out * in; ++i) q[i] = w[i] > 0 ? 0.1f : -0.1f;
-  };
-  ModelWeights quantized = weights;
-  for (const model::TensorSpec& spec : model::ListTensors(config)) {
-    if (spec.role != model::TensorRole::kAttentionLinear && spec.role != model::TensorRole::kMlpLinear)
-      continue;
-    std::vector<float>& values = quantized[spec.name].values;
-    quantize(spec.name, weights.at(spec.name).values.data(), spec.shape[0], spec.shape[1], values.data());
-  }
-  TrainJob job = OverfitJob(config, weights, 200);
-  job.straight_through = {quantize, [](int) { return 1.0; }};
-  const TrainResult result = engine.Train(job);
-  const TrainResult plain = engine.Train(OverfitJob(config, quantized, 1));
-  EXPECT_NEAR(result.losses.front(), plain.losses.front(), 1e-5);
-  EXPECT_LT(result.losses.back(), 0.3 * result.losses.front());
-  EXPECT_NE(result.weights.at("model.layers.0.mlp.up_proj.weight"),
-            weights.at("model.layers.0.mlp.up_proj.weight"));
-  job.straight_through.lambda = [](int) { return 0.0; };
-  EXPECT_TRUE(engine.Train(job).weights == engine.Train(OverfitJob(config, weights, 200)).weights);
-}
-
 }  // namespace
 }  // namespace forge::train

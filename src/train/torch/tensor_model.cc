@@ -25,9 +25,8 @@ model::ModelWeights ToWeights(const ParameterMap& parameters) {
   return weights;
 }
 
-TensorModel::TensorModel(const model::ModelConfig& config, const ParameterMap& parameters,
-                         std::function<at::Tensor(const std::string&)> weight_of)
-    : config_(config), parameters_(parameters), weight_of_(std::move(weight_of)) {
+TensorModel::TensorModel(const model::ModelConfig& config, const ParameterMap& parameters)
+    : config_(config), parameters_(parameters) {
   model::CheckEngineComputes(config, {}, "the training engine");
 }
 
@@ -36,7 +35,7 @@ at::Tensor TensorModel::Embed(const at::Tensor& tokens) const {
 }
 
 at::Tensor TensorModel::Linear(const at::Tensor& x, const std::string& name) const {
-  const at::Tensor weight = weight_of_ ? weight_of_(name + ".weight") : Parameter(name + ".weight");
+  const at::Tensor& weight = Parameter(name + ".weight");
   const auto bias = parameters_.find(name + ".bias");
   return bias == parameters_.end() ? at::linear(x, weight) : at::linear(x, weight, bias->second);
 }

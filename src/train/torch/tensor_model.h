@@ -3,7 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <functional>
 #include <map>
 #include <string>
 
@@ -20,10 +19,7 @@ model::ModelWeights ToWeights(const ParameterMap& parameters);
 /// The forward pass of the runtime's Transformer, with autograd.
 class TensorModel {
  public:
-  /// `weight_of` gives the weight that a linear is to be used with (the straight-through form); empty: the
-  /// parameter.
-  TensorModel(const model::ModelConfig& config, const ParameterMap& parameters,
-              std::function<at::Tensor(const std::string&)> weight_of = {});
+  TensorModel(const model::ModelConfig& config, const ParameterMap& parameters);
 
   at::Tensor Embed(const at::Tensor& tokens) const;
   /// Final-normed states [rows, length, hidden_size] of embeddings [rows, length, hidden_size] at `positions`
@@ -42,7 +38,6 @@ class TensorModel {
 
   const model::ModelConfig& config_;
   const ParameterMap& parameters_;
-  std::function<at::Tensor(const std::string&)> weight_of_;
 };
 
 }  // namespace forge::train

@@ -21,9 +21,7 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
 
   std::vector<AdamW::Group> groups;
   std::vector<at::Tensor> leaves;
-  std::vector<std::string> linears;
   for (const model::TensorSpec& spec : model::ListTensors(job.config)) {
-    if (IsLinear(spec)) linears.push_back(spec.name);
     if (job.trainable && !job.trainable(spec)) continue;
     parameters.at(spec.name).requires_grad_(true);
     groups.push_back({spec.name, parameters.at(spec.name), !IsVector(spec)});
@@ -39,29 +37,12 @@ TrainResult TorchEngine::Train(const TrainJob& job) {
       batches[micro] = job.batch(step, static_cast<int>(micro));
       total_weight += TotalWeight(batches[micro]);
     }
-    // The ternary residual is a constant of the step, shared by the micro-batches.
-    std::map<std::string, at::Tensor> residuals;
-    if (job.straight_through.quantize) {
-      const c10::NoGradGuard no_gradient;
-      const double lambda = job.straight_through.lambda(step);
-      for (const std::string& name : linears) {
-        const at::Tensor weights = parameters.at(name).detach().to(at::kCPU).contiguous();
-        at::Tensor quantized = at::empty_like(weights);
-        job.straight_through.quantize(name, weights.const_data_ptr<float>(), weights.size(0), weights.size(1),
-                                      quantized.mutable_data_ptr<float>());
-        residuals[name] = ((quantized - weights) * lambda).to(device);
-      }
-    }
     std::vector<std::vector<at::Tensor>> gradients(micro_batches);
     std::vector<double> losses(micro_batches);
     ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
       at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
       const c10::AutoGradMode gradient_mode(true);
-      const auto weight_of = [&](const std::string& name) {
-        const auto residual = residuals.find(name);
-        return residual == residuals.end() ? parameters.at(name) : parameters.at(name) + residual->second;
-      };
-      const TensorModel model(job.config, parameters, weight_of);
+      const TensorModel model(job.config, parameters);
       const at::Tensor loss =
           WeightedLoss(model, job.teacher != nullptr ? &teacher : nullptr, batches[micro], device) /
           total_weight;

@@ -32,12 +32,14 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
   model::CheckEngineComputes(job.config, {.rope_scaling = true}, "the training engine");
   const at::Device device = ParseDevice(job.environment->device);
   TunedWeights weights(job, device);
+  std::optional<TunedWeights> teacher;
+  if (job.teacher != nullptr) teacher = TunedWeights::Teacher(job, device);
   AdamW optimizer(weights.Groups(), job.optimizer);
   GradientSum gradients(optimizer.groups().size());
   const int embedding = weights.IndexOf("model.embed_tokens.weight");
 
   const auto compute = [&](int step) {
-    weights.Refresh();
+    weights.Refresh(step);
     const auto micro_batches = static_cast<std::size_t>(job.micro_batches);
     std::vector<TokenBatch> batches;
     double total_weight = 0;
@@ -50,8 +52,8 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
     ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
       at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
       try {
-        results[micro] = RunTunePass(job.config, weights, batches[micro], total_weight,
-                                     job.recompute_activations, {&gradients, micro});
+        results[micro] = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batches[micro],
+                                     total_weight, job.recompute_activations, {&gradients, micro});
       } catch (...) {  // the others wait for this one's gradients
         gradients.Abandon(std::current_exception());
         throw;

@@ -37,6 +37,7 @@ ModelConfig SmallConfig(bool tied = true) {
 /// Documents of 5, 3 and 4 tokens, of which the first tokens of the second are a prompt.
 const std::vector<std::vector<int>> kDocuments{{7, 1, 33, 12, 9}, {0, 39, 5}, {20, 21, 1, 2}};
 const std::vector<std::vector<float>> kWeights{{0, 1, 1, 0.5f, 1}, {0, 0, 1}, {0, 1, 2, 1}};
+const std::vector<std::vector<float>> kTeacherWeights{{0, 1, 0, 0.5f, 1}, {0, 2, 1}, {0, 0, 0, 0}};
 
 /// Each in a row of its own.
 TokenBatch Apart() {
@@ -73,12 +74,30 @@ struct Pass {
   std::vector<at::Tensor> gradients;
 };
 
+/// Both with a teacher too.
+TokenBatch ApartTaught() {
+  TokenBatch batch = Apart();
+  for (std::size_t row = 0; row < kDocuments.size(); ++row)
+    for (std::size_t t = 0; t < 5; ++t)
+      batch.teacher_weights.push_back(t < kDocuments[row].size() ? kTeacherWeights[row][t] : 0);
+  return batch;
+}
+TokenBatch PackedTaught() {
+  TokenBatch batch = Packed();
+  for (const std::vector<float>& weights : kTeacherWeights)
+    batch.teacher_weights.insert(batch.teacher_weights.end(), weights.begin(), weights.end());
+  batch.teacher_weights.resize(batch.tokens.size());
+  return batch;
+}
+
 Pass RunPass(TuneJob& job, const TokenBatch& batch) {
   const TunedWeights weights(job, kCpu);
+  std::optional<TunedWeights> teacher;
+  if (job.teacher != nullptr) teacher = TunedWeights::Teacher(job, kCpu);
   Pass pass{.groups = weights.Groups()};
   GradientSum sum(pass.groups.size());
-  TunePassResult result =
-      RunTunePass(job.config, weights, batch, TotalWeight(batch), job.recompute_activations, {&sum, 0});
+  TunePassResult result = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batch,
+                                      TotalWeight(batch), job.recompute_activations, {&sum, 0});
   pass.loss = result.loss;
   pass.gradients = sum.sums();
   if (const int index = weights.IndexOf("model.embed_tokens.weight"); index >= 0) {
@@ -115,6 +134,36 @@ TEST(TunePass, GivesTheLossAndGradientsOfAutogradWithDocumentsPackedOrApart) {
           ExpectNear(pass.gradients[i], expected, name);
         }
       }
+  }
+}
+
+TEST(TunePass, GivesTheLossAndGradientsOfAutogradWithATeacher) {
+  for (const bool tied : {true, false}) {
+    const ModelConfig config = SmallConfig(tied);
+    ModelWeights weights = RandomWeights(config);
+    const ModelWeights teacher = RandomWeights(config, 2);
+    ParameterMap parameters = ToParameters(weights, kCpu);
+    for (auto& [name, parameter] : parameters) parameter.requires_grad_(true);
+    const ParameterMap teacher_parameters = ToParameters(teacher, kCpu);
+    const TensorModel twin(config, parameters), teacher_twin(config, teacher_parameters);
+    for (const bool is_taught_alone : {false, true}) {
+      const auto alone = [&](TokenBatch batch) {
+        if (is_taught_alone) batch.token_weights.clear();
+        return batch;
+      };
+      const TokenBatch apart = alone(ApartTaught());
+      const at::Tensor loss = WeightedLoss(twin, &teacher_twin, apart, kCpu) / TotalWeight(apart);
+      for (const TokenBatch& batch : {apart, alone(PackedTaught())}) {
+        TuneJob job{.config = config, .weights = &weights, .teacher = &teacher};
+        const Pass pass = RunPass(job, batch);
+        EXPECT_NEAR(pass.loss, loss.item<double>(), 1e-6);
+        for (std::size_t i = 0; i < pass.groups.size(); ++i) {
+          const std::string& name = pass.groups[i].name;
+          const at::Tensor expected = torch::autograd::grad({loss}, {parameters.at(name)}, {}, true)[0];
+          ExpectNear(pass.gradients[i], expected, name);
+        }
+      }
+    }
   }
 }
 
@@ -172,9 +221,9 @@ TEST(TunePass, GradientsOfLoraFactorsEqualFiniteDifferences) {
   const TokenBatch batch = Packed();
   GradientSum sum(groups.size());
   const auto loss = [&] {
-    tuned.Refresh();
+    tuned.Refresh(0);
     sum.Clear();
-    return RunTunePass(config, tuned, batch, TotalWeight(batch), false, {&sum, 0}).loss;
+    return RunTunePass(config, tuned, nullptr, batch, TotalWeight(batch), false, {&sum, 0}).loss;
   };
   loss();
   std::vector<at::Tensor> gradients = sum.sums();
@@ -259,6 +308,70 @@ TEST(Tune, ResumesToTheSameBytesAsAnUnbrokenRun) {
     for (const auto& [name, factors] : whole.adapter.factors)
       EXPECT_TRUE(rest.adapter.factors.at(name).b == factors.b) << name;
   }
+}
+
+// With lambda 1 and a quantizer to signs, the forward pass is that of the sign model, and the gradient still
+// reaches the latent weights (the original's does not: original-agent-forge.md 3.1).
+TEST(Tune, TrainsTheLatentWeightsOfAQuantizedModel) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  const ModelWeights start = RandomWeights(config);
+  const auto quantize = [](const std::string&, const float* w, std::int64_t out, std::int64_t in, float* q) {
+    for (std::int64_t i = 0; i < out * in; ++i) q[i] = w[i] > 0 ? 0.1f : -0.1f;
+  };
+  ModelWeights quantized = start;
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (model::IsLinear(spec))
+      quantize(spec.name, start.at(spec.name).values.data(), spec.shape[0], spec.shape[1],
+               quantized[spec.name].values.data());
+  const JobEnvironment environment;
+  ModelWeights weights = start;
+  TuneJob job = OverfitJob(config, weights, 200, environment);
+  job.straight_through = {quantize, [](int) { return 1.0; }};
+  const std::vector<double> losses = engine.Tune(job).losses;
+  ModelWeights plain = quantized;
+  EXPECT_EQ(losses.front(), engine.Tune(OverfitJob(config, plain, 1, environment)).losses.front());
+  EXPECT_LT(losses.back(), 0.3 * losses.front());
+  EXPECT_NE(weights.at("model.layers.0.mlp.up_proj.weight"), start.at("model.layers.0.mlp.up_proj.weight"));
+
+  job.straight_through.lambda = [](int) { return 0.0; };
+  job.steps = 20;
+  weights = start;
+  engine.Tune(job);
+  plain = start;
+  engine.Tune(OverfitJob(config, plain, 20, environment));
+  EXPECT_TRUE(weights == plain);
+}
+
+TEST(Tune, HalfwayBetweenWeightsAndTheirQuantizedValuesIsTheModelOfTheirMean) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  ModelWeights weights = RandomWeights(config), mean = weights;
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (model::IsLinear(spec))
+      for (float& value : mean[spec.name].values) value *= 0.75f;
+  const JobEnvironment environment;
+  TuneJob job = OverfitJob(config, weights, 1, environment);
+  job.straight_through.quantize = [](const std::string&, const float* w, std::int64_t out, std::int64_t in,
+                                     float* q) {
+    std::transform(w, w + out * in, q, [](float x) { return x / 2; });
+  };
+  job.straight_through.lambda = [](int) { return 0.5; };
+  EXPECT_NEAR(engine.Tune(job).losses.front(),
+              engine.Tune(OverfitJob(config, mean, 1, environment)).losses.front(), 1e-6);
+}
+
+TEST(Tune, LeavesWhatIsNotTrainableAsItIs) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  const ModelWeights start = RandomWeights(config);
+  ModelWeights weights = start;
+  const JobEnvironment environment;
+  TuneJob job = OverfitJob(config, weights, 3, environment);
+  job.trainable = [](const model::TensorSpec& spec) { return model::IsLinear(spec); };
+  engine.Tune(job);
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    EXPECT_EQ(weights.at(spec.name) == start.at(spec.name), !model::IsLinear(spec)) << spec.name;
 }
 
 TEST(Tune, TakesAMicroBatchInWhichNothingIsLearned) {

@@ -64,34 +64,76 @@ RowLayout MakeLayout(const model::ModelConfig& config, const TokenBatch& batch, 
 
 /// The predictions that are learned: where, what and how much.
 struct Targets {
-  std::vector<std::int64_t> slots, ids;  // index in [rows, length], token
-  std::vector<float> weights;
+  std::vector<std::int64_t> slots, ids;         // index in [rows, length], token
+  std::vector<float> weights, teacher_weights;  // of -log p, of the divergence from the teacher (or empty)
 };
 
 Targets FindTargets(const TokenBatch& batch) {
   Targets targets;
   const std::int64_t length = batch.length - 1;
+  const auto weight = [](const std::vector<float>& weights, std::size_t at) {
+    return weights.empty() ? 0.0f : weights[at];
+  };
   for (std::int64_t row = 0; row < batch.rows; ++row)
     for (std::int64_t t = 0; t < length; ++t) {
       const auto next = static_cast<std::size_t>(row * batch.length + t + 1);
-      if (batch.token_weights[next] == 0) continue;
+      const float own = weight(batch.token_weights, next), teacher = weight(batch.teacher_weights, next);
+      if (own == 0 && teacher == 0) continue;
       FORGE_CHECK(batch.positions.empty() || batch.positions[next] > 0);  // nothing predicts a first token
       targets.slots.push_back(row * length + t);
       targets.ids.push_back(batch.tokens[next]);
-      targets.weights.push_back(batch.token_weights[next]);
+      targets.weights.push_back(own);
+      if (!batch.teacher_weights.empty()) targets.teacher_weights.push_back(teacher);
     }
   return targets;
 }
 
+/// The shares [n, 1] of the loss that weights have.
+at::Tensor SharesOf(const std::vector<float>& weights, double total_weight, const at::Device& device) {
+  return (at::from_blob(const_cast<float*>(weights.data()), {static_cast<std::int64_t>(weights.size()), 1},
+                        at::kFloat) /
+          total_weight)
+      .to(device);
+}
+
+/// Loss of logits [n, vocabulary] and its gradient, which takes their place. `teacher`: the teacher's logits,
+/// undefined without one; they are spent.
+double LossOfLogits(at::Tensor& logits, const at::Tensor& chosen, const at::Tensor& share, at::Tensor teacher,
+                    const at::Tensor& teacher_share) {
+  const at::Tensor normalizer = logits.logsumexp(1, true);
+  double loss = ((normalizer - logits.gather(1, chosen)) * share).sum(at::kDouble).item<double>();
+  logits.sub_(normalizer);
+  if (!teacher.defined()) {
+    logits.exp_().scatter_add_(1, chosen, at::full_like(share, -1)).mul_(share);
+    return loss;
+  }
+  teacher.sub_(teacher.logsumexp(1, true));
+  at::Tensor expected = teacher.exp();
+  const at::Tensor divergence = teacher.sub_(logits).mul_(expected).sum(1, true);
+  loss += (divergence * teacher_share).sum(at::kDouble).item<double>();
+  logits.exp_().mul_(share + teacher_share).scatter_add_(1, chosen, -share);
+  logits.sub_(expected.mul_(teacher_share));
+  return loss;
+}
+
+/// What is predicted from, and by whom.
+struct Head {
+  std::string name;
+  const TunedWeights& weights;
+  const TunedWeights* teacher;
+  at::Tensor teacher_states;  // [n, hidden]; undefined without a teacher
+};
+
 /// Loss of the states [n, hidden] of the targets; the gradient of the states comes back in their place.
-double HeadLoss(at::Tensor& states, const Targets& targets, const std::string& head,
-                const TunedWeights& weights, double total_weight, const GradientSink& sink) {
-  const at::Tensor& matrix = weights.Compute(head);
+double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, double total_weight,
+                const GradientSink& sink) {
+  const TunedWeights& weights = head.weights;
+  const at::Tensor& matrix = weights.Compute(head.name);
   const at::Tensor ids = FromInts(targets.ids, states.device()).unsqueeze(1);
-  const at::Tensor shares =
-      (at::from_blob(const_cast<float*>(targets.weights.data()), {states.size(0), 1}, at::kFloat) /
-       total_weight)
-          .to(states.device());
+  const at::Tensor shares = SharesOf(targets.weights, total_weight, states.device());
+  at::Tensor teacher_shares;
+  if (head.teacher_states.defined())
+    teacher_shares = SharesOf(targets.teacher_weights, total_weight, states.device());
   double loss = 0;
   at::Tensor head_gradient;
   for (std::int64_t first = 0; first < states.size(0); first += kHeadRows) {
@@ -99,30 +141,49 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const std::string& h
     at::Tensor rows = states.narrow(0, first, count);
     const at::Tensor inputs = rows.to(weights.compute_type());
     at::Tensor logits = TimesTransposed(inputs, matrix).to(at::kFloat);
-    const at::Tensor chosen = ids.narrow(0, first, count), share = shares.narrow(0, first, count);
-    const at::Tensor normalizer = logits.logsumexp(1, true);
-    loss += ((normalizer - logits.gather(1, chosen)) * share).sum(at::kDouble).item<double>();
-    logits.sub_(normalizer).exp_().scatter_add_(1, chosen, at::full_like(share, -1)).mul_(share);
+    at::Tensor teacher, teacher_share;
+    if (head.teacher_states.defined()) {
+      const at::Tensor known = head.teacher_states.narrow(0, first, count).to(weights.compute_type());
+      teacher = TimesTransposed(known, head.teacher->Compute(head.name)).to(at::kFloat);
+      teacher_share = teacher_shares.narrow(0, first, count);
+    }
+    loss += LossOfLogits(logits, ids.narrow(0, first, count), shares.narrow(0, first, count),
+                         std::move(teacher), teacher_share);
     const at::Tensor d_logits = logits.to(weights.compute_type());
-    if (weights.IndexOf(head) >= 0) {
+    if (weights.IndexOf(head.name) >= 0) {
       const at::Tensor part = TimesTransposed(d_logits.t(), inputs.t());
       head_gradient = head_gradient.defined() ? head_gradient.add_(part) : part.to(at::kFloat);
     }
     rows.copy_(TimesTransposed(d_logits, matrix.t()));
   }
-  if (weights.IndexOf(head) >= 0)  // also without a target: the other micro-batches wait for it
-    weights.Give(head, head_gradient.defined() ? head_gradient : at::zeros_like(weights.Weight(head)), sink);
+  if (weights.IndexOf(head.name) >= 0)  // also without a target: the other micro-batches wait for it
+    weights.Give(head.name,
+                 head_gradient.defined() ? head_gradient : at::zeros_like(weights.Weight(head.name)), sink);
   return loss;
+}
+
+/// The normed states [n, hidden] that a frozen model predicts the targets from.
+at::Tensor StatesOf(const model::ModelConfig& config, const TunedWeights& weights, const at::Tensor& tokens,
+                    const RowLayout& layout, const at::Tensor& slots) {
+  at::Tensor stream = at::embedding(weights.Weight(kEmbedding), tokens);
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+    DecoderLayer::Tape tape;
+    stream = DecoderLayer(config, weights, layer).Forward(stream, layout, tape);
+  }
+  return RmsNorm(stream.index_select(0, slots), weights.Weight("model.norm.weight"), config.rms_norm_eps).y;
 }
 
 }  // namespace
 
 TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
-                           const TokenBatch& batch, double total_weight, bool recompute_activations,
-                           const GradientSink& sink) {
+                           const TunedWeights* teacher, const TokenBatch& batch, double total_weight,
+                           bool recompute_activations, const GradientSink& sink) {
   const c10::AutoGradMode gradient_mode(false);
-  FORGE_CHECK(batch.token_weights.size() == batch.tokens.size() && batch.soft_targets.empty() &&
-              batch.teacher_weights.empty());
+  const auto fits = [&](const std::vector<float>& list) {
+    return list.empty() || list.size() == batch.tokens.size();
+  };
+  FORGE_CHECK(fits(batch.token_weights) && fits(batch.teacher_weights) && batch.soft_targets.empty() &&
+              (batch.teacher_weights.empty() || teacher != nullptr));
   const at::Device device = weights.Weight(kEmbedding).device();
   const RowLayout layout = MakeLayout(config, batch, weights, device);
   const at::Tensor tokens =
@@ -131,6 +192,13 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
           .flatten()
           .to(at::kLong)
           .to(device);
+  const Targets targets = FindTargets(batch);
+  const at::Tensor slots = FromInts(targets.slots, device);
+  Head head{config.tie_word_embeddings ? kEmbedding : "lm_head.weight", weights, teacher, {}};
+  // First, so that what it needs is free again before the activations of the model are kept.
+  if (!targets.teacher_weights.empty())
+    head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots);
+
   std::vector<DecoderLayer> layers;
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers.emplace_back(config, weights, layer);
 
@@ -141,14 +209,11 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
     if (recompute_activations) tapes[layer] = {.input = tapes[layer].input};
   }
 
-  const Targets targets = FindTargets(batch);
-  const at::Tensor slots = FromInts(targets.slots, device);
   const at::Tensor chosen = stream.index_select(0, slots);
   const at::Tensor& norm = weights.Weight("model.norm.weight");
   RmsNormed states = RmsNorm(chosen, norm, config.rms_norm_eps);
   TunePassResult result;
-  result.loss = HeadLoss(states.y, targets, config.tie_word_embeddings ? kEmbedding : "lm_head.weight",
-                         weights, total_weight, sink);
+  result.loss = HeadLoss(states.y, targets, head, total_weight, sink);
   const RmsNormGradients d_states = RmsNormBackward(states.y, chosen, states.inverse_rms, norm);
   weights.Give("model.norm.weight", d_states.weight, sink);
 

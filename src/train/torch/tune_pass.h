@@ -8,7 +8,7 @@ namespace forge::train {
 
 /// What a micro-batch gives beside the gradients in the sink.
 struct TunePassResult {
-  double loss = 0;  // sum of weight * -log p, over total_weight
+  double loss = 0;  // sum of weight * -log p and weight * KL(teacher || model), over total_weight
   // The gradient of the embeddings, one row for each input: given to the table when all micro-batches are
   // done, because a tied table has its first part from the head long before.
   at::Tensor tokens, embedding_gradient;  // [N] and [N, hidden]; undefined when the table is frozen
@@ -16,9 +16,10 @@ struct TunePassResult {
 
 /// Forward and backward pass of one micro-batch. Logits exist only for positions that have a weight, and for
 /// at most kHeadRows of them at a time.
+/// `teacher` may be null if the batch has no teacher_weights.
 inline constexpr std::int64_t kHeadRows = 256;
 TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
-                           const TokenBatch& batch, double total_weight, bool recompute_activations,
-                           const GradientSink& sink);
+                           const TunedWeights* teacher, const TokenBatch& batch, double total_weight,
+                           bool recompute_activations, const GradientSink& sink);
 
 }  // namespace forge::train

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/philox.h"
@@ -35,7 +36,19 @@ model::Tensor ToTensor(const at::Tensor& values) {
 }  // namespace
 
 TunedWeights::TunedWeights(const TuneJob& job, const at::Device& device)
-    : lora_(job.lora), compute_type_(job.precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat) {
+    : TunedWeights(job, *job.weights, true, device) {}
+
+TunedWeights TunedWeights::Teacher(const TuneJob& job, const at::Device& device) {
+  return TunedWeights(job, *job.teacher, false, device);
+}
+
+TunedWeights::TunedWeights(const TuneJob& job, const model::ModelWeights& weights, bool trains,
+                           const at::Device& device)
+    : compute_type_(job.precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat) {
+  if (trains) {
+    lora_ = job.lora;
+    straight_through_ = job.straight_through;
+  }
   if (lora_.rank > 0) lora_scale_ = lora_.alpha / lora_.rank;
   const auto train = [&](const std::string& name, bool decays) {
     index_[name] = static_cast<int>(trained_.size());
@@ -43,13 +56,18 @@ TunedWeights::TunedWeights(const TuneJob& job, const at::Device& device)
     decays_.push_back(decays);
   };
   for (const model::TensorSpec& spec : model::ListTensors(job.config)) {
-    model::Tensor& tensor = job.weights->at(spec.name);
-    weights_[spec.name] = at::from_blob(tensor.values.data(), tensor.shape, at::kFloat).to(device);
+    const model::Tensor& tensor = weights.at(spec.name);
+    // Written to only where it is trained, and then it is job.weights, which may be.
+    weights_[spec.name] =
+        at::from_blob(const_cast<float*>(tensor.values.data()), tensor.shape, at::kFloat).to(device);
+    const bool is_ternary = straight_through_.quantize && model::IsLinear(spec);
+    if (is_ternary) ternary_.push_back(spec.name);
     // Frozen matrices are copied once; vectors are used in float32.
-    if (compute_type_ != at::kFloat && spec.shape.size() == 2)
-      compute_[spec.name] = weights_[spec.name].to(compute_type_);
+    if (is_ternary || (compute_type_ != at::kFloat && spec.shape.size() == 2))
+      compute_[spec.name] = weights_[spec.name].to(compute_type_, false, true);
+    if (!trains) continue;
     if (lora_.rank == 0) {
-      train(spec.name, !IsVector(spec));
+      if (!job.trainable || job.trainable(spec)) train(spec.name, !IsVector(spec));
     } else if (model::IsLinear(spec) && IsTarget(ModuleOf(spec.name))) {
       const std::string module = ModuleOf(spec.name);
       Factors& factors = factors_[module];
@@ -59,7 +77,7 @@ TunedWeights::TunedWeights(const TuneJob& job, const at::Device& device)
       train(module + ".lora_B", true);
     }
   }
-  Refresh();
+  Refresh(0);
 }
 
 bool TunedWeights::IsTarget(const std::string& module) const {
@@ -89,14 +107,32 @@ int TunedWeights::IndexOf(const std::string& name) const {
   return found == index_.end() ? -1 : found->second;
 }
 
-void TunedWeights::Refresh() {
+void TunedWeights::MakeTernary(int step) {
+  const double lambda = straight_through_.lambda(step);
+  for (const std::string& name : ternary_) {
+    const at::Tensor weight = weights_.at(name).to(at::kCPU).contiguous();
+    at::Tensor used = weight;
+    if (lambda != 0) {
+      at::Tensor quantized = at::empty_like(weight);
+      straight_through_.quantize(name, weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
+                                 quantized.mutable_data_ptr<float>());
+      used = lambda == 1 ? quantized : quantized.sub_(weight).mul_(lambda).add_(weight);
+    }
+    compute_.at(name).copy_(used);
+  }
+}
+
+void TunedWeights::Refresh(int step) {
   for (auto& [module, factors] : factors_) {
     factors.compute_a = factors.a.to(compute_type_);
     factors.compute_b = factors.b.to(compute_type_);
   }
+  if (!ternary_.empty()) MakeTernary(step);
   if (compute_type_ == at::kFloat || lora_.rank > 0) return;
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;
-  for (auto& [name, copy] : compute_) copies.emplace_back(copy, weights_.at(name));
+  for (auto& [name, copy] : compute_)
+    if (IndexOf(name) >= 0 && std::find(ternary_.begin(), ternary_.end(), name) == ternary_.end())
+      copies.emplace_back(copy, weights_.at(name));
   ThreadPool::Global().Run(copies.size(), [&](std::size_t i) { copies[i].first.copy_(copies[i].second); });
 }
 

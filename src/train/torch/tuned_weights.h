@@ -26,13 +26,15 @@ class TunedWeights {
  public:
   /// On the CPU the tensors are the memory of job.weights.
   TunedWeights(const TuneJob& job, const at::Device& device);
+  /// A frozen model, job.teacher.
+  static TunedWeights Teacher(const TuneJob& job, const at::Device& device);
 
   /// What the optimizer steps, in the order of the gradients.
   std::vector<AdamW::Group> Groups() const;
   /// Index of a trained tensor in that order; -1 when it is frozen.
   int IndexOf(const std::string& name) const;
-  /// Copies trained weights to the compute type; before each step.
-  void Refresh();
+  /// Copies trained weights to the compute type, ternary as far as they are in this step; before each step.
+  void Refresh(int step);
 
   const at::Tensor& Weight(const std::string& name) const { return weights_.at(name); }  // float32
   const at::Tensor& Compute(const std::string& name) const;                              // compute type
@@ -53,16 +55,21 @@ class TunedWeights {
   void CopyTo(model::ModelWeights& weights) const;
 
  private:
+  TunedWeights(const TuneJob& job, const model::ModelWeights& weights, bool trains, const at::Device& device);
+
   struct Factors {
     at::Tensor a, b;                  // [rank, in], [out, rank], float32
     at::Tensor compute_a, compute_b;  // in the compute type
   };
   bool IsTarget(const std::string& module) const;
+  void MakeTernary(int step);
 
   LoraSettings lora_;
+  StraightThrough straight_through_;
   double lora_scale_ = 0;
   at::ScalarType compute_type_;
   ParameterMap weights_, compute_;
+  std::vector<std::string> ternary_;        // linears that straight_through_ changes
   std::map<std::string, Factors> factors_;  // by module
   std::vector<std::string> trained_;        // names, in the order of the forward pass
   std::vector<bool> decays_;
