@@ -21,9 +21,10 @@ inline constexpr int kMaxGroup = 1024;
 ///   codes    [n]  out, in {-1, 0, 1}; never nonzero where the weight is 0
 ///   returns  alpha rounded to binary16, as it is stored; the support is that of the unrounded one
 ///
-/// Of equal |w| the lower index comes first; of equally good prefixes the longest is taken, so that ternary
-/// values keep their codes also where h is 0. A group of zeros, or one whose alpha rounds to 0, gives 0 and
-/// codes 0.
+/// The support is all |w_i| from a threshold on, so equal |w| get equal codes, and ternary values keep theirs
+/// where h is 0 too. A group of zeros, or one whose alpha rounds to 0, gives 0 and codes 0.
+///
+/// Cost: some ten passes over the group; only the few weights near the threshold are sorted.
 float TernarizeGroup(std::span<const float> weights, std::span<const float> h, std::int8_t* codes);
 
 /// A linear, group by group along `in`.
