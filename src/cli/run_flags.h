@@ -28,17 +28,30 @@ struct RunFlags {
     if (!resume.empty()) {
       io::ApplyConfigJson(config, pipeline::ReadRunConfig(output_dir, resume), resume, false);
     } else if (!config_file.empty()) {
-      io::ApplyConfigJson(config, io::ReadConfigFile(config_file), config_file);
-      for (const std::string& name : io::FieldNames(config)) {
-        std::string flag = "--" + name;
-        std::replace(flag.begin(), flag.end(), '_', '-');
-        if (flags.Has(flag) && flags.Given(flag))
-          io::ApplyConfigJson(config, io::Json{{name, given.at(name)}}, flag);
-      }
+      file_settings_ = io::ReadConfigFile(config_file);
+      io::ApplyConfigJson(config, file_settings_, config_file);
+      for (const std::string& name : io::FieldNames(config))
+        if (IsFlagGiven(flags, name))
+          io::ApplyConfigJson(config, io::Json{{name, given.at(name)}}, FlagOf(name));
     }
+  }
+  /// Whether a flag or --config sets the field.
+  bool IsGiven(const FlagSet& flags, const std::string& field) const {
+    return IsFlagGiven(flags, field) || file_settings_.contains(field);
   }
 
   pipeline::RunRequest Request(const std::string& command, io::Json config) const;
+
+ private:
+  static std::string FlagOf(std::string field) {
+    std::replace(field.begin(), field.end(), '_', '-');
+    return "--" + field;
+  }
+  static bool IsFlagGiven(const FlagSet& flags, const std::string& field) {
+    return flags.Has(FlagOf(field)) && flags.Given(FlagOf(field));
+  }
+
+  io::Json file_settings_ = io::Json::object();
 };
 
 /// "auto" becomes cuda where the engine has a device, else cpu. Opens the engine for cuda and for whatever

@@ -9,8 +9,10 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
+#include "base/thread_pool.h"
 #include "compress/group_ternary.h"
 #include "io/gguf_blocks.h"
+#include "train/memory_plan.h"
 
 namespace forge::compress {
 namespace {
@@ -18,6 +20,22 @@ namespace {
 std::span<const float> MomentsOf(const SecondMoments& moments, const std::string& name) {
   const auto found = moments.find(name);
   return found == moments.end() ? std::span<const float>() : std::span<const float>(found->second);
+}
+
+void LogMemory(const train::TuneJob& job) {
+  if (job.environment->sink == nullptr) return;
+  const train::TokenBatch batch = job.batch(0, 0);
+  const int threads = ThreadPool::Global().num_threads();
+  const train::MemoryPlan plan = train::PlanMemory(job.config,
+                                                   {.rows = batch.rows * job.micro_batches,
+                                                    .length = batch.length,
+                                                    .threads = threads,
+                                                    .lora = {},
+                                                    .has_teacher = true,
+                                                    .is_ternary = true,
+                                                    .trainable = job.trainable},
+                                                   batch.rows, false);
+  job.environment->sink->Log(train::Describe(plan));
 }
 
 }  // namespace
@@ -88,6 +106,7 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
           },
       .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda_fraction); }};
   job.environment = &training.environment;
+  LogMemory(job);
   train::OpenEngine().Tune(job);
   return Ternarize(config, trained, training.group, moments);  // rounding a rounded table changes nothing
 }

@@ -7,6 +7,7 @@
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
 #include "io/atomic_file.h"
+#include "pipeline/distillation_rows.h"
 #include "pipeline/starter_batches.h"
 #include "pipeline/tasks.h"
 #include "text/gguf_tokenizer.h"
@@ -21,6 +22,7 @@ using io::Json;
 constexpr const char* kStage = "compress";
 constexpr int kDomainRows = 32, kDirectRows = 24;  // of a training step on the starter tasks
 constexpr std::size_t kCalibrationTokens = 512;    // of one text
+constexpr int kTextRows = 4;                       // of a training step on ordinary text
 
 /// Texts for the activations, the domains in turn.
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
@@ -133,13 +135,14 @@ fs::path RunCompressStage(const CompressSettings& settings, const std::vector<ev
                      MixedStarterItems(mixture, context.seed + 99, step, micro, input.micro_batches),
                      Target::kTeacher);
     };
-  } else {
-    input.batch = [&](int step, int micro) {
-      std::vector<eval::Item> items;
-      for (const eval::DomainItems& domain : domains)
-        items.push_back(domain.search[static_cast<std::size_t>(step * input.micro_batches + micro) %
-                                      domain.search.size()]);
-      return BatchOf(*model.tokenizer, items, Target::kTeacher);
+  } else if (config.training_steps > 0) {
+    const std::int64_t tokens =
+        std::int64_t{kTextRows} * DistillationRows::kRowTokens * config.training_steps;
+    const auto rows =
+        std::make_shared<DistillationRows>(LoadTrainingItems(settings.calibration_dataset), *model.tokenizer,
+                                           model.config, tokens, context.seed);
+    input.batch = [rows, micro_batches = input.micro_batches](int step, int micro) {
+      return rows->Batch(step, micro, micro_batches, kTextRows);
     };
   }
   input.evaluate = [&](model::LanguageModel& candidate) {

@@ -25,7 +25,8 @@ using evolve::Individual;
 using io::Json;
 
 constexpr const char* kStage = "evolve";
-constexpr int kReferenceIds = 1000000;  // candidates of the references are numbered from here
+constexpr int kReferenceIds = 1000000;            // candidates of the references are numbered from here
+constexpr double kTaskArithmetic[] = {0.6, 1.0};  // lambdas that a search has to be better than
 
 /// Scores by domain and item.
 using Scores = std::vector<std::vector<double>>;
@@ -242,6 +243,14 @@ class EvolveStage {
     }
     const eval::Interval against_uniform = eval::BootstrapMeanDifference(uniform, ours, context_.seed);
     const auto gain = RelativeGainInterval(parent, ours);
+    Json baselines = Json::array({Baseline("uniform average", uniform, ours)});
+    for (const double lambda : kTaskArithmetic) {
+      const std::string name = fmt::format("task arithmetic {:.1f}", lambda);
+      const Scores scores = EvaluateOnce(name, Split::kTest, [&] {
+        return merge::ApplyRecipe(TaskArithmeticRecipe(parents(), layers(), lambda), sources_);
+      });
+      baselines.push_back(Baseline(name, scores, ours));
+    }
     return {
         {"verdict", gained ? "gain" : "no_gain"},
         {"champion", Number(champion.id)},
@@ -261,7 +270,20 @@ class EvolveStage {
         {"lost", pairs.lost},
         {"n", n},
         {"candidates", evaluated_.size()},
+        {"baselines", baselines},
         {"per_domain", per_domain}};
+  }
+
+  /// A merge that needs no search, beside the champion.
+  Json Baseline(const std::string& name, const Scores& scores, const Scores& ours) const {
+    Json per_domain = Json::object();
+    for (std::size_t d = 0; d < domains_.size(); ++d) per_domain[domains_[d].name] = eval::Mean(scores[d]);
+    const eval::Interval gain = eval::BootstrapMeanDifference(scores, ours, context_.seed);
+    return {{"name", name},
+            {"score", WeightedMean(domains_, scores)},
+            {"per_domain", per_domain},
+            {"champion_gain", WeightedMean(domains_, ours) - WeightedMean(domains_, scores)},
+            {"champion_gain_ci", {gain.low, gain.high}}};
   }
 
   /// Interval of (mean ours - mean parent) / |mean parent| over domains, items drawn within their domain,

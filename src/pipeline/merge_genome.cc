@@ -71,9 +71,13 @@ merge::MergeRecipe ToRecipe(const evolve::Genome& genome, int parents, int layer
 }
 
 merge::MergeRecipe UniformRecipe(int parents, int layers) {
+  return TaskArithmeticRecipe(parents, layers, 1.0 / parents);
+}
+
+merge::MergeRecipe TaskArithmeticRecipe(int parents, int layers, double lambda) {
   merge::MergeRecipe recipe;
   recipe.coefficients.assign(static_cast<std::size_t>(parents),
-                             std::vector<double>(merge::kComponentGroups, 1.0 / parents));
+                             std::vector<double>(merge::kComponentGroups, lambda));
   recipe.ensemble_weights.assign(static_cast<std::size_t>(parents) + 1, 0.0);
   recipe.ensemble_weights[0] = 1;
   for (int layer = 0; layer < layers; ++layer) recipe.layers.push_back({0, layer});

@@ -22,6 +22,9 @@ merge::MergeRecipe ToRecipe(const evolve::Genome& genome, int parents, int layer
 /// The plain average of the parents.
 merge::MergeRecipe UniformRecipe(int parents, int layers);
 
+/// Task arithmetic (Ilharco et al. 2023, arXiv:2212.04089, equation 1): base + lambda * sum of task vectors.
+merge::MergeRecipe TaskArithmeticRecipe(int parents, int layers, double lambda);
+
 /// For the store: the recipe in words, and the raw genome.
 io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers);
 

@@ -76,8 +76,15 @@ std::vector<NamedItem> ReadCode(const fs::path& path) {
   return items;
 }
 
-void AddTail(std::vector<NamedItem> read, double tail, std::vector<NamedItem>& items) {
-  for (auto i = static_cast<std::size_t>(static_cast<double>(read.size()) * tail); i < read.size(); ++i)
+/// Of a list of `size`, the part from the share `tail` on, or what is before it.
+std::pair<std::size_t, std::size_t> RangeOf(std::size_t size, double tail, RealPart part) {
+  const auto border = static_cast<std::size_t>(static_cast<double>(size) * tail);
+  return part == RealPart::kHeldOut ? std::pair{border, size} : std::pair{std::size_t{0}, border};
+}
+
+void AddPart(std::vector<NamedItem> read, double tail, RealPart part, std::vector<NamedItem>& items) {
+  const auto [first, last] = RangeOf(read.size(), tail, part);
+  for (std::size_t i = first; i < last; ++i)
     AddItem(read[i].domain, std::move(read[i].item.prompt), read[i].item.completion, items);
 }
 
@@ -102,7 +109,7 @@ void AddStory(const std::string& story, std::vector<NamedItem>& items) {
     AddItem("stories", story.substr(0, prompt), story.substr(prompt, end - prompt), items);
 }
 
-void ReadStories(const fs::path& path, std::vector<NamedItem>& items) {
+void ReadStories(const fs::path& path, RealPart part, std::vector<NamedItem>& items) {
   const std::string text = WithoutCarriageReturns(io::ReadFile(path));
   std::vector<std::string> stories;
   std::size_t at = 0;
@@ -115,23 +122,32 @@ void ReadStories(const fs::path& path, std::vector<NamedItem>& items) {
     throw Error({.what = "cannot use " + path.string(),
                  .why = fmt::format("there is no {} in it, which ends each story", kStoryEnd),
                  .fix = "give the TinyStories text file"});
-  for (auto i = static_cast<std::size_t>(static_cast<double>(stories.size()) * kStoryTail);
-       i < stories.size(); ++i)
-    AddStory(stories[i], items);
+  const auto [first, last] = RangeOf(stories.size(), kStoryTail, part);
+  for (std::size_t i = first; i < last; ++i) AddStory(stories[i], items);
 }
+
+fs::path MathFile(const fs::path& folder) { return folder / "eval" / "gsm8k" / "train.jsonl"; }
 
 }  // namespace
 
-std::vector<NamedItem> ReadRealItems(const fs::path& folder) {
-  const fs::path math = folder / "eval" / "gsm8k" / "train.jsonl",
-                 code = folder / "eval" / "code" / "mbpp.jsonl",
+std::vector<NamedItem> ReadRealItems(const fs::path& folder, RealPart part) {
+  const fs::path math = MathFile(folder), code = folder / "eval" / "code" / "mbpp.jsonl",
                  stories = folder / "text" / "tinystories_train_2MiB.txt";
   for (const fs::path& path : {math, code, stories}) CheckSource(path);
   std::vector<NamedItem> items;
-  AddTail(ReadMath(math), kMathTail, items);
-  AddTail(ReadCode(code), kCodeTail, items);
-  ReadStories(stories, items);
+  AddPart(ReadMath(math), kMathTail, part, items);
+  AddPart(ReadCode(code), kCodeTail, part, items);
+  ReadStories(stories, part, items);
   return items;
+}
+
+std::vector<eval::Item> ReadRealQuestions(const fs::path& folder) {
+  CheckSource(MathFile(folder));
+  std::vector<NamedItem> read = ReadMath(MathFile(folder));
+  const auto [first, last] = RangeOf(read.size(), kMathTail, RealPart::kHeldOut);
+  std::vector<eval::Item> questions;
+  for (std::size_t i = first; i < last; ++i) questions.push_back(std::move(read[i].item));
+  return questions;
 }
 
 }  // namespace forge::pipeline

@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/json_file.h"
+#include "pipeline/reason_questions.h"
 #include "pipeline/tasks.h"
+#include "text/byte_tokenizer.h"
 
 namespace forge::pipeline {
 namespace {
@@ -53,12 +55,13 @@ class RealTasks : public ::testing::Test {
   }
   std::map<std::string, std::vector<eval::Item>> ByDomain() const {
     std::map<std::string, std::vector<eval::Item>> domains;
-    for (const NamedItem& named : ReadRealItems(folder_)) domains[named.domain].push_back(named.item);
+    for (const NamedItem& named : ReadRealItems(folder_, RealPart::kHeldOut))
+      domains[named.domain].push_back(named.item);
     return domains;
   }
   std::string ErrorText() const {
     try {
-      ReadRealItems(folder_);
+      ReadRealItems(folder_, RealPart::kHeldOut);
     } catch (const Error& error) {
       return error.what();
     }
@@ -103,6 +106,51 @@ TEST_F(RealTasks, SplitIntoDisjointParts) {
       for (const eval::Item& item : *split) prompts.insert(item.prompt);
     EXPECT_EQ(prompts.size(), 24u) << domain.name;
   }
+}
+
+TEST_F(RealTasks, TrainOnWhatIsHeldOutOfNoSplit) {
+  std::set<std::string> held_out;
+  for (const auto& [name, items] : ByDomain())
+    for (const eval::Item& item : items) held_out.insert(item.prompt);
+  const auto training = LoadTrainingItems("data:" + folder_.string());
+  EXPECT_EQ(training.at("math").size(), 243u);
+  EXPECT_EQ(training.at("code").size(), 216u);
+  EXPECT_EQ(training.at("stories").size(), 240u);
+  for (const auto& [name, items] : training)
+    for (const eval::Item& item : items) EXPECT_FALSE(held_out.contains(item.prompt)) << item.prompt;
+}
+
+TEST_F(RealTasks, TrainOnTheSearchItemsOfAFile) {
+  std::string lines;
+  for (int i = 0; i < 100; ++i)
+    lines +=
+        io::Json{{"domain", "d"}, {"prompt", "p" + std::to_string(i)}, {"completion", "c"}}.dump() + "\n";
+  Write("items.jsonl", lines);
+  const std::string spec = (folder_ / "items.jsonl").string();
+  const auto training = LoadTrainingItems(spec);
+  std::set<std::string> prompts;
+  for (const eval::Item& item : training.at("d")) prompts.insert(item.prompt);
+  EXPECT_GT(prompts.size(), 15u);
+  const std::vector<eval::DomainItems> domains = LoadTasks(spec, {});
+  for (const eval::Item& item : domains[0].search) EXPECT_TRUE(prompts.contains(item.prompt));
+  for (const auto* split : {&domains[0].selection, &domains[0].test})
+    for (const eval::Item& item : *split) EXPECT_FALSE(prompts.contains(item.prompt));
+}
+
+TEST_F(RealTasks, AskTheQuestionsOfTheTestItemsWithTheirAnswers) {
+  ReasonConfig config;
+  config.eval_dataset = "data:" + folder_.string();
+  config.eval_samples = 12;
+  const QuestionSet set = LoadQuestions(config, text::Tokenizer(text::MakeByteTokenizer()));
+  ASSERT_EQ(set.test.size(), 12u);
+  EXPECT_TRUE(set.training.empty());
+  for (const reason::Question& question : set.test) {
+    EXPECT_EQ(SplitOf(question.prompt), eval::Split::kTest);
+    EXPECT_EQ(question.prompt, "Question: What is " + question.answer + " + 1?\nAnswer:");
+    EXPECT_GE(std::stoi(question.answer), 243);
+  }
+  config.eval_samples = 50;  // 57 are held out, fewer are test items
+  EXPECT_THROW(LoadQuestions(config, text::Tokenizer(text::MakeByteTokenizer())), Error);
 }
 
 TEST_F(RealTasks, SaysWhichFileOrLineIsWrong) {

@@ -27,7 +27,9 @@ struct ReasonConfig {
     visit("model", model, AnyValue{}, "The model to teach: a folder or GGUF file.");
     visit("out", out, AnyValue{}, "Folder for the result; empty: only in the run folder.");
     visit("eval_dataset", eval_dataset, AnyValue{},
-          "starter, or gsm8k:FILE.jsonl (lines with question and answer; tested, not trained).");
+          "starter; gsm8k:FILE.jsonl, lines with question and answer, its first ones; or data:FOLDER, the "
+          "questions of GSM8K among the test items of --tasks data:FOLDER. Only the starter's can be trained "
+          "on.");
     visit("eval_samples", eval_samples, InRange{10, 100000}, "Questions of each round of the A/B test.");
     visit("ab_rounds", ab_rounds, InRange{1, 10},
           "Rounds of the A/B test, each on questions of its own; they are pooled.");

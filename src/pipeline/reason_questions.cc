@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "eval/starter_items.h"
 #include "io/json_lines.h"
+#include "pipeline/real_tasks.h"
+#include "pipeline/tasks.h"
 #include "text/byte_tokenizer.h"
 
 namespace forge::pipeline {
@@ -43,25 +45,44 @@ QuestionSet StarterSet(int count) {
   return set;
 }
 
-QuestionSet Gsm8kSet(const std::string& path, int count, const text::Tokenizer& tokenizer) {
+/// The number after the mark that ends a worked solution of GSM8K.
+std::string FinalAnswer(std::string solution) {
+  const std::size_t mark = solution.rfind("#### ");
+  if (mark != std::string::npos) solution = solution.substr(mark + 5);
+  std::erase(solution, ',');
+  return solution;
+}
+
+std::vector<reason::Question> FirstQuestionsOf(const std::string& path, int count) {
+  std::vector<reason::Question> questions;
+  io::JsonLines lines(path, "{\"question\": .., \"answer\": ..}, as in the JSONL file of GSM8K");
+  while (static_cast<int>(questions.size()) < count && lines.Next())
+    questions.push_back(
+        {"Question: " + lines.FilledText("question") + "\nAnswer:", FinalAnswer(lines.FilledText("answer"))});
+  return questions;
+}
+
+std::vector<reason::Question> TestQuestionsOf(const std::string& folder, int count) {
+  std::vector<reason::Question> questions;
+  for (const eval::Item& item : ReadRealQuestions(folder))
+    if (static_cast<int>(questions.size()) < count && SplitOf(item.prompt) == Split::kTest)
+      questions.push_back({item.prompt, FinalAnswer(item.completion)});
+  return questions;
+}
+
+QuestionSet Gsm8kSet(const std::string& source, std::vector<reason::Question> questions, int count,
+                     const text::Tokenizer& tokenizer) {
   QuestionSet set{.name = "gsm8k",
                   .format = {.opening = tokenizer.Encode("\nLet's think step by step."),
                              .closing = {},
                              .suffix = "\nThe answer is",
                              .thought_length = 48,
                              .answer_length = 12}};
-  io::JsonLines lines(path, "{\"question\": .., \"answer\": ..}, as in the JSONL file of GSM8K");
-  while (static_cast<int>(set.test.size()) < count && lines.Next()) {
-    std::string answer = lines.FilledText("answer");
-    const std::size_t mark = answer.rfind("#### ");
-    if (mark != std::string::npos) answer = answer.substr(mark + 5);
-    std::erase(answer, ',');
-    set.test.push_back({"Question: " + lines.FilledText("question") + "\nAnswer:", answer});
-  }
+  set.test = std::move(questions);
   for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
     if (const auto id = tokenizer.IdOf(special)) set.format.banned.push_back(*id);
   if (static_cast<int>(set.test.size()) < count)
-    throw Error({.what = fmt::format("{} has only {} questions", path, set.test.size()),
+    throw Error({.what = fmt::format("{} has only {} questions", source, set.test.size()),
                  .why = fmt::format("the A/B test asks for {}", count),
                  .fix = "lower --eval-samples or --ab-rounds"});
   return set;
@@ -80,11 +101,14 @@ QuestionSet LoadQuestions(const ReasonConfig& config, const text::Tokenizer& tok
            .fix = "give --eval-dataset gsm8k:FILE.jsonl"});
     return StarterSet(count);
   }
-  if (dataset.starts_with("gsm8k:")) return Gsm8kSet(dataset.substr(6), count, tokenizer);
+  if (dataset.starts_with("gsm8k:"))
+    return Gsm8kSet(dataset, FirstQuestionsOf(dataset.substr(6), count), count, tokenizer);
+  if (dataset.starts_with("data:"))
+    return Gsm8kSet(dataset, TestQuestionsOf(dataset.substr(5), count), count, tokenizer);
   throw Error({.kind = ErrorKind::kUsage,
                .what = "unknown data set " + dataset,
-               .why = "the reasoning stage knows starter and gsm8k:FILE.jsonl",
-               .fix = "give --eval-dataset starter, or gsm8k: with the path of the JSONL file"});
+               .why = "the reasoning stage knows starter, gsm8k:FILE.jsonl and data:FOLDER",
+               .fix = "give one of them with --eval-dataset"});
 }
 
 }  // namespace forge::pipeline

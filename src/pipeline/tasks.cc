@@ -27,23 +27,50 @@ std::vector<NamedItem> ReadItemLines(const std::string& path) {
   return items;
 }
 
+bool IsFolder(const std::string& spec) { return spec.starts_with(kFolderPrefix); }
+
+std::vector<NamedItem> ReadItems(const std::string& spec, RealPart part) {
+  return IsFolder(spec) ? ReadRealItems(spec.substr(kFolderPrefix.size()), part) : ReadItemLines(spec);
+}
+
 }  // namespace
+
+eval::Split SplitOf(const std::string& prompt) {
+  const std::uint64_t hash = StableHash(prompt);
+  const std::uint64_t part = (hash ^ hash >> 32) % 10;
+  return part < 3 ? eval::Split::kSearch : part < 6 ? eval::Split::kSelection : eval::Split::kTest;
+}
+
+std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::string& spec) {
+  std::map<std::string, std::vector<eval::Item>> domains;
+  std::set<std::string> held_out;
+  if (IsFolder(spec))
+    for (const NamedItem& named : ReadItems(spec, RealPart::kHeldOut)) held_out.insert(named.item.prompt);
+  for (NamedItem& named : ReadItems(spec, RealPart::kTraining)) {
+    const bool may_train = IsFolder(spec) ? !held_out.contains(named.item.prompt)
+                                          : SplitOf(named.item.prompt) == eval::Split::kSearch;
+    if (may_train) domains[named.domain].push_back(std::move(named.item));
+  }
+  return domains;
+}
 
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes) {
   if (spec == "starter") return eval::StarterTasks({sizes.search, sizes.selection, sizes.test});
   std::map<std::string, eval::DomainItems> domains;
   std::set<std::string> seen;
-  for (NamedItem& named : spec.starts_with(kFolderPrefix) ? ReadRealItems(spec.substr(kFolderPrefix.size()))
-                                                          : ReadItemLines(spec)) {
+  for (NamedItem& named : ReadItems(spec, RealPart::kHeldOut)) {
     if (!seen.insert(named.item.prompt).second)
       continue;  // the same prompt twice would sit in one split twice
     eval::DomainItems& domain = domains[named.domain];
     domain.name = named.domain;
     domain.metric = eval::Metric::kNegativeLogLikelihood;
-    const std::uint64_t hash = StableHash(named.item.prompt);
-    const std::uint64_t part = (hash ^ hash >> 32) % 10;
-    std::vector<eval::Item>& split = part < 3 ? domain.search : part < 6 ? domain.selection : domain.test;
-    const int limit = part < 3 ? sizes.search : part < 6 ? sizes.selection : sizes.test;
+    const eval::Split part = SplitOf(named.item.prompt);
+    std::vector<eval::Item>& split = part == eval::Split::kSearch      ? domain.search
+                                     : part == eval::Split::kSelection ? domain.selection
+                                                                       : domain.test;
+    const int limit = part == eval::Split::kSearch      ? sizes.search
+                      : part == eval::Split::kSelection ? sizes.selection
+                                                        : sizes.test;
     if (static_cast<int>(split.size()) < limit) split.push_back(std::move(named.item));
   }
   std::vector<eval::DomainItems> result;

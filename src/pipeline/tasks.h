@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,5 +18,12 @@ struct TaskSizes {
 /// hash of their prompt (3/10 search, 3/10 selection, 4/10 test). Throws Error(kInput) with file and line for
 /// what it cannot use, and for a domain with too few items.
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes);
+
+/// The part that the item with this prompt belongs to.
+eval::Split SplitOf(const std::string& prompt);
+
+/// Texts of the same kind to train on, by domain, none of which is a selection or test item: of data:FOLDER
+/// what LoadTasks leaves out, of a file the items for the search.
+std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::string& spec);
 
 }  // namespace forge::pipeline

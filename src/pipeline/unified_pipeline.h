@@ -25,9 +25,11 @@ struct UnifiedConfig {
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
-    visit("preset", preset, OneOf{{"starter", "smoke"}},
-          "starter: the starter suite is trained first when no models are given. smoke: a quick pass over a "
-          "real model (NLL fitness, one generation, no training).");
+    visit(
+        "preset", preset, OneOf{{"starter", "smoke", "small"}},
+        "starter: the starter suite is trained first when no models are given. smoke: a quick pass over real "
+        "models (NLL fitness, one generation, no training). small: all stages on models of some 100 million "
+        "weights, in about an hour.");
     visit("no_evomerge", no_evomerge, AnyValue{}, "Leave the merge out; needs --input-model.");
     visit("no_quietstar", no_quietstar, AnyValue{}, "Leave the reasoning stage out.");
     visit("no_compression", no_compression, AnyValue{}, "Leave the compression out.");

@@ -91,6 +91,16 @@ Section EvolveSection(const ReportInput& input, const Json& evolve) {
                             ShortNumber(Number(row, "best_parent")), ShortNumber(Number(row, "uniform")),
                             Count(row, "n")});
   section.tables.push_back(domains);
+  Table baselines{.header = {"merge without a search", "score", "champion minus it", "95 % interval"},
+                  .rows = {}};
+  for (const Json& baseline : ArrayOf(evolve, "baselines")) {
+    const Json ci = ArrayOf(baseline, "champion_gain_ci");
+    baselines.rows.push_back(
+        {TextOf(baseline, "name"), ShortNumber(Number(baseline, "score")),
+         ShortNumber(Number(baseline, "champion_gain")),
+         At(ci, 0) && At(ci, 1) ? ShortNumber(At(ci, 0)) + " to " + ShortNumber(At(ci, 1)) : "-"});
+  }
+  if (!baselines.rows.empty()) section.tables.push_back(baselines);
   const SearchHistory history = HistoryOf(input.candidates);
   section.plots.emplace_back("Fitness on the search split, by generation",
                              FitnessPlot(history.points, history.lines));

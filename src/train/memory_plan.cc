@@ -70,9 +70,11 @@ MemoryPlan PlanMemory(const model::ModelConfig& config, const MemoryRequest& req
   std::uint64_t trained = 0, largest = 0;
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
     const std::uint64_t size = Elements(spec);
-    plan.weights += size * kFloat;
-    if (is_narrow && spec.shape.size() == 2) plan.weights += size * 2;
-    std::uint64_t own = request.lora.rank == 0 ? size : 0;
+    const std::uint64_t copy = is_narrow && spec.shape.size() == 2 ? size * 2 : 0;
+    plan.weights += (size * kFloat + copy) * (request.has_teacher ? 2 : 1);
+    if (request.is_ternary && copy == 0 && model::IsLinear(spec)) plan.weights += size * kFloat;
+    const bool is_trained = !request.trainable || request.trainable(spec);
+    std::uint64_t own = request.lora.rank == 0 && is_trained ? size : 0;
     if (request.lora.rank > 0 && IsTarget(spec, request.lora))
       own = static_cast<std::uint64_t>(request.lora.rank) *
             static_cast<std::uint64_t>(spec.shape[0] + spec.shape[1]);
@@ -90,8 +92,8 @@ MemoryPlan PlanMemory(const model::ModelConfig& config, const MemoryRequest& req
   const std::uint64_t kept = layers * bytes.stream + (recompute_activations ? 1 : layers) * bytes.tape;
   // Logits, their exponentials while they are summed, their gradient in the compute type.
   const std::uint64_t head_rows = std::min<std::uint64_t>(tokens, kHeadRows);
-  const std::uint64_t head =
-      head_rows * static_cast<std::uint64_t>(config.vocab_size) * (2 * kFloat + (is_narrow ? 2 * 2 : 0));
+  const std::uint64_t head = head_rows * static_cast<std::uint64_t>(config.vocab_size) *
+                             ((request.has_teacher ? 4 : 2) * kFloat + (is_narrow ? 2 * 2 : 0));
   const std::uint64_t mask = tokens * static_cast<std::uint64_t>(request.length) * (kFloat + compute_bytes);
   plan.activations = at_once * (tokens * (kept + bytes.transient) + head + mask);
   return plan;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "model/model_config.h"
@@ -16,6 +17,9 @@ struct MemoryRequest {
   int threads = 1;
   LoraSettings lora;
   Precision precision = Precision::kFloat32;
+  bool has_teacher = false;
+  bool is_ternary = false;                                  // TuneJob::straight_through
+  std::function<bool(const model::TensorSpec&)> trainable;  // as in TuneJob
 };
 
 /// Bytes that a TuneJob takes at its peak, by what they are for. An upper bound: the parts do not all peak at
@@ -25,7 +29,7 @@ struct MemoryPlan {
   int micro_batches = 0;  // of a step
   bool recompute_activations = false;
   std::uint64_t program = 0;      // forge and libtorch
-  std::uint64_t weights = 0;      // with their copies for bfloat16
+  std::uint64_t weights = 0;      // with their copies for bfloat16, their ternary values, and the teacher's
   std::uint64_t gradients = 0;    // with those on the way into the sum
   std::uint64_t moments = 0;      // of AdamW
   std::uint64_t activations = 0;  // of all micro-batches that run at once

@@ -32,6 +32,21 @@ TEST(MemoryPlan, AnAdapterHasGradientsAndMomentsOfItsFactorsAlone) {
   EXPECT_EQ(plan.moments, 8u * 2 * 4 * (64 + 64));  // 2 layers, q_proj is [64, 64]
 }
 
+TEST(MemoryPlan, CountsATeacherAndTernaryValuesAndOnlyWhatIsTrained) {
+  const model::ModelConfig config = TinyConfig();
+  const auto weights = static_cast<std::uint64_t>(model::CountParameters(config));
+  std::uint64_t linears = 0;
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (model::IsLinear(spec)) linears += static_cast<std::uint64_t>(spec.shape[0] * spec.shape[1]);
+  MemoryRequest request = Request();
+  request.has_teacher = request.is_ternary = true;
+  request.trainable = model::IsLinear;
+  const MemoryPlan plan = PlanMemory(config, request, 4, false);
+  EXPECT_EQ(plan.weights, 2 * 4 * weights + 4 * linears);
+  EXPECT_EQ(plan.moments, 8 * linears);
+  EXPECT_GT(plan.activations, PlanMemory(config, Request(), 4, false).activations);
+}
+
 TEST(MemoryPlan, ChoosesLargeMicroBatchesThenSmallOnesThenToComputeAgain) {
   const model::ModelConfig config = TinyConfig();
   const auto at = [&](int rows, bool recompute) { return PlanMemory(config, Request(), rows, recompute); };
