@@ -14,7 +14,7 @@ namespace forge::pipeline {
 ///
 ///             generations  items (search, selection, test)  questions  ternary training
 ///   smoke               1                       12, 12, 32         60              none
-///   small               6                       24, 24, 96        200         240 steps
+///   small               4                       24, 24, 96        200         300 steps
 void ApplyPreset(const std::function<bool(const std::string& field)>& is_given, UnifiedConfig& config);
 
 }  // namespace forge::pipeline
