@@ -19,6 +19,7 @@ io::HttpClientOptions ClientOptions(const HubSettings& settings, const StopToken
   return {.connect_timeout_seconds = settings.connect_timeout_seconds,
           .stall_timeout_seconds = settings.stall_timeout_seconds,
           .user_agent = "forge",
+          .certificates = settings.certificates,
           .stop = &stop};
 }
 

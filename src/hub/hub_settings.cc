@@ -95,6 +95,8 @@ HubSettings ReadHubSettings(const Environment& environment) {
                  .fix = "unset HF_ENDPOINT for https://huggingface.co"});
   settings.cache = CacheFolder(environment);
   settings.token = ReadToken(environment);
+  settings.certificates =
+      FirstOf(environment, {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}).value_or("");
   settings.offline = IsTrue(FirstOf(environment, {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}));
   settings.connect_timeout_seconds =
       ReadSeconds(environment, "HF_HUB_ETAG_TIMEOUT", settings.connect_timeout_seconds);

@@ -295,6 +295,10 @@ struct HttpClient::State {
     curl.set(handle, CURLOPT_FOLLOWLOCATION, 0L);  // Send follows: the token must stay with its host
     curl.set(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl.set(handle, CURLOPT_NOSIGNAL, 1L);
+    if (std::error_code error; !options.certificates.empty())
+      curl.set(handle,
+               std::filesystem::is_directory(options.certificates, error) ? CURLOPT_CAPATH : CURLOPT_CAINFO,
+               options.certificates.c_str());
     curl.set(handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout_seconds * 1000));
     curl.set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl.set(handle, CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(options.stall_timeout_seconds)));

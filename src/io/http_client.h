@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -68,6 +69,9 @@ struct HttpClientOptions {
   double connect_timeout_seconds = 10;
   double stall_timeout_seconds = 30;  // less than one byte a second for so long counts as cut
   std::string user_agent = "forge";
+  /// Certificates to trust in place of those of the system, a PEM file or a folder as c_rehash makes them;
+  /// empty: the system's. What cannot be read is trouble on the way, as an answer says.
+  std::filesystem::path certificates = {};
   const StopToken* stop = nullptr;  // looked at about once a second, and with every piece
 };
 

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/http_client.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <filesystem>
 #include <stdexcept>
 
 #include "io/testing_http_server.h"
+#include "io/testing_tls_front.h"
 
 namespace forge::io {
 namespace {
 
+namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::HttpServer;
 using testing::ServedAnswer;
@@ -94,6 +99,44 @@ TEST(HttpClient, RefusesRedirectsThatDoNotEndOrLeaveTheWeb) {
   EXPECT_THAT(file.problem, HasSubstr("file:///etc/passwd, which is no web address"));
   EXPECT_EQ(HttpClient({}).Send({.url = "file:///etc/passwd"}).failure, HttpFailure::kRefused);
   EXPECT_EQ(HttpClient({}).Send({.url = ""}).failure, HttpFailure::kRefused);
+}
+
+class Https : public ::testing::Test {
+ protected:
+  Https() : certificate_(fs::temp_directory_path() / fmt::format("forge-https-test-{}.pem", getpid())) {
+    signal(SIGPIPE,
+           SIG_IGN);  // as the program does (cli/terminal.cc): TLS says goodbye on closed connections
+  }
+  ~Https() override { fs::remove(certificate_); }
+  HttpResponse Ask(const std::string& url, bool trusts = true) const {
+    return HttpClient({.certificates = trusts ? certificate_ : fs::path()}).Send({.url = url});
+  }
+  const fs::path certificate_;
+};
+
+TEST_F(Https, TrustsTheGivenCertificateAndNoOther) {
+  const HttpServer plain([](const ServedRequest&) { return ServedAnswer{.body = "secret"}; });
+  const testing::TlsFront front(plain.port(), certificate_);
+  EXPECT_EQ(Ask(front.url() + "/a").body, "secret");
+  const HttpResponse refused = Ask(front.url() + "/a", false);
+  EXPECT_EQ(refused.failure, HttpFailure::kUnreachable);
+  EXPECT_THAT(refused.problem, HasSubstr("certificate"));
+  EXPECT_EQ(plain.log().size(), 1u);
+  fs::remove(certificate_);
+  EXPECT_NE(Ask(front.url() + "/a").failure, HttpFailure::kNone);
+}
+
+TEST_F(Https, IsNeverLeftForHttp) {
+  HttpServer* other = nullptr;
+  HttpServer plain([&](const ServedRequest& request) {
+    return request.target == "/down" ? RedirectTo(other->url() + "/b") : ServedAnswer{.body = "b"};
+  });
+  other = &plain;
+  const testing::TlsFront front(plain.port(), certificate_);
+  const HttpResponse refused = Ask(front.url() + "/down");
+  EXPECT_EQ(refused.failure, HttpFailure::kRefused);
+  EXPECT_THAT(refused.problem, HasSubstr("it redirects from https to " + plain.url() + "/b"));
+  EXPECT_EQ(plain.log().size(), 1u);
 }
 
 TEST(HttpClient, TellsACutAnswerFromAWholeOne) {

@@ -64,6 +64,7 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  int port() const { return port_; }
   /// Everything that was asked for until now, in the order of arrival.
   std::vector<ServedRequest> log() const {
     const std::lock_guard lock(mutex_);

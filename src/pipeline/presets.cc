@@ -38,7 +38,6 @@ void ApplyPreset(const std::function<bool(const std::string& field)>& is_given, 
                  .what = "--preset " + config.preset + " needs questions of ordinary text",
                  .why = "the starter's questions say nothing about a real model",
                  .fix = "give --eval-dataset gsm8k:FILE.jsonl, or leave the stage out with --no-quietstar"});
-  config.compress.eval_samples = config.evolve.test_items;
 }
 
 }  // namespace forge::pipeline

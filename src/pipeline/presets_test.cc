@@ -35,7 +35,6 @@ TEST(Presets, LeaveWhatWasGiven) {
   EXPECT_EQ(config.evolve.generations, 33);
   EXPECT_EQ(config.compress.compress.training_steps, 7);
   EXPECT_NE(config.evolve.search_items, EvolveConfig{}.search_items);
-  EXPECT_EQ(config.compress.eval_samples, config.evolve.test_items);
 }
 
 TEST(Presets, TakeTheDataOfTheOtherStagesFromTheTasks) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/free_memory.h"
 #include "io/sha256.h"
 #include "pipeline/compress_stage.h"
 #include "pipeline/evolve_stage.h"
@@ -43,6 +44,13 @@ bool WantsStarter(const UnifiedConfig& config) {
 StarterConfig StarterOf(const UnifiedConfig& config, std::uint64_t seed) {
   const fs::path folder = fs::path(config.evolve.models_dir) / fmt::format("starter-seed{}", seed);
   return {.out = folder.string(), .seed = seed};
+}
+
+/// The compressed model is measured on as many items as the champion.
+CompressSettings CompressOf(const UnifiedConfig& config) {
+  CompressSettings settings = config.compress;
+  settings.eval_samples = config.evolve.test_items;
+  return settings;
 }
 
 void UseStarterSuite(UnifiedConfig& config, const StarterConfig& starter) {
@@ -116,7 +124,7 @@ UnifiedInputs LoadUnifiedInputs(const UnifiedConfig& given, const StartPoint& st
     return inputs;
   }
   if (reasons) inputs.trains |= !LoadQuestions(config.reason, *shape.tokenizer).training.empty();
-  if (compresses) LoadCompressDomains(config.compress, shape);
+  if (compresses) LoadCompressDomains(CompressOf(config), shape);
   return inputs;
 }
 
@@ -138,6 +146,7 @@ Json RunUnifiedPipeline(UnifiedConfig config, UnifiedInputs inputs, const RunCon
     current = context.folder / "evolve" / "champion";
   }
   inputs.evolve.reset();
+  ReturnFreeMemory();
   const auto model = [&] {
     return inputs.model ? std::move(*std::exchange(inputs.model, {})) : LoadModel(current);
   };
@@ -150,13 +159,15 @@ Json RunUnifiedPipeline(UnifiedConfig config, UnifiedInputs inputs, const RunCon
       RunReasonStage(config.reason, std::move(questions), std::move(input), context);
     }
     current = context.folder / "reason" / "baked";
+    ReturnFreeMemory();
   }
   if (config.no_compression) {
     Skip(context, "compress");
   } else {
     if (!IsDone(context, "compress")) {
       const LoadedModel input = model();
-      RunCompressStage(config.compress, LoadCompressDomains(config.compress, input), input, context);
+      const CompressSettings settings = CompressOf(config);
+      RunCompressStage(settings, LoadCompressDomains(settings, input), input, context);
     }
     current = context.folder / "compress" / "model.gguf";
   }

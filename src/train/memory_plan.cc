@@ -12,7 +12,7 @@ namespace forge::train {
 namespace {
 
 constexpr std::uint64_t kFloat = 4;
-constexpr int kHeadRows = 256;     // torch/tune_pass.h
+constexpr std::uint64_t kHeadRows = 256, kHeadStep = 64;  // torch/tune_pass.h
 constexpr int kFreeTokens = 1024;  // of a micro-batch without a limit; more is no faster
 constexpr double kGigabyte = 1e9;
 // The program with libtorch open and the tokenizer read: 0.25 GB measured, and room for what is small.
@@ -91,7 +91,7 @@ MemoryPlan PlanMemory(const model::ModelConfig& config, const MemoryRequest& req
       static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(request.length);
   const std::uint64_t kept = layers * bytes.stream + (recompute_activations ? 1 : layers) * bytes.tape;
   // Logits, their exponentials while they are summed, their gradient in the compute type.
-  const std::uint64_t head_rows = std::min<std::uint64_t>(tokens, kHeadRows);
+  const std::uint64_t head_rows = std::min((tokens + kHeadStep - 1) / kHeadStep * kHeadStep, kHeadRows);
   const std::uint64_t head = head_rows * static_cast<std::uint64_t>(config.vocab_size) *
                              ((request.has_teacher ? 4 : 2) * kFloat + (is_narrow ? 2 * 2 : 0));
   const std::uint64_t mask = tokens * static_cast<std::uint64_t>(request.length) * (kFloat + compute_bytes);

@@ -85,6 +85,14 @@ Targets FindTargets(const TokenBatch& batch) {
       targets.weights.push_back(own);
       if (!batch.teacher_weights.empty()) targets.teacher_weights.push_back(teacher);
     }
+  // Targets without weight, so that logits have few different sizes: blocks of ever new sizes, of up to 50
+  // MB, would tear the heap to pieces.
+  while (targets.slots.size() % kHeadStep != 0) {
+    targets.slots.push_back(targets.slots.front());
+    targets.ids.push_back(targets.ids.front());
+    targets.weights.push_back(0);
+    if (!batch.teacher_weights.empty()) targets.teacher_weights.push_back(0);
+  }
   return targets;
 }
 
@@ -217,7 +225,7 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
   const RmsNormGradients d_states = RmsNormBackward(states.y, chosen, states.inverse_rms, norm);
   weights.Give("model.norm.weight", d_states.weight, sink);
 
-  at::Tensor gradient = at::zeros_like(stream).index_copy_(0, slots, d_states.x);
+  at::Tensor gradient = at::zeros_like(stream).index_add_(0, slots, d_states.x);
   stream.reset();
   for (std::size_t layer = layers.size(); layer-- > 0;) {
     if (recompute_activations) layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);

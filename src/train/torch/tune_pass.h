@@ -17,7 +17,7 @@ struct TunePassResult {
 /// Forward and backward pass of one micro-batch. Logits exist only for positions that have a weight, and for
 /// at most kHeadRows of them at a time.
 /// `teacher` may be null if the batch has no teacher_weights.
-inline constexpr std::int64_t kHeadRows = 256;
+inline constexpr std::int64_t kHeadRows = 256, kHeadStep = 64;  // rows come in whole steps
 TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
                            const TunedWeights* teacher, const TokenBatch& batch, double total_weight,
                            bool recompute_activations, const GradientSink& sink);
