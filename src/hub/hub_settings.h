@@ -18,9 +18,7 @@ namespace forge::hub {
 ///   HF_HUB_CACHE           default $HF_HOME/hub
 ///   HF_HOME                default $XDG_CACHE_HOME/huggingface, or ~/.cache/huggingface
 ///   HF_HUB_OFFLINE         1, on, yes, true: no network (TRANSFORMERS_OFFLINE too)
-///   REQUESTS_CA_BUNDLE     else CURL_CA_BUNDLE, else SSL_CERT_FILE: certificates to trust, for networks
-///   whose
-///                          proxies have their own
+///   REQUESTS_CA_BUNDLE     else CURL_CA_BUNDLE, else SSL_CERT_FILE: certificates to trust
 ///   HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_ETAG_TIMEOUT   seconds, for stalls and for connecting
 struct HubSettings {
   std::string endpoint = "https://huggingface.co";  // no / at the end

@@ -22,21 +22,20 @@ std::vector<train::Document> Documents(const std::map<std::string, std::vector<e
   std::vector<train::Document> documents;
   for (const auto& [name, items] : domains) {
     std::int64_t left = tokens / static_cast<std::int64_t>(domains.size());
-    std::vector<std::vector<int>> texts;
+    const std::size_t first = documents.size();
     for (std::size_t i = 0; i < items.size() && left > 0; ++i) {
       std::vector<int> text = TokensOf(items[i], tokenizer, config);
       if (text.size() < 2) continue;
       left -= static_cast<std::int64_t>(text.size());
-      texts.push_back(std::move(text));
+      documents.push_back({std::move(text), 1});
     }
-    if (texts.empty())
+    if (documents.size() == first)
       throw Error({.what = "there is nothing to train on in the domain " + name,
                    .why = "it has no text of two tokens",
                    .fix = "give a data set with longer texts, or do without training"});
-    for (const std::vector<int>& text : texts) documents.push_back({text, 1});
-    for (std::size_t i = 0; left > 0; i = (i + 1) % texts.size()) {
-      left -= static_cast<std::int64_t>(texts[i].size());
-      documents.push_back({texts[i], 1});
+    for (std::size_t i = first; left > 0; ++i) {  // goes on into its own copies: the texts in turn
+      left -= static_cast<std::int64_t>(documents[i].tokens.size());
+      documents.push_back(train::Document(documents[i]));
     }
   }
   return documents;

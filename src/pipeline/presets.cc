@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "io/config_file.h"
+#include "pipeline/tasks.h"
 
 namespace forge::pipeline {
 namespace {
@@ -29,7 +30,7 @@ void ApplyPreset(const std::function<bool(const std::string& field)>& is_given, 
                  .fix = "give --tasks data:FOLDER, or a JSONL file and --eval-dataset"});
   io::Json settings = SettingsOf(config.preset);
   settings["calibration_dataset"] = config.evolve.tasks;
-  if (config.evolve.tasks.starts_with("data:")) settings["eval_dataset"] = config.evolve.tasks;
+  if (DataFolderOf(config.evolve.tasks)) settings["eval_dataset"] = config.evolve.tasks;
   for (auto entry = settings.begin(); entry != settings.end();)
     entry = is_given(entry.key()) ? settings.erase(entry) : std::next(entry);
   io::ApplyConfigJson(config, settings, "--preset " + config.preset);

@@ -103,8 +103,8 @@ QuestionSet LoadQuestions(const ReasonConfig& config, const text::Tokenizer& tok
   }
   if (dataset.starts_with("gsm8k:"))
     return Gsm8kSet(dataset, FirstQuestionsOf(dataset.substr(6), count), count, tokenizer);
-  if (dataset.starts_with("data:"))
-    return Gsm8kSet(dataset, TestQuestionsOf(dataset.substr(5), count), count, tokenizer);
+  if (const std::optional<std::string> folder = DataFolderOf(dataset))
+    return Gsm8kSet(dataset, TestQuestionsOf(*folder, count), count, tokenizer);
   throw Error({.kind = ErrorKind::kUsage,
                .what = "unknown data set " + dataset,
                .why = "the reasoning stage knows starter, gsm8k:FILE.jsonl and data:FOLDER",

@@ -27,13 +27,17 @@ std::vector<NamedItem> ReadItemLines(const std::string& path) {
   return items;
 }
 
-bool IsFolder(const std::string& spec) { return spec.starts_with(kFolderPrefix); }
-
 std::vector<NamedItem> ReadItems(const std::string& spec, RealPart part) {
-  return IsFolder(spec) ? ReadRealItems(spec.substr(kFolderPrefix.size()), part) : ReadItemLines(spec);
+  const std::optional<std::string> folder = DataFolderOf(spec);
+  return folder ? ReadRealItems(*folder, part) : ReadItemLines(spec);
 }
 
 }  // namespace
+
+std::optional<std::string> DataFolderOf(const std::string& spec) {
+  if (!spec.starts_with(kFolderPrefix)) return std::nullopt;
+  return spec.substr(kFolderPrefix.size());
+}
 
 eval::Split SplitOf(const std::string& prompt) {
   const std::uint64_t hash = StableHash(prompt);
@@ -44,11 +48,12 @@ eval::Split SplitOf(const std::string& prompt) {
 std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::string& spec) {
   std::map<std::string, std::vector<eval::Item>> domains;
   std::set<std::string> held_out;
-  if (IsFolder(spec))
+  const bool is_folder = DataFolderOf(spec).has_value();
+  if (is_folder)
     for (const NamedItem& named : ReadItems(spec, RealPart::kHeldOut)) held_out.insert(named.item.prompt);
   for (NamedItem& named : ReadItems(spec, RealPart::kTraining)) {
-    const bool may_train = IsFolder(spec) ? !held_out.contains(named.item.prompt)
-                                          : SplitOf(named.item.prompt) == eval::Split::kSearch;
+    const bool may_train = is_folder ? !held_out.contains(named.item.prompt)
+                                     : SplitOf(named.item.prompt) == eval::Split::kSearch;
     if (may_train) domains[named.domain].push_back(std::move(named.item));
   }
   return domains;

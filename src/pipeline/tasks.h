@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct TaskSizes {
 /// hash of their prompt (3/10 search, 3/10 selection, 4/10 test). Throws Error(kInput) with file and line for
 /// what it cannot use, and for a domain with too few items.
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes);
+
+/// FOLDER of "data:FOLDER"; nothing for another kind of data.
+std::optional<std::string> DataFolderOf(const std::string& spec);
 
 /// The part that the item with this prompt belongs to.
 eval::Split SplitOf(const std::string& prompt);
