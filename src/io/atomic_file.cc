@@ -82,6 +82,24 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
   }
 }
 
+void AtomicFile::Reserve(std::uint64_t size) {
+  if (size == 0) return;
+  const int error = posix_fallocate(descriptor_, 0, static_cast<off_t>(size));
+  if (error != 0) ThrowWriteError(path_, error);
+}
+
+void AtomicFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      ThrowWriteError(path_, errno);
+    }
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
 void AtomicFile::Commit() {
   if (fsync(descriptor_) != 0) ThrowWriteError(path_, errno);
   const int descriptor = descriptor_;

@@ -19,6 +19,11 @@ class AtomicFile {
 
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+  /// Takes the disk space of a file of this size at once. Beyond what Write wrote, the bytes are zero until
+  /// WriteAt fills them.
+  void Reserve(std::uint64_t size);
+  /// Bytes at a place below the reserved size. May be called from several threads.
+  void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Position at which the next Write goes.
   std::uint64_t size() const { return size_; }
   void Commit();
