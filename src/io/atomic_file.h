@@ -19,11 +19,6 @@ class AtomicFile {
 
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
-  /// Takes the disk space of a file of this size at once. Beyond what Write wrote, the bytes are zero until
-  /// WriteAt fills them.
-  void Reserve(std::uint64_t size);
-  /// Bytes at a place below the reserved size. May be called from several threads.
-  void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Position at which the next Write goes.
   std::uint64_t size() const { return size_; }
   void Commit();
@@ -33,6 +28,13 @@ class AtomicFile {
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
 };
+
+/// Error(kEnvironment) for a file that could not be written, from errno.
+[[noreturn]] void ThrowWriteError(const std::filesystem::path& path, int error);
+
+/// What Commit does: syncs and closes the descriptor, renames the temporary, syncs the folder. Throws; then
+/// the temporary is gone.
+void CommitFile(int descriptor, const std::filesystem::path& temporary, const std::filesystem::path& path);
 
 /// The whole text in one step.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);

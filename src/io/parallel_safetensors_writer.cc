@@ -15,14 +15,12 @@ ParallelSafetensorsWriter::ParallelSafetensorsWriter(std::filesystem::path folde
   for (std::size_t s = 0; s < shards_.size(); ++s) {
     const auto part = std::span(tensors_).subspan(shards_[s].first, shards_[s].count);
     const std::string header = SafetensorsHeader(part);
-    AtomicFile& file = files_.emplace_back(folder_ / shards_[s].name);
-    file.Write(header);
     std::uint64_t offset = header.size();
     for (const StoredShape& tensor : part) {
       places_.push_back({s, offset});
       offset += tensor.bytes();
     }
-    file.Reserve(offset);
+    files_.emplace_back(folder_ / shards_[s].name, offset).WriteAt(0, std::as_bytes(std::span(header)));
     bytes_ += offset;
   }
 }
@@ -38,7 +36,7 @@ void ParallelSafetensorsWriter::Write(std::size_t tensor, std::size_t first, std
 }
 
 void ParallelSafetensorsWriter::Finish() {
-  for (AtomicFile& file : files_) file.Commit();
+  for (ParallelFile& file : files_) file.Commit();
   if (shards_.size() > 1) WriteShardIndex(folder_, tensors_, shards_);
 }
 

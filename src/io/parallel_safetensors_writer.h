@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "io/atomic_file.h"
+#include "io/parallel_file.h"
 #include "io/safetensors_layout.h"
 #include "io/safetensors_writer.h"
 
@@ -40,7 +40,7 @@ class ParallelSafetensorsWriter {
   std::vector<StoredShape> tensors_;
   std::vector<ShardLayout> shards_;
   std::vector<Place> places_;  // [tensors]
-  std::deque<AtomicFile> files_;
+  std::deque<ParallelFile> files_;
   std::uint64_t bytes_ = 0;
 };
 
