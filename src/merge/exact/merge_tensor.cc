@@ -86,7 +86,7 @@ class Runner {
   void Merge(const PieceWriter& write) {
     ForPieces(All(), [&](const Piece& piece, Buffers& buffers) {
       merge_.Merge(piece, buffers.out());
-      write(piece.first, std::span<const float>(buffers.out(), piece.size));
+      write(piece, std::span<const float>(buffers.out(), piece.size));
     });
   }
 
@@ -151,6 +151,15 @@ void MergeTensor(const TensorTask& task, std::uint64_t seed, const SourceReader&
   Runner runner(task, read, *merge);
   while (const auto pass = merge->NextPass()) runner.RunPass(*pass);
   runner.Merge(write);
+}
+
+std::uint64_t MergeBytes(const TensorTask& task, int num_threads) {
+  const std::uint64_t columns = task.columns(), sources = task.sources.size();
+  const std::uint64_t piece = std::max<std::uint64_t>(1, kPieceElements / columns) * columns * sizeof(float);
+  constexpr std::uint64_t kBins = 4 << 20;  // of a threshold and a thread (MagnitudeThreshold)
+  const std::uint64_t thresholds = task.method->family == MethodFamily::kLinearCombination ? 0 : sources;
+  const std::uint64_t rows = task.method->name == "arcee_fusion" ? task.size() / columns * sizeof(double) : 0;
+  return static_cast<std::uint64_t>(num_threads) * (piece * (2 * sources + 2) + thresholds * kBins) + rows;
 }
 
 }  // namespace forge::merge

@@ -53,12 +53,15 @@ std::unique_ptr<TensorMerge> MakeTensorMerge(const TensorTask& task, std::uint64
 
 /// Reads [first, first + out.size()) of a source of the task. Called from several threads.
 using SourceReader = std::function<void(std::size_t source, std::size_t first, std::span<float> out)>;
-/// Takes what was merged: [first, first + values.size()). Called from several threads, in any order.
-using PieceWriter = std::function<void(std::size_t first, std::span<const float> values)>;
+/// Takes what a piece became, [piece.size]. Called from several threads, in any order.
+using PieceWriter = std::function<void(const Piece& piece, std::span<const float> merged)>;
 
-/// Runs all passes and merges on the thread pool. Needs, for each thread, (sources + 2) x 128 KiB, or as many
-/// rows of the tensor.
+/// Runs all passes and merges on the thread pool. Needs about MergeBytes of memory.
 void MergeTensor(const TensorTask& task, std::uint64_t seed, const SourceReader& read,
                  const PieceWriter& write);
+
+/// Bytes that MergeTensor needs at most: pieces of every source and their changes for each thread, and what
+/// finding thresholds counts in.
+std::uint64_t MergeBytes(const TensorTask& task, int num_threads);
 
 }  // namespace forge::merge
