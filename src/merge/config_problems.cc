@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -34,7 +35,7 @@ std::string ConfigProblems::Text(const io::Json& mapping, std::string_view key, 
   const io::Json* value = FindValue(mapping, key);
   if (value == nullptr) return {};
   if (!value->is_string()) {
-    Add(Below(path, key), fmt::format("is {}; it must be text", Shown(*value)));
+    Add(Below(path, key), fmt::format("is {}; it must be text (in quotes)", Shown(*value)));
     return {};
   }
   std::string text = value->get<std::string>();
@@ -64,6 +65,7 @@ std::string Shown(const io::Json& value) {
   if (value.is_array()) return value.empty() ? "an empty list" : "a list";
   if (value.is_object()) return "a mapping";
   if (value.is_null()) return "empty";
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) return "not finite";
   return (value.is_string() ? "the text " : "") + value.dump();
 }
 

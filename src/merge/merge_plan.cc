@@ -97,21 +97,25 @@ class Planner {
   }
 
   void AddNotes() {
-    for (const SlicePlan& slice : slices_.slices) {
-      if (slice.base < 0) continue;
-      const SourceConfig& base = slice.config->sources[static_cast<std::size_t>(slice.base)];
-      std::vector<std::string> names;
-      for (const auto& [name, setting] : base.parameters) names.push_back(name);
-      if (!names.empty())
-        plan_.notes.push_back(fmt::format("{} is the base, so its own {} {} no effect", base.model,
-                                          fmt::join(names, " and "), names.size() == 1 ? "has" : "have"));
-    }
+    for (const SlicePlan& slice : slices_.slices) NoteBase(slice);
     if (const std::size_t whole = slices_.slices.back().size(); slices_.tail.size() < whole)
       plan_.notes.push_back(
           fmt::format("final norm and head are made of the first {} of the {} sources of the last slice, as "
                       "mergekit does",
                       slices_.tail.size(), whole));
     for (std::string& note : parameters_.Notes()) plan_.notes.push_back(std::move(note));
+  }
+
+  /// Says that what stands beside a base is not read.
+  void NoteBase(const SlicePlan& slice) {
+    if (slice.base < 0) return;
+    const SourceConfig& base = slice.config->sources[static_cast<std::size_t>(slice.base)];
+    std::vector<std::string> names;
+    for (const auto& [name, setting] : base.parameters) names.push_back(name);
+    if (!names.empty())
+      plan_.notes.push_back(fmt::format("{}: {} is the base, so its own {} {} no effect", base.path,
+                                        base.model, fmt::join(names, " and "),
+                                        names.size() == 1 ? "has" : "have"));
   }
 
   const MergeConfig& config_;

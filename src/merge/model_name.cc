@@ -24,7 +24,11 @@ std::string ReadModelName(const io::Json& json, const std::string& path, ConfigP
     if (name.empty()) problems.Add(path, "is an empty text");
     return name;
   }
-  if (!problems.CheckMapping(json, path, {"model", "lora"})) return {};
+  if (!json.is_object()) {
+    problems.Add(path, fmt::format("is {}; it must be the path or name of a model (in quotes)", Shown(json)));
+    return {};
+  }
+  problems.CheckMapping(json, path, {"model", "lora"});
   const io::Json* model = FindValue(json, "model");
   if (model == nullptr) {
     problems.Add(path, "has no model");

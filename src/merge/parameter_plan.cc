@@ -70,11 +70,10 @@ double ParameterPlan::Find(const ParameterRule& rule, const SourceConfig* source
   missing_.Add(model + "\n" + rule.name, fmt::format("there is no {}{} for {}", rule.name,
                                                      model.empty() ? "" : " of " + model, tensor));
   // A base that `models:` added has no place of its own in the text.
-  const std::string place = source == nullptr ? "" : source->path;
-  fixes_.Add(place + "\n" + rule.name,
-             place.empty()
-                 ? fmt::format("add \"{}:\" to the parameters of the merge", rule.name)
-                 : fmt::format("add \"{}:\" to the parameters of {} ({})", rule.name, place, model));
+  const bool has_place = source != nullptr && !source->path.empty();
+  std::string fix = fmt::format("add \"{}:\" to the parameters of {}", rule.name,
+                                has_place ? fmt::format("{} ({})", source->path, model) : "the merge");
+  if (std::find(fixes_.begin(), fixes_.end(), fix) == fixes_.end()) fixes_.push_back(std::move(fix));
   return 0;
 }
 
@@ -117,13 +116,10 @@ void ParameterPlan::CheckDella(const SliceConfig& slice, const TensorTask& task)
 }
 
 void ParameterPlan::ThrowIfWrong() const {
-  if (!missing_.empty()) {
-    std::vector<std::string> fixes = fixes_.Lines();
-    for (std::string& fix : fixes) fix = fix.substr(0, fix.find(" (and "));
+  if (!missing_.empty())
     throw Error({.what = "cannot merge as " + config_.source + " says",
                  .why = fmt::format("{}", fmt::join(missing_.Lines(), "; ")),
-                 .fix = fmt::format("{}", fmt::join(fixes, "; "))});
-  }
+                 .fix = fmt::format("{}", fmt::join(fixes_, "; "))});
   if (!wrong_.empty())
     throw Error({.what = "cannot merge as " + config_.source + " says",
                  .why = fmt::format("{}", fmt::join(wrong_.Lines(), "; ")),

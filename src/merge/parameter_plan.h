@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -48,7 +47,8 @@ class ParameterPlan {
   void CheckDella(const SliceConfig& slice, const TensorTask& task);
 
   const MergeConfig& config_;
-  Tally missing_, fixes_, wrong_, notes_;
+  Tally missing_, wrong_, notes_;
+  std::vector<std::string> fixes_;  // of what is missing
 };
 
 }  // namespace forge::merge

@@ -42,26 +42,27 @@ class Planner {
         problems_.Add(
             source.path,
             fmt::format("{} is there already; give it once, with the sum of its weights", source.model));
-      const LayerRange range = RangeOf(source, plan.models.back());
-      plan.first_layers.push_back(range.first);
-      if (plan.models.size() == 1) plan.layers = range.size();
-      if (range.size() != plan.layers)
-        problems_.Add(slice.path,
-                      fmt::format("{} has {} layers and {} has {}; the sources of a slice must have as many",
-                                  slice.sources.front().model, plan.layers, source.model, range.size()));
+      const auto range = RangeOf(source, plan.models.back());
+      plan.first_layers.push_back(range ? range->first : 0);
+      if (!range) continue;
+      if (plan.layers == 0) plan.layers = range->size();
+      if (range->size() != plan.layers)
+        problems_.Add(source.path.empty() ? slice.path : source.path,
+                      fmt::format("{} has {} layers here; {} before it in the slice", source.model,
+                                  range->size(), plan.layers));
     }
     return plan;
   }
 
-  LayerRange RangeOf(const SourceConfig& source, int model) {
+  /// Nothing, noted, for layers that the model does not have.
+  std::optional<LayerRange> RangeOf(const SourceConfig& source, int model) {
     const int layers = models_[static_cast<std::size_t>(model)]->config().num_hidden_layers;
     const LayerRange range = source.layers.value_or(LayerRange{0, layers});
-    if (range.first < 0 || range.end > layers || range.first >= range.end)
-      problems_.Add(
-          Below(source.path, "layer_range"),
-          fmt::format("[{}, {}) {}; {} has the layers [0, {})", range.first, range.end,
-                      range.first >= range.end ? "is empty" : "goes too far", source.model, layers));
-    return range;
+    if (range.first >= 0 && range.end <= layers && range.first < range.end) return range;
+    problems_.Add(Below(source.path, "layer_range"),
+                  fmt::format("[{}, {}) {}; {} has the layers [0, {})", range.first, range.end,
+                              range.first >= range.end ? "is empty" : "goes too far", source.model, layers));
+    return std::nullopt;
   }
 
   /// Finds which source is the base, and checks that the method takes the others.
