@@ -16,6 +16,7 @@
 #include "io/parallel_safetensors_writer.h"
 #include "merge/exact/tensor_merge.h"
 #include "merge/kernels/element_kernels.h"
+#include "merge/stored_choices.h"
 #include "model/model_folder.h"
 #include "pipeline/merge_report.h"
 #include "pipeline/merge_smoke_test.h"
@@ -68,6 +69,13 @@ class TensorReader {
   std::vector<std::map<std::string, model::TensorSpec>> specs_;
 };
 
+void RoundTo(io::FloatType type, std::vector<float>& values) {
+  if (type == io::FloatType::kF32) return;
+  std::vector<std::byte> stored(values.size() * io::BytesOf(type));
+  io::NarrowFloats(values, type, stored.data());
+  io::WidenFloats(stored, type, values);
+}
+
 double SquaredNorm(const float* values, std::size_t size) {
   return merge::Elements().dot(values, values, size);
 }
@@ -106,8 +114,8 @@ class ModelMerge::Writing {
                      .what = "stopped on request",
                      .why = "OUT was not written",
                      .fix = "run the same command again"});
-      merge::MergeTensor(
-          *tasks_[t], merge_.settings_.seed, reader_.For(*tasks_[t]),
+      merge_.MergeOne(
+          *tasks_[t], reader_.For(*tasks_[t]),
           [&](const merge::Piece& piece, std::span<const float> merged) { Take(t, piece, merged); });
       done += static_cast<std::int64_t>(tasks_[t]->size());
       sink.Progress("merge", done, total, "weights");
@@ -174,16 +182,41 @@ ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, c
   std::vector<const model::WeightSource*> sources;
   for (const auto& source : sources_) sources.push_back(source.get());
   plan_ = merge::MakePlan(config_, sources, {.mergekit_numerics = settings_.mergekit_numerics});
+  if (!settings_.masks.empty()) choices_ = merge::ReadStoredChoices(settings_.masks, plan_.models);
 }
 
 ModelMerge::~ModelMerge() = default;
+
+void ModelMerge::MergeOne(const TensorTask& task, const merge::SourceReader& read,
+                          const merge::PieceWriter& write) const {
+  if (!settings_.mergekit_numerics) return merge::MergeTensor(task, settings_.seed, read, write);
+  std::vector<std::vector<float>> values(task.sources.size(), std::vector<float>(task.size()));
+  std::vector<std::span<const float>> inputs;
+  std::vector<const float*> pointers;
+  for (std::size_t s = 0; s < values.size(); ++s) {
+    read(s, 0, values[s]);
+    RoundTo(task.work_type, values[s]);
+    inputs.emplace_back(values[s]);
+    pointers.push_back(values[s].data());
+  }
+  std::vector<float> merged(task.size());
+  merge::MergeTensorAsMergekit(task, inputs, settings_.seed, choices_, merged);
+  write({.size = task.size(), .inputs = pointers.data()}, merged);
+}
+
+std::uint64_t ModelMerge::MemoryOf(const TensorTask& task) const {
+  // mergekit's numerics hold whole tensors: sources, their changes, what becomes of them, and one rounded
+  // step.
+  if (settings_.mergekit_numerics) return task.size() * sizeof(float) * (3 * task.sources.size() + 2);
+  return merge::MergeBytes(task, ThreadPool::Global().num_threads());
+}
 
 io::Json ModelMerge::Describe() const {
   std::uint64_t elements = 0, bytes = 0, memory = 0;
   for (const TensorTask& task : plan_.tensors) {
     elements += task.size();
     bytes += task.size() * io::BytesOf(task.out_type);
-    memory = std::max(memory, merge::MergeBytes(task, ThreadPool::Global().num_threads()));
+    memory = std::max(memory, MemoryOf(task));
   }
   io::Json models = io::Json::array();
   for (std::size_t m = 0; m < plan_.models.size(); ++m)
@@ -214,8 +247,7 @@ io::Json ModelMerge::Preview() {
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
   const TensorReader reader(sources_);
   const auto start = std::chrono::steady_clock::now();
-  merge::MergeTensor(trial, settings_.seed, reader.For(trial),
-                     [](const merge::Piece&, std::span<const float>) {});
+  MergeOne(trial, reader.For(trial), [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
   return preview;
 }

@@ -12,7 +12,9 @@
 #include "base/stop_token.h"
 #include "io/json_file.h"
 #include "io/safetensors_writer.h"
+#include "merge/exact/tensor_merge.h"
 #include "merge/merge_plan.h"
+#include "merge/mergekit_numerics.h"
 #include "model/weight_source.h"
 
 namespace forge::pipeline {
@@ -51,12 +53,16 @@ class ModelMerge {
  private:
   class Writing;
   io::Json Describe() const;
+  void MergeOne(const merge::TensorTask& task, const merge::SourceReader& read,
+                const merge::PieceWriter& write) const;
+  std::uint64_t MemoryOf(const merge::TensorTask& task) const;
 
   merge::MergeConfig config_;
   ModelMergeSettings settings_;
   std::vector<std::filesystem::path> paths_;                   // of the models
   std::vector<std::unique_ptr<model::WeightSource>> sources_;  // the same
   merge::MergePlan plan_;
+  merge::StoredChoices choices_;
 };
 
 }  // namespace forge::pipeline
