@@ -1,26 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain loops over blocks, which the compiler turns into vectors.
 #include "io/float_arrays.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/cpu_features.h"
 #include "base/float16.h"
 
 namespace forge::io {
 namespace {
 
-constexpr std::size_t kBlock = 512;  // copied to and from unaligned bytes at a time
+namespace scalar {
+#include "io/float_loops.inc"
+}
 
-/// The bits of FloatToBFloat16.
-std::uint16_t NarrowToBFloat16(float value) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-  const bool is_nan = (bits & 0x7FFFFFFF) > 0x7F800000u;
-  return static_cast<std::uint16_t>(is_nan ? (bits >> 16 | 0x40) : rounded);
+// Targets are set for these functions only, after all includes.
+#if defined(__x86_64__)
+#pragma GCC push_options
+#pragma GCC target("avx2")
+namespace avx2 {
+#include "io/float_loops.inc"
+}
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+namespace avx512 {
+#include "io/float_loops.inc"
+}
+#pragma GCC pop_options
+#else
+namespace avx2 = scalar;
+namespace avx512 = scalar;
+#endif
+
+template <class... Arguments>
+auto Choose(auto* for_scalar, auto* for_avx2, auto* for_avx512, Arguments... arguments) {
+  switch (ChosenTarget()) {
+    case CpuTarget::kAvx512:
+      return for_avx512(arguments...);
+    case CpuTarget::kAvx2:
+      return for_avx2(arguments...);
+    default:
+      return for_scalar(arguments...);
+  }
+}
+
+std::uint32_t LargestCode(std::span<const float> values) {
+  return Choose(&scalar::LargestCode, &avx2::LargestCode, &avx512::LargestCode, values.data(), values.size());
 }
 
 }  // namespace
@@ -29,52 +57,34 @@ void WidenFloats(std::span<const std::byte> bytes, FloatType type, std::span<flo
   FORGE_CHECK(bytes.size() == out.size() * BytesOf(type));
   if (type == FloatType::kF32) {
     if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-    return;
-  }
-  std::uint16_t block[kBlock];
-  for (std::size_t start = 0; start < out.size(); start += kBlock) {
-    const std::size_t count = std::min(kBlock, out.size() - start);
-    std::memcpy(block, bytes.data() + start * 2, count * 2);
-    float* to = out.data() + start;
-    if (type == FloatType::kBF16)
-      for (std::size_t i = 0; i < count; ++i)
-        to[i] = std::bit_cast<float>(static_cast<std::uint32_t>(block[i]) << 16);
-    else
-      for (std::size_t i = 0; i < count; ++i) to[i] = HalfToFloat(block[i]);
+  } else if (type == FloatType::kBF16) {
+    Choose(&scalar::WidenBFloat16, &avx2::WidenBFloat16, &avx512::WidenBFloat16, bytes.data(), out.data(),
+           out.size());
+  } else {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      std::uint16_t stored;
+      std::memcpy(&stored, bytes.data() + 2 * i, 2);
+      out[i] = HalfToFloat(stored);
+    }
   }
 }
 
 void NarrowFloats(std::span<const float> values, FloatType type, std::byte* bytes) {
   if (type == FloatType::kF32) {
     if (!values.empty()) std::memcpy(bytes, values.data(), values.size_bytes());
-    return;
-  }
-  std::uint16_t block[kBlock];
-  for (std::size_t start = 0; start < values.size(); start += kBlock) {
-    const std::size_t count = std::min(kBlock, values.size() - start);
-    const float* from = values.data() + start;
-    if (type == FloatType::kBF16)
-      for (std::size_t i = 0; i < count; ++i) block[i] = NarrowToBFloat16(from[i]);
-    else
-      for (std::size_t i = 0; i < count; ++i) block[i] = FloatToHalf(from[i]);
-    std::memcpy(bytes + start * 2, block, count * 2);
+  } else if (type == FloatType::kBF16) {
+    Choose(&scalar::NarrowToBFloat16, &avx2::NarrowToBFloat16, &avx512::NarrowToBFloat16, values.data(),
+           bytes, values.size());
+  } else {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::uint16_t stored = FloatToHalf(values[i]);
+      std::memcpy(bytes + 2 * i, &stored, 2);
+    }
   }
 }
 
-bool AllFinite(std::span<const float> values) {
-  std::uint32_t wrong = 0;
-  for (const float value : values)
-    wrong |= (std::bit_cast<std::uint32_t>(value) & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
-  return wrong == 0;
-}
+bool AllFinite(std::span<const float> values) { return LargestCode(values) < 0x7F800000u; }
 
-float LargestMagnitude(std::span<const float> values) {
-  std::uint32_t largest = 0;
-  for (const float value : values) {
-    const std::uint32_t code = std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF;
-    largest = code > largest ? code : largest;
-  }
-  return std::bit_cast<float>(largest);
-}
+float LargestMagnitude(std::span<const float> values) { return std::bit_cast<float>(LargestCode(values)); }
 
 }  // namespace forge::io

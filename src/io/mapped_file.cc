@@ -6,16 +6,42 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
 namespace forge::io {
+namespace {
 
-MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
+constexpr std::size_t kReleaseBytes = 8 << 20;
+
+struct AddressRange {
+  std::uintptr_t begin, end;
+};
+
+/// The whole pages of it.
+void Drop(const AddressRange& range) {
+  static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const std::uintptr_t first = (range.begin + page - 1) / page * page, last = range.end / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace
+
+struct MappedFile::Pending {
+  std::mutex mutex;
+  std::vector<AddressRange> ranges;
+  std::size_t bytes = 0;
+};
+
+MappedFile::MappedFile(std::filesystem::path path)
+    : path_(std::move(path)), pending_(std::make_unique<Pending>()) {
   const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
   int error = descriptor < 0 || fstat(descriptor, &info) != 0 ? errno : 0;
@@ -43,10 +69,26 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::Release(std::span<const std::byte> part) const {
-  static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-  const std::uintptr_t first = (begin + page - 1) / page * page, last = (begin + part.size()) / page * page;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  std::vector<AddressRange> ranges;
+  {
+    const std::lock_guard lock(pending_->mutex);
+    const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
+    pending_->ranges.push_back({begin, begin + part.size()});
+    pending_->bytes += part.size();
+    if (pending_->bytes < kReleaseBytes) return;
+    ranges.swap(pending_->ranges);
+    pending_->bytes = 0;
+  }
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  AddressRange joined = ranges.front();
+  for (const AddressRange& range : ranges) {
+    if (range.begin > joined.end) {
+      Drop(joined);
+      joined = range;
+    }
+    joined.end = std::max(joined.end, range.end);
+  }
+  Drop(joined);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
@@ -55,6 +97,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(pending_, other.pending_);
   return *this;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <span>
 
 namespace forge::io {
@@ -19,13 +20,16 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
 
   /// Lets go of the memory that reading `part` of the bytes took (whole pages only). They stay readable: the
-  /// next touch reads them again, from the system's cache if they are still there.
+  /// next touch reads them again, from the system's cache if they are still there. Parts are let go together
+  /// when they add up to 8 MiB, since each time stops all threads. May be called from several threads.
   void Release(std::span<const std::byte> part) const;
 
  private:
+  struct Pending;
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  std::unique_ptr<Pending> pending_;  // parts that are to be let go
 };
 
 }  // namespace forge::io

@@ -17,6 +17,7 @@
 namespace forge::io {
 namespace {
 
+constexpr std::size_t kMostWaiting = 8;   // full blocks; who fills more waits
 constexpr std::size_t kAlignment = 4096;  // of O_DIRECT: addresses, places and lengths
 
 int OpenForWriting(const std::filesystem::path& path) {
@@ -35,13 +36,29 @@ ParallelFile::ParallelFile(std::filesystem::path path, std::uint64_t size)
   descriptor_ = OpenForWriting(temporary_);
   if (descriptor_ < 0) ThrowWriteError(path_, errno);
   const int error = size == 0 ? 0 : posix_fallocate(descriptor_, 0, static_cast<off_t>(size));
-  if (error == 0) return;
-  close(descriptor_);
-  unlink(temporary_.c_str());
-  ThrowWriteError(path_, error);
+  if (error != 0) {
+    close(descriptor_);
+    unlink(temporary_.c_str());
+    ThrowWriteError(path_, error);
+  }
+  thread_ = std::thread([this] { WriteBlocks(); });
+}
+
+void ParallelFile::StopThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    no_more_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
 }
 
 ParallelFile::~ParallelFile() {
+  {
+    const std::lock_guard lock(mutex_);
+    full_.clear();  // of a file that is given up
+  }
+  StopThread();
   if (descriptor_ < 0) return;
   close(descriptor_);
   unlink(temporary_.c_str());
@@ -87,30 +104,60 @@ void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> byte
         blocks_.erase(index);
       }
     }
-    if (full) Flush(index, std::move(full));
+    if (full) Enqueue(index, std::move(full));
     offset += count;
     bytes = bytes.subspan(count);
   }
 }
 
-void ParallelFile::Flush(std::uint64_t index, Buffer buffer) {
+void ParallelFile::Enqueue(std::uint64_t index, Buffer buffer) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return full_.size() < kMostWaiting || error_; });
+  if (error_) std::rethrow_exception(error_);
+  full_.emplace_back(index, std::move(buffer));
+  changed_.notify_all();
+}
+
+void ParallelFile::WriteBlocks() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return !full_.empty() || no_more_; });
+    if (full_.empty()) return;
+    auto [index, buffer] = std::move(full_.front());
+    full_.pop_front();
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      WriteBlock(index, buffer.get());
+    } catch (...) {  // handed to who writes or commits
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error) error_ = error;
+    if (!error) written_ += BlockSize(index);
+    free_.push_back(std::move(buffer));
+    changed_.notify_all();
+    if (error) return;
+  }
+}
+
+void ParallelFile::WriteBlock(std::uint64_t index, std::byte* buffer) const {
   const std::size_t size = BlockSize(index);
   const std::size_t padded =
       (size + kAlignment - 1) / kAlignment * kAlignment;  // Commit cuts the file to its size
-  std::memset(buffer.get() + size, 0, padded - size);
+  std::memset(buffer + size, 0, padded - size);
   for (std::size_t done = 0; done < padded;) {
-    const ssize_t count = pwrite(descriptor_, buffer.get() + done, padded - done,
-                                 static_cast<off_t>(index * kBlockBytes + done));
+    const ssize_t count =
+        pwrite(descriptor_, buffer + done, padded - done, static_cast<off_t>(index * kBlockBytes + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) ThrowWriteError(path_, errno);
     done += static_cast<std::size_t>(count);
   }
-  const std::lock_guard lock(mutex_);
-  written_ += size;
-  free_.push_back(std::move(buffer));
 }
 
 void ParallelFile::Commit() {
+  StopThread();
+  if (error_) std::rethrow_exception(error_);
   FORGE_CHECK(written_ == size_);
   if (ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) ThrowWriteError(path_, errno);
   CommitFile(std::exchange(descriptor_, -1), temporary_, path_);

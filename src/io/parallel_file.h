@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace forge::io {
@@ -43,14 +48,22 @@ class ParallelFile {
   };
   std::size_t BlockSize(std::uint64_t index) const;
   std::byte* Open(std::uint64_t index);
-  void Flush(std::uint64_t index, Buffer buffer);
+  void Enqueue(std::uint64_t index, Buffer buffer);
+  void WriteBlocks();  // the thread's work
+  void WriteBlock(std::uint64_t index, std::byte* buffer) const;
+  void StopThread();
 
   std::filesystem::path path_, temporary_;
   std::uint64_t size_, written_ = 0;
   int descriptor_ = -1;
   std::mutex mutex_;
+  std::condition_variable changed_;
   std::map<std::uint64_t, Block> blocks_;  // partly filled, by index
+  std::deque<std::pair<std::uint64_t, Buffer>> full_;
   std::vector<Buffer> free_;
+  bool no_more_ = false;
+  std::exception_ptr error_;  // of the thread
+  std::thread thread_;
 };
 
 }  // namespace forge::io

@@ -77,7 +77,11 @@ void RoundTo(io::FloatType type, std::vector<float>& values) {
 }
 
 double SquaredNorm(const float* values, std::size_t size) {
-  return merge::Elements().dot(values, values, size);
+  constexpr std::size_t kBlock = 4096;
+  double sum = 0;
+  for (std::size_t i = 0; i < size; i += kBlock)
+    sum += static_cast<double>(merge::Elements().sum_squares(values + i, std::min(kBlock, size - i)));
+  return sum;
 }
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {

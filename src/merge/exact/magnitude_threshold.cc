@@ -2,6 +2,7 @@
 #include "merge/exact/magnitude_threshold.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <utility>
 
@@ -11,11 +12,15 @@ namespace forge::merge {
 namespace {
 
 constexpr std::uint32_t kEndOfCodes = 0x7F800001;  // after infinity
-constexpr std::size_t kFewBins = 1 << 16, kManyBins = 1 << 20;
-/// Where a sample puts the threshold, give or take: wide enough for values that resemble their neighbours.
-constexpr double kSampleMargin = 0.01;
-/// Below this many values the two passes from nothing cost less than clearing many bins.
-constexpr std::size_t kWorthSampling = 1 << 20;
+constexpr std::size_t kBins = 1 << 16;
+/// Codes that a thread gathers before it counts in bins instead.
+constexpr std::size_t kMostCodes = 1 << 20;
+/// Where a sample of m puts the part p of all values: p, give or take so many times sqrt(p (1 - p) / m), and
+/// a bit for values that resemble their neighbours in the sample.
+constexpr double kSampleDeviations = 4, kSampleMargin = 0.003;
+constexpr std::size_t kSmallestSample = 1000;
+/// Below this many values a sample saves less than it costs.
+constexpr std::size_t kWorthSampling = 1 << 16;
 
 }  // namespace
 
@@ -28,8 +33,7 @@ MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k) : n_(n), k_
 
 void MagnitudeThreshold::SetRange(CodeRange range) {
   range_ = range;
-  const std::size_t bins = range.high - range.low < kEndOfCodes && WantsSample(n_) ? kManyBins : kFewBins;
-  for (shift_ = 0; (range.high - range.low - 1) >> shift_ >= bins;) ++shift_;
+  for (shift_ = 0; (range.high - range.low - 1) >> shift_ >= kBins;) ++shift_;
   counts_.clear();
 }
 
@@ -45,17 +49,21 @@ void MagnitudeThreshold::Sample(const float* values, std::size_t size) {
 }
 
 void MagnitudeThreshold::UseSample() {
-  const std::vector<std::uint32_t> sample = std::exchange(sample_, {});
-  if (sample.size() < 1000 || !WantsSample(n_)) return;
-  std::vector<std::uint32_t> sorted = sample;
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  std::vector<std::uint32_t> sample = std::exchange(sample_, {});
+  if (sample.size() < kSmallestSample) return;
   const double at = static_cast<double>(k_) / static_cast<double>(n_);
+  const double margin =
+      kSampleDeviations * std::sqrt(at * (1 - at) / static_cast<double>(sample.size())) + kSampleMargin;
+  const auto last = static_cast<double>(sample.size() - 1);
+  auto unsorted = sample.begin();  // what stands before it is larger than what is looked for next
   const auto pick = [&](double part) {
-    const double index = std::clamp(part, 0.0, 1.0) * static_cast<double>(sorted.size() - 1);
-    return sorted[static_cast<std::size_t>(index)];
+    const auto place = sample.begin() + static_cast<std::ptrdiff_t>(part * last);
+    std::nth_element(unsorted, place, sample.end(), std::greater<>());
+    unsorted = place;
+    return *place;
   };
-  const std::uint32_t low = at + kSampleMargin >= 1 ? 0 : pick(at + kSampleMargin);
-  const std::uint32_t high = at - kSampleMargin <= 0 ? kEndOfCodes : pick(at - kSampleMargin) + 1;
+  const std::uint32_t high = at - margin <= 0 ? kEndOfCodes : pick(at - margin) + 1;
+  const std::uint32_t low = at + margin >= 1 ? 0 : pick(at + margin);
   SetRange({low, high});
 }
 
@@ -66,17 +74,23 @@ std::unique_ptr<MagnitudeThreshold::Counts> MagnitudeThreshold::TakeCounts() {
     counts_.pop_back();
     return counts;
   }
-  auto counts = std::make_unique<Counts>();
-  counts->bins.resize(((range_.high - range_.low - 1) >> shift_) + 1);
-  return counts;
+  return std::make_unique<Counts>();
+}
+
+void MagnitudeThreshold::CountInBins(Counts& counts) const {
+  if (counts.bins.empty()) counts.bins.resize(((range_.high - range_.low - 1) >> shift_) + 1);
+  for (const std::uint32_t code : counts.codes) ++counts.bins[(code - range_.low) >> shift_];
+  counts.codes.clear();
 }
 
 void MagnitudeThreshold::Observe(const float* values, std::size_t size) {
-  thread_local std::vector<std::uint32_t> codes;
-  codes.resize(size + 1);  // select_range writes before it knows whether to keep
+  thread_local std::vector<std::uint32_t> inside;
+  inside.resize(std::max(inside.size(), size + 1));  // select_range writes before it knows whether to keep
   std::unique_ptr<Counts> counts = TakeCounts();
-  const std::size_t found = Elements().select_range(values, size, range_, codes.data(), &counts->above);
-  for (std::size_t i = 0; i < found; ++i) ++counts->bins[(codes[i] - range_.low) >> shift_];
+  const std::size_t found = Elements().select_range(values, size, range_, inside.data(), &counts->above);
+  counts->codes.insert(counts->codes.end(), inside.begin(),
+                       inside.begin() + static_cast<std::ptrdiff_t>(found));
+  if (!counts->bins.empty() || counts->codes.size() > kMostCodes) CountInBins(*counts);
   const std::lock_guard lock(mutex_);
   counts_.push_back(std::move(counts));
 }
@@ -84,11 +98,19 @@ void MagnitudeThreshold::Observe(const float* values, std::size_t size) {
 void MagnitudeThreshold::EndPass() {
   FORGE_CHECK(!counts_.empty());
   Counts total = std::move(*counts_.front());
+  const bool in_bins =
+      std::any_of(counts_.begin() + 1, counts_.end(), [](const auto& c) { return !c->bins.empty(); }) ||
+      !total.bins.empty();
+  if (in_bins) CountInBins(total);
   for (std::size_t c = 1; c < counts_.size(); ++c) {
-    total.above += counts_[c]->above;
-    for (std::size_t b = 0; b < total.bins.size(); ++b) total.bins[b] += counts_[c]->bins[b];
+    Counts& more = *counts_[c];
+    if (in_bins) CountInBins(more);
+    total.above += more.above;
+    for (std::size_t b = 0; b < total.bins.size(); ++b) total.bins[b] += more.bins[b];
+    total.codes.insert(total.codes.end(), more.codes.begin(), more.codes.end());
   }
   if (total.above >= k_) return SetRange({range_.high, kEndOfCodes});  // the sample misled
+  if (!in_bins) return FinishWith(total.codes, total.above);
   std::size_t above = total.above;
   for (std::size_t bin = total.bins.size(); bin-- > 0;) {
     if (above + total.bins[bin] < k_) {
@@ -105,6 +127,18 @@ void MagnitudeThreshold::EndPass() {
     return;
   }
   SetRange({0, range_.low});  // the sample misled the other way
+}
+
+void MagnitudeThreshold::FinishWith(std::vector<std::uint32_t>& inside, std::size_t above) {
+  if (above + inside.size() < k_) return SetRange({0, range_.low});  // the sample misled the other way
+  const auto place = inside.begin() + static_cast<std::ptrdiff_t>(k_ - above - 1);
+  std::nth_element(inside.begin(), place, inside.end(), std::greater<>());
+  code_ = *place;
+  num_above_ = above + static_cast<std::size_t>(std::count_if(
+                           inside.begin(), place, [&](std::uint32_t code) { return code > code_; }));
+  num_equal_ = static_cast<std::size_t>(std::count(inside.begin(), inside.end(), code_));
+  done_ = true;
+  counts_.clear();
 }
 
 bool RunningCounts::Add(std::size_t index, std::span<std::size_t> counts) {

@@ -13,10 +13,10 @@
 
 namespace forge::merge {
 
-/// Finds the k-th largest of n magnitudes exactly without holding or sorting them: by counting the codes
-/// (bits of |x|) that lie in a range known to hold it, in at most 2^16 to 2^20 bins, and narrowing the range
-/// to a bin, pass after pass, until a bin is one code. From nothing that takes two passes; with a sample
-/// first, usually one over all values.
+/// Finds the k-th largest of n magnitudes exactly without sorting them. It keeps a range of codes (bits of
+/// |x|) that should hold it; a pass counts what lies above the range and gathers the codes inside, of which
+/// the right one is then picked. Where too many lie inside they are counted in 2^16 bins and the bin becomes
+/// the next range. With a sample of the values first one pass is enough as a rule, else two.
 class MagnitudeThreshold {
  public:
   /// 1 <= k <= n
@@ -43,9 +43,12 @@ class MagnitudeThreshold {
 
  private:
   struct Counts {
-    std::size_t above = 0;  // at or above the range's end
-    std::vector<std::uint32_t> bins;
+    std::size_t above = 0;             // at or above the range's end
+    std::vector<std::uint32_t> codes;  // inside, until there are too many
+    std::vector<std::uint32_t> bins;   // from then on; empty before
   };
+  void CountInBins(Counts& counts) const;
+  void FinishWith(std::vector<std::uint32_t>& inside, std::size_t above);
   void SetRange(CodeRange range);
   std::unique_ptr<Counts> TakeCounts();
 

@@ -58,13 +58,17 @@ std::vector<float> Normal(std::size_t size) {
 
 TEST(MagnitudeThreshold, IsWhatSortingFinds) {
   const std::vector<float> values = Normal(30'000);
-  for (const std::size_t k : {1, 2, 300, 15'000, 29'999, 30'000}) ExpectAsSorted(values, k, false, 2);
+  for (const std::size_t k : {1, 2, 300, 15'000, 29'999, 30'000}) ExpectAsSorted(values, k, false, 1);
 }
 
 TEST(MagnitudeThreshold, NeedsOnePassAfterASample) {
   const std::vector<float> values = Normal(1'500'000);
   ExpectAsSorted(values, 450'000, true, 1);
-  ExpectAsSorted(values, 1'400'000, true, 2);  // among small values a part of them spans many codes
+  ExpectAsSorted(values, 1'400'000, true, 1);
+}
+
+TEST(MagnitudeThreshold, CountsInBinsWhereThereAreTooManyToGather) {
+  ExpectAsSorted(Normal(5'000'000), 1'500'000, false, 2);
 }
 
 TEST(MagnitudeThreshold, FindsItsWayBackWhenTheSampleMisleads) {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kPieceElements = 1
                                        << 15;  // 128 KiB of float32 a source: a few of them fit the L2 cache
-constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 12;
+constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 9, kSampledPart = 8;
 
 /// How a pass cuts the tensor.
 struct Cut {
@@ -97,10 +97,11 @@ class Runner {
   }
   Cut All() const { return {(size_ + piece_ - 1) / piece_, piece_, piece_}; }
   Cut Sample() const {
-    const std::size_t length = WholeRows(kSampleElements);
-    if (size_ <= kSamplePieces * length * 2) return All();
-    const std::size_t rows = size_ / task_.columns();
-    return {kSamplePieces, length, rows / kSamplePieces * task_.columns()};
+    const std::size_t rows = size_ / task_.columns(),
+                      sampled = std::min(size_ / kSampledPart, kSamplePieces * kSampleElements);
+    const std::size_t count =
+        std::min({kSamplePieces, rows, std::max<std::size_t>(1, sampled / task_.columns())});
+    return {count, WholeRows(sampled / count), rows / count * task_.columns()};
   }
 
   template <class Use>
@@ -156,10 +157,14 @@ void MergeTensor(const TensorTask& task, std::uint64_t seed, const SourceReader&
 std::uint64_t MergeBytes(const TensorTask& task, int num_threads) {
   const std::uint64_t columns = task.columns(), sources = task.sources.size();
   const std::uint64_t piece = std::max<std::uint64_t>(1, kPieceElements / columns) * columns * sizeof(float);
-  constexpr std::uint64_t kBins = 4 << 20;  // of a threshold and a thread (MagnitudeThreshold)
+  constexpr std::uint64_t kBins = 5 << 20;  // of a threshold and a thread (MagnitudeThreshold)
   const std::uint64_t thresholds = task.method->family == MethodFamily::kLinearCombination ? 0 : sources;
   const std::uint64_t rows = task.method->name == "arcee_fusion" ? task.size() / columns * sizeof(double) : 0;
-  return static_cast<std::uint64_t>(num_threads) * (piece * (2 * sources + 2) + thresholds * kBins) + rows;
+  const bool draws = task.method->name.starts_with("dare") || task.method->name.starts_with("della");
+  const std::uint64_t bits =
+      draws ? task.size() / 8 * sources : 0;  // what was drawn, from one pass to the next
+  return static_cast<std::uint64_t>(num_threads) * (piece * (2 * sources + 2) + thresholds * kBins) + rows +
+         bits;
 }
 
 }  // namespace forge::merge

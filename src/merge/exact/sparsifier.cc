@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/philox.h"
@@ -14,11 +15,22 @@ namespace forge::merge {
 namespace {
 
 constexpr std::uint32_t kInfinityCode = 0x7F800000;
-constexpr int kDellaShift = 17;                // 64 bins an octave
-constexpr std::uint32_t kDellaBins = 64 * 12;  // the last holds all that is below 1/4096 of the row's largest
 
-std::uint32_t ToThreshold(double probability) {
-  return static_cast<std::uint32_t>(std::clamp(probability * 0x1p32, 0.0, 0x1p32 - 1));
+std::uint16_t ToThreshold(double probability) {
+  return static_cast<std::uint16_t>(std::clamp(std::round(probability * 0x1p16), 0.0, 0x1p16 - 1));
+}
+
+/// Adds `count` bits to `to`, from bit `first` on, which are zero there.
+void PlaceBits(const std::vector<std::uint64_t>& from, std::size_t count, std::size_t first,
+               std::uint64_t* to) {
+  const std::size_t shift = first % 64;
+  for (std::size_t word = 0; word * 64 < count; ++word) {
+    const std::size_t left = count - word * 64;
+    const std::uint64_t bits = left >= 64 ? from[word] : from[word] & ((std::uint64_t{1} << left) - 1);
+    to[first / 64 + word] |= bits << shift;
+    if (shift > 0 && shift + std::min<std::size_t>(left, 64) > 64)
+      to[first / 64 + word + 1] |= bits >> (64 - shift);
+  }
 }
 
 std::uint32_t Code(float value) { return std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF; }
@@ -95,7 +107,11 @@ void Sparsifier::Apply(std::size_t first, std::span<const std::size_t> before,
                        std::span<float> changes) const {
   if (kind_ == Kind::kNone) std::fill(changes.begin(), changes.end(), 0.0f);
   if (kind_ == Kind::kMagnitude) ApplyMagnitude(before, changes);
-  if (kind_ == Kind::kRandom || kind_ == Kind::kDella) ApplyRandom(first, changes);
+  if (!draws()) return;
+  thread_local std::vector<std::uint64_t> bits;
+  bits.resize(changes.size() / 64 + 1);
+  KeepAtRandom(first, changes, bits.data());
+  Elements().keep_bits(changes.data(), changes.size(), bits.data(), changes.data());
 }
 
 /// Away from the thresholds a range of codes decides. Values that equal one are kept up to a number of them:
@@ -135,46 +151,51 @@ void Sparsifier::ApplyMagnitude(std::span<const std::size_t> before, std::span<f
   }
 }
 
-void Sparsifier::ApplyRandom(std::size_t first, std::span<float> changes) const {
-  thread_local std::vector<std::uint32_t> words, thresholds;
-  thread_local std::vector<std::uint64_t> bits;
-  const std::size_t start = first / 64 * 64, offset = first - start;
-  const std::size_t groups = (offset + changes.size() + 63) / 64 + 1;  // one more: bits are made 64 at a time
+void Sparsifier::KeepAtRandom(std::size_t first, std::span<const float> changes, std::uint64_t* bits) const {
+  thread_local std::vector<std::uint32_t> words;
+  thread_local std::vector<std::uint8_t> bins;
+  // Two elements a word, so 128 a group; one group more, since bits are made 64 at a time.
+  const std::size_t start = first / 128 * 128, offset = first - start;
+  const std::size_t groups = (offset + changes.size() + 127) / 128 + 1;
   words.resize(groups * 64);
-  bits.resize(changes.size() / 64 + 1);
-  Elements().philox(counter_, key_, static_cast<std::uint32_t>(start / 4), groups, words.data());
-  if (kind_ == Kind::kRandom) {
-    Elements().below(words.data() + offset, ToThreshold(density_), changes.size(), bits.data());
-  } else {
-    thresholds.resize(changes.size() + 64);
-    for (std::size_t row = 0; row < changes.size(); row += columns_)
-      DellaThresholds(changes.subspan(row, columns_), thresholds.data() + row);
-    Elements().below_each(words.data() + offset, thresholds.data(), changes.size(), bits.data());
+  Elements().philox(counter_, key_, static_cast<std::uint32_t>(start / 8), groups, words.data());
+  const auto* halves = reinterpret_cast<const std::uint16_t*>(words.data()) + offset;
+  if (kind_ == Kind::kRandom) return Elements().below(halves, ToThreshold(density_), changes.size(), bits);
+  bins.resize(changes.size() + 64);
+  // Rows start anywhere, words of bits every 64 elements: each row makes its bits from its own start.
+  thread_local std::vector<std::uint64_t> row_bits;
+  row_bits.resize(columns_ / 64 + 1);
+  std::fill(bits, bits + changes.size() / 64 + 1, 0);
+  for (std::size_t row = 0; row < changes.size(); row += columns_) {
+    const DellaTable table = TableOf(changes.subspan(row, columns_), bins.data());
+    Elements().below_table(halves + row, bins.data(), table.thresholds.data(), table.low, table.high,
+                           columns_, row_bits.data());
+    PlaceBits(row_bits, columns_, row, bits);
   }
-  Elements().keep_bits(changes.data(), changes.size(), bits.data(), changes.data());
 }
 
-void Sparsifier::DellaThresholds(std::span<const float> row, std::uint32_t* thresholds) const {
-  std::uint32_t largest = 0;
-  for (const float value : row) largest = std::max(largest, Code(value));
-  std::array<std::uint32_t, kDellaBins> counts{};
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::uint32_t bin = std::min((largest - Code(row[i])) >> kDellaShift, kDellaBins - 1);
-    thresholds[i] = bin;
-    ++counts[bin];
+/// What a magnitude of each bin is kept below: values of a bin share their mean rank.
+Sparsifier::DellaTable Sparsifier::TableOf(std::span<const float> row, std::uint8_t* bins) const {
+  std::array<std::uint32_t, kDellaBins> counts;
+  Elements().magnitude_bins(row.data(), row.size(), bins, counts.data());
+  // Twice the rank, counted down from the largest value, which has rank n - 1.
+  const auto last = static_cast<std::uint32_t>(row.size() - 1);
+  std::array<std::int32_t, kDellaBins> doubled_rank;
+  std::uint32_t above = 0;
+  for (std::size_t bin = 0; bin < kDellaBins; ++bin) {
+    doubled_rank[bin] = static_cast<std::int32_t>(2 * (last - above) + 1 - counts[bin]);
+    above += counts[bin];
   }
-  std::array<std::uint32_t, kDellaBins> threshold_of;
-  const double last = static_cast<double>(row.size()) - 1;
-  double above = 0;  // values in larger bins
-  for (std::uint32_t bin = 0; bin < kDellaBins; ++bin) {
-    if (counts[bin] == 0) continue;
-    const double count = counts[bin];
-    const double rank = last - above - (count - 1) / 2;  // from 0, the smallest
-    const double probability = last > 0 ? density_ - epsilon_ + 2 * epsilon_ * (rank / last) : density_;
-    threshold_of[bin] = ToThreshold(probability);
-    above += count;
-  }
-  for (std::size_t i = 0; i < row.size(); ++i) thresholds[i] = threshold_of[thresholds[i]];
+  DellaTable table;
+  const auto lowest = static_cast<float>((density_ - epsilon_) * 0x1p16);
+  const auto step = last > 0 ? static_cast<float>(epsilon_ * 0x1p16 / last) : 0.0f;
+  for (std::size_t bin = 0; bin < kDellaBins; ++bin)
+    table.thresholds[bin] = static_cast<std::uint16_t>(
+        static_cast<std::int32_t>(lowest + step * static_cast<float>(doubled_rank[bin])));
+  if (last == 0) table.thresholds.fill(ToThreshold(density_));
+  table.low = static_cast<std::uint16_t>(lowest);
+  table.high = ToThreshold(density_ + epsilon_);
+  return table;
 }
 
 }  // namespace forge::merge

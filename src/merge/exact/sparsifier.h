@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -44,13 +45,22 @@ class Sparsifier {
   ///   before  [num_counts] of all pieces before this one
   void Apply(std::size_t first, std::span<const std::size_t> before, std::span<float> changes) const;
 
+  /// Whether what is kept is drawn at random.
+  bool draws() const { return kind_ == Kind::kRandom || kind_ == Kind::kDella; }
+  /// For those: bit i % 64 of bits[i / 64], [size / 64 + 1], for element first + i. The same at each call.
+  void KeepAtRandom(std::size_t first, std::span<const float> changes, std::uint64_t* bits) const;
+
  private:
   enum class Kind { kAll, kNone, kMagnitude, kRandom, kDella };
 
   static bool NeedsCount(const MagnitudeThreshold* threshold);
   void ApplyMagnitude(std::span<const std::size_t> before, std::span<float> changes) const;
-  void ApplyRandom(std::size_t first, std::span<float> changes) const;
-  void DellaThresholds(std::span<const float> row, std::uint32_t* thresholds) const;
+  static constexpr std::size_t kDellaBins = 256;
+  struct DellaTable {
+    std::array<std::uint16_t, kDellaBins> thresholds;
+    std::uint16_t low, high;  // between which they lie
+  };
+  DellaTable TableOf(std::span<const float> row, std::uint8_t* bins) const;
 
   Kind kind_ = Kind::kAll;
   std::size_t columns_;

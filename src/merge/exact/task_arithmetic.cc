@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "merge/exact/families.h"
 #include "merge/exact/sparsifier.h"
 #include "merge/kernels/element_kernels.h"
@@ -36,22 +37,27 @@ class TaskArithmetic : public TensorMerge {
   std::optional<Pass> NextPass() override {
     if (!OpenThresholds().empty()) return Pass{.sample = !sampled_};
     RestartCounts();
-    if (rescales_ && !rescaled_) return Pass{.num_sums = 2 * models_.size()};
-    return std::nullopt;
+    if (!rescales_ || rescaled_) return std::nullopt;
+    for (Model& model : models_)
+      if (model.sparsifier->draws())
+        model.kept.resize(task_.size() / task_.columns());  // pieces are whole rows
+    return Pass{.num_sums = 2 * models_.size()};
   }
 
   void Observe(const Piece& piece, std::span<double> sums) override {
     thread_local std::vector<float> change;
     change.resize(piece.size);
     if (sums.empty()) {
-      for (const Model& model : models_)
-        for (MagnitudeThreshold* threshold : model.sparsifier->OpenThresholds()) {
+      for (const Model& model : models_) {
+        const std::vector<MagnitudeThreshold*> open = model.sparsifier->OpenThresholds();
+        if (!open.empty())
           Elements().subtract(piece.inputs[model.source], piece.inputs[base_], piece.size, change.data());
+        for (MagnitudeThreshold* threshold : open)
           if (sampled_)
             threshold->Observe(change.data(), piece.size);
           else
             threshold->Sample(change.data(), piece.size);
-        }
+      }
       return;
     }
     thread_local std::vector<float> changes;
@@ -65,11 +71,13 @@ class TaskArithmetic : public TensorMerge {
 
   void EndPass(std::span<const double> totals) override {
     if (totals.empty()) {
-      for (MagnitudeThreshold* threshold : OpenThresholds())
+      const std::vector<MagnitudeThreshold*> open = OpenThresholds();
+      ThreadPool::Global().Run(open.size(), [&](std::size_t i) {
         if (sampled_)
-          threshold->EndPass();
+          open[i]->EndPass();
         else
-          threshold->UseSample();
+          open[i]->UseSample();
+      });
       sampled_ = true;
       return;
     }
@@ -108,6 +116,8 @@ class TaskArithmetic : public TensorMerge {
     double weight;
     double rescale = 1;
     std::unique_ptr<Sparsifier> sparsifier;
+    /// What was drawn in the pass that finds the rescaling: bits of each piece (KeepAtRandom).
+    std::vector<std::vector<std::uint64_t>> kept;
   };
 
   std::vector<MagnitudeThreshold*> OpenThresholds() const {
@@ -160,10 +170,22 @@ class TaskArithmetic : public TensorMerge {
     std::size_t used = 0;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const Sparsifier& sparsifier = *models_[m].sparsifier;
-      sparsifier.Apply(piece.first, std::span(counts).subspan(used, sparsifier.num_counts()), of(m));
+      if (models_[m].kept.empty())
+        sparsifier.Apply(piece.first, std::span(counts).subspan(used, sparsifier.num_counts()), of(m));
+      else
+        ApplyKept(models_[m], piece, of(m));
       used += sparsifier.num_counts();
     }
     return true;
+  }
+
+  static void ApplyKept(Model& model, const Piece& piece, std::span<float> changes) {
+    std::vector<std::uint64_t>& bits = model.kept[piece.index];
+    if (bits.empty()) {
+      bits.resize(piece.size / 64 + 1);
+      model.sparsifier->KeepAtRandom(piece.first, changes, bits.data());
+    }
+    Elements().keep_bits(changes.data(), changes.size(), bits.data(), changes.data());
   }
 
   const TensorTask& task_;

@@ -6,6 +6,10 @@
 
 #include "merge/kernels/element_kernels.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 // For the functions of this file only: set for the whole file, it would reach inline functions of headers.
 #if defined(__x86_64__)
 #pragma GCC push_options
@@ -15,6 +19,8 @@
 namespace forge::merge {
 namespace {
 
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors are not passed out of this file
+#define FORGE_VECTOR_BYTES 32
 #include "merge/kernels/element_kernels.inc"
 
 }  // namespace

@@ -6,6 +6,10 @@
 
 #include "merge/kernels/element_kernels.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 // For the functions of this file only: set for the whole file, it would reach inline functions of headers.
 #if defined(__x86_64__)
 #pragma GCC push_options
@@ -15,6 +19,9 @@
 namespace forge::merge {
 namespace {
 
+#pragma GCC diagnostic ignored "-Wpsabi"                // vectors are not passed out of this file
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 in its own _mm512_undefined_epi32
+#define FORGE_VECTOR_BYTES 64
 #include "merge/kernels/element_kernels.inc"
 
 }  // namespace

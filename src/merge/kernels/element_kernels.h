@@ -51,16 +51,22 @@ struct ElementKernels {
   void (*vote)(const float* base, const float* const* changes, const float* weights, const float* shares,
                std::size_t models, float lambda, std::size_t size, float* out);
 
-  /// Words of Philox 4x32-10 for 64 elements a time: word e / 16 of block (first_block + e % 16) for element
-  /// e.
-  ///   groups  of 64; block counters are consecutive, 16 a group; counter = {block, c1, c2, c3}
+  /// Words of Philox 4x32-10, 64 a group of 16 blocks: words 2 j and 2 j + 1 are the first two of block j,
+  /// words 32 + 2 j and 33 + 2 j its other two.
+  ///   counters are {block, rest}; blocks of a group are consecutive from first_block + 16 * group
   void (*philox)(const std::uint32_t* counter_rest, const std::uint32_t* key, std::uint32_t first_block,
                  std::size_t groups, std::uint32_t* words);
   /// Bit i % 64 of bits[i / 64] set where words[i] < threshold. Reads words up to the next multiple of 64.
-  void (*below)(const std::uint32_t* words, std::uint32_t threshold, std::size_t size, std::uint64_t* bits);
-  /// The same with a threshold for each element, read as far.
-  void (*below_each)(const std::uint32_t* words, const std::uint32_t* thresholds, std::size_t size,
-                     std::uint64_t* bits);
+  void (*below)(const std::uint16_t* words, std::uint16_t threshold, std::size_t size, std::uint64_t* bits);
+  /// Sorts a row's magnitudes into 256 bins, 32 an octave, down from the largest: bins [size]; the last bin
+  /// holds all below 1/256 of the largest. counts [256]: how many lie in each.
+  void (*magnitude_bins)(const float* row, std::size_t size, std::uint8_t* bins, std::uint32_t* counts);
+  /// Bit i % 64 of bits[i / 64] set where words[i] < table[bins[i]]; all table entries lie in [low, high].
+  /// Words and bins are read up to the next multiple of 64.
+  void (*below_table)(const std::uint16_t* words, const std::uint8_t* bins, const std::uint16_t* table,
+                      std::uint16_t low, std::uint16_t high, std::size_t size, std::uint64_t* bits);
+  /// sum of a[i]^2 in float, sixteen lanes: for checks, of a few thousand values a time.
+  float (*sum_squares)(const float* a, std::size_t size);
 };
 
 const ElementKernels& ScalarElementKernels();

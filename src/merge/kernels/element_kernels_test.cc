@@ -20,6 +20,13 @@ std::vector<float> Values(std::size_t size, std::uint64_t seed) {
   return values;
 }
 
+std::vector<std::uint16_t> Halves(std::size_t size) {
+  std::vector<std::uint16_t> halves(size / 64 * 64 + 64);
+  Random random(5, "element_kernels_test");
+  for (std::uint16_t& half : halves) half = static_cast<std::uint16_t>(random.NextUint32());
+  return halves;
+}
+
 std::vector<const ElementKernels*> Tables() {
   std::vector<const ElementKernels*> tables;
   for (const CpuTarget target : SupportedTargets()) {
@@ -58,16 +65,27 @@ std::vector<std::uint64_t> AllResults(const ElementKernels& kernels, std::size_t
   bits.insert(bits.end(), codes.begin(), codes.end());
   bits.push_back(above);
   const std::size_t groups = size / 64 + 1;
-  std::vector<std::uint32_t> words(groups * 64), thresholds(groups * 64, 1u << 30);
+  std::vector<std::uint32_t> words(groups * 64);
+  const std::vector<std::uint16_t> halves = Halves(size);
+  std::vector<std::uint8_t> bins(groups * 64);
+  std::vector<std::uint32_t> counts(256);
+  std::vector<std::uint16_t> table(256);
+  for (std::size_t bin = 0; bin < table.size(); ++bin)
+    table[bin] = static_cast<std::uint16_t>(30'000 - 50 * bin);
   const std::uint32_t rest[] = {1, 2, 3}, key[] = {4, 5};
   kernels.philox(rest, key, 100, groups, words.data());
   bits.insert(bits.end(), words.begin(), words.end());
   std::vector<std::uint64_t> kept(groups);
-  kernels.below(words.data(), 1u << 31, size, kept.data());
+  kernels.below(halves.data(), 1u << 15, size, kept.data());
   bits.insert(bits.end(), kept.begin(), kept.end());
   kernels.keep_bits(a.data(), size, kept.data(), out.data()), keep();
-  kernels.below_each(words.data(), thresholds.data(), size, kept.data());
+  kernels.magnitude_bins(a.data(), size, bins.data(), counts.data());
+  bits.insert(bits.end(), bins.begin(), bins.end());
+  bits.insert(bits.end(), counts.begin(), counts.end());
+  kernels.below_table(halves.data(), bins.data(), table.data(), table.back(), table.front(), size,
+                      kept.data());
   bits.insert(bits.end(), kept.begin(), kept.end());
+  bits.push_back(std::bit_cast<std::uint32_t>(kernels.sum_squares(a.data(), size)));
   return bits;
 }
 
@@ -95,18 +113,44 @@ TEST(ElementKernels, MakeTheRandomWordsOfPhilox) {
   const std::uint32_t rest[] = {11, 12, 13}, key[] = {21, 22};
   Elements().philox(rest, key, 1000, 2, words.data());
   for (std::size_t e = 0; e < words.size(); ++e) {
-    const auto block = static_cast<std::uint32_t>(1000 + e / 64 * 16 + e % 16);
-    EXPECT_EQ(words[e], Philox4x32({block, 11, 12, 13}, {21, 22})[e % 64 / 16]);
+    const auto block = static_cast<std::uint32_t>(1000 + e / 64 * 16 + e % 32 / 2);
+    EXPECT_EQ(words[e], Philox4x32({block, 11, 12, 13}, {21, 22})[e % 64 / 32 * 2 + e % 2]);
   }
 }
 
 TEST(ElementKernels, KeepTheBitsThatAreBelowTheThreshold) {
-  std::vector<std::uint32_t> words(128);
-  for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint32_t>(i * 37 % 128);
+  std::vector<std::uint16_t> words(128);
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint16_t>(i * 37 % 128);
   std::uint64_t bits[2];
   Elements().below(words.data(), 50, 128, bits);
   for (std::size_t i = 0; i < words.size(); ++i)
     EXPECT_EQ(bits[i / 64] >> (i % 64) & 1, words[i] < 50 ? 1u : 0u) << i;
+}
+
+TEST(ElementKernels, SortMagnitudesIntoBinsOfAnOctave32nd) {
+  const std::vector<float> row = {1, -1,    0.5f,      0.25f,
+                                  0, 0.99f, 1.0f / 300};  // from the largest: 0, 32, 64, ..
+  std::vector<std::uint8_t> bins(row.size());
+  std::vector<std::uint32_t> counts(256);
+  for (const ElementKernels* table : Tables()) {
+    table->magnitude_bins(row.data(), row.size(), bins.data(), counts.data());
+    EXPECT_EQ(bins, (std::vector<std::uint8_t>{0, 0, 32, 64, 255, 0, 255}));
+    EXPECT_EQ(counts[0], 3u);
+    EXPECT_EQ(counts[255], 2u);
+  }
+}
+
+TEST(ElementKernels, LetTheBinDecideBetweenTheLimits) {
+  std::vector<std::uint16_t> words(64);
+  std::vector<std::uint8_t> bins(64);
+  for (std::size_t i = 0; i < 64; ++i) words[i] = static_cast<std::uint16_t>(i), bins[i] = i % 2;
+  std::vector<std::uint16_t> table(256);
+  table[0] = 20, table[1] = 40;
+  for (const ElementKernels* kernels : Tables()) {
+    std::uint64_t bits = 0;
+    kernels->below_table(words.data(), bins.data(), table.data(), 20, 40, 64, &bits);
+    for (std::size_t i = 0; i < 64; ++i) EXPECT_EQ(bits >> i & 1, i < (i % 2 ? 40u : 20u) ? 1u : 0u) << i;
+  }
 }
 
 }  // namespace
