@@ -55,14 +55,14 @@ void Slerp(const TensorMerge& merge, std::span<float> out) {
   const double cosine = SumOf(base.size(), [&](std::size_t i) {
     return (static_cast<double>(base[i]) / base_length) * (static_cast<double>(other[i]) / other_length);
   });
-  double of_base = static_cast<double>(1 - t), of_other = static_cast<double>(t);
+  double turn_base = static_cast<double>(1 - t), turn_other = static_cast<double>(t);
   if (!(std::abs(cosine) > 0.9995)) {
     const double angle = std::acos(cosine), sine = std::sin(angle);
-    of_base = std::sin(of_base * angle) / sine;
-    of_other = std::sin(of_other * angle) / sine;
+    turn_base = std::sin(turn_base * angle) / sine;
+    turn_other = std::sin(turn_other * angle) / sine;
   }
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = merge.round(of_base * static_cast<double>(base[i]) + of_other * static_cast<double>(other[i]));
+  const auto of_base = static_cast<float>(turn_base), of_other = static_cast<float>(turn_other);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = merge.round(of_base * base[i] + of_other * other[i]);
 }
 
 void Nuslerp(const TensorMerge& merge, std::span<float> out) {
