@@ -70,13 +70,13 @@ TEST(MergekitLinear, FusesMultiplyAndAdd) {
               ElementsAre(0x1p-11f + 0x1p-24f));
 }
 
-// 0.1 * 1 + 0.2 * 3 = 0.7, in bfloat16 0.69921875; with each operation rounded it would be
-// 0.10009765625 + 0.6015625 = 0.70166, so 0.703125.
+// 0.6 + 0.1 = 0.7 is 179.2 steps of 2^-8 in bfloat16; with 0.6 rounded to 154 of 2^-8 on the way, be it the
+// weight or the sum so far, the result would be 179.6 and so 180 steps.
 TEST(MergekitLinear, RoundsOnceIn16Bits) {
   EXPECT_THAT(Merged({.method = "linear",
-                      .inputs = {{1}, {3}},
+                      .inputs = {{1}, {1}},
                       .shared = {{"normalize", 0}},
-                      .of_model = {{{"weight", 0.1}}, {{"weight", 0.2}}},
+                      .of_model = {{{"weight", 0.6}}, {{"weight", 0.1}}},
                       .work_type = FloatType::kBF16,
                       .out_type = FloatType::kBF16}),
               ElementsAre(0.69921875f));
@@ -170,10 +170,12 @@ TEST(MergekitMultislerp, GivesTheMeanDirectionTheMeanLength) {
 }
 
 TEST(MergekitMultislerp, ReturnsTheOnlyModelWhateverItsWeight) {
-  EXPECT_THAT(
-      Merged(
-          {.method = "multislerp", .inputs = {{5, 5}, {1, 2}}, .base = 0, .of_model = {{{"weight", 0.3}}}}),
-      ElementsAre(1.0f, 2.0f));
+  EXPECT_THAT(Merged({.method = "multislerp",
+                      .inputs = {{5, 5}, {1, 2}},
+                      .base = 0,
+                      .shared = {{"normalize_weights", 0}},
+                      .of_model = {{{"weight", 0.3}}}}),
+              ElementsAre(1.0f, 2.0f));
 }
 
 // (3, 4) and -(3, 4): without a direction two are averaged, three refused.
@@ -260,7 +262,9 @@ TEST(MergekitTaskArithmetic, RoundsEachOperationButNotLambda) {
 }
 
 TEST(MergekitTaskArithmetic, ReturnsTheBaseAlone) {
-  EXPECT_THAT(Merged({.method = "ties", .inputs = {{1, -0.0f}}, .base = 0}), ElementsAre(1.0f, -0.0f));
+  const std::vector<float> merged = Merged({.method = "ties", .inputs = {{1, -0.0f}}, .base = 0});
+  EXPECT_THAT(merged, ElementsAre(1.0f, -0.0f));
+  EXPECT_TRUE(std::signbit(merged[1]));
 }
 
 TEST(MergekitTaskArithmetic, KeepsANanInItsPlace) {
