@@ -125,8 +125,8 @@ class ConvertCommand : public Command {
     io::AtomicFolder staging(out.string() + ".tokenizer",
                              true);  // never committed: SaveModelFolder copies from it
     if (!fs::is_directory(options.tokenizer_source)) {
-      text::SaveTokenizer(staging.path(), text::LoadTokenizer(options.tokenizer_source)->data(),
-                          source.config().max_position_embeddings);
+      pipeline::CopyTokenizer(options.tokenizer_source, source.config().max_position_embeddings,
+                              staging.path());
       options.tokenizer_source = staging.path();
     }
     model::SaveModelFolder(out, WatchedWeights(source, terminal), options);

@@ -32,10 +32,6 @@ std::unique_ptr<Command> Make(const char* name, const char* summary, const char*
 
 }  // namespace
 
-std::unique_ptr<Command> MakeMergeCommand() {
-  return Make("merge", "Merge models by a mergekit YAML file.",
-              "use forge evo, which searches for the merge");
-}
 std::unique_ptr<Command> MakeServeCommand() {
   return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat");
 }

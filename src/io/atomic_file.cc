@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 
@@ -13,15 +14,6 @@ namespace forge::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-[[noreturn]] void ThrowWriteError(const fs::path& path, int error) {
-  throw Error({.kind = ErrorKind::kEnvironment,
-               .what = "cannot write " + path.string(),
-               .why = std::strerror(error),
-               .fix = error == ENOSPC
-                          ? "free some disk space, or choose another folder; nothing was replaced"
-                          : "check that the folder exists and can be written; nothing was replaced"});
-}
 
 /// Reads the file from its beginning to its end.
 template <class Use>
@@ -57,6 +49,15 @@ void SyncFolder(const fs::path& folder) {
 
 }  // namespace
 
+void ThrowWriteError(const fs::path& path, int error) {
+  throw Error({.kind = ErrorKind::kEnvironment,
+               .what = "cannot write " + path.string(),
+               .why = std::strerror(error),
+               .fix = error == ENOSPC
+                          ? "free some disk space, or choose another folder; nothing was replaced"
+                          : "check that the folder exists and can be written; nothing was replaced"});
+}
+
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   temporary_ = path_;
   temporary_ += ".tmp";
@@ -82,17 +83,18 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::Commit() {
-  if (fsync(descriptor_) != 0) ThrowWriteError(path_, errno);
-  const int descriptor = descriptor_;
-  descriptor_ = -1;
-  if (close(descriptor) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int error = errno;
-    unlink(temporary_.c_str());
-    ThrowWriteError(path_, error);
+void CommitFile(int descriptor, const fs::path& temporary, const fs::path& path) {
+  int error = fsync(descriptor) != 0 ? errno : 0;
+  if (close(descriptor) != 0 && error == 0) error = errno;
+  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    unlink(temporary.c_str());
+    ThrowWriteError(path, error);
   }
-  SyncFolder(path_.parent_path());
+  SyncFolder(path.parent_path());
 }
+
+void AtomicFile::Commit() { CommitFile(std::exchange(descriptor_, -1), temporary_, path_); }
 
 void WriteFileAtomically(const fs::path& path, std::string_view text) {
   AtomicFile file(path);

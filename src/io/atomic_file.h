@@ -29,6 +29,13 @@ class AtomicFile {
   std::uint64_t size_ = 0;
 };
 
+/// Error(kEnvironment) for a file that could not be written, from errno.
+[[noreturn]] void ThrowWriteError(const std::filesystem::path& path, int error);
+
+/// What Commit does: syncs and closes the descriptor, renames the temporary, syncs the folder. Throws; then
+/// the temporary is gone.
+void CommitFile(int descriptor, const std::filesystem::path& temporary, const std::filesystem::path& path);
+
 /// The whole text in one step.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
 

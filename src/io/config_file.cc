@@ -53,21 +53,16 @@ class YamlReader {
   std::size_t values_ = 0;
 };
 
-}  // namespace
-
-Json ReadConfigFile(const std::filesystem::path& path) {
-  const std::string extension = path.extension().string();
-  if (extension != ".yml" && extension != ".yaml") return ReadJsonFile(path);
-  return ParseYaml(ReadFile(path), path.string());
-}
-
-Json ParseYaml(const std::string& text, const std::string& source) {
+/// What `read` makes of the text, with errors as Error.
+template <class Read>
+Json ReadYaml(const std::string& text, const std::string& source, Read&& read) {
   try {
     if (text.size() > kConfigLimits.max_bytes)
       throw YAML::Exception(
           YAML::Mark::null_mark(),
           fmt::format("it has {} bytes; at most {} make sense here", text.size(), kConfigLimits.max_bytes));
-    Json json = YamlReader(kConfigLimits).Read(YAML::Load(text));
+    YamlReader reader(kConfigLimits);
+    Json json = read(reader);
     json.dump();  // yaml-cpp lets bytes through that JSON cannot hold
     return json;
   } catch (const Json::exception&) {
@@ -81,6 +76,28 @@ Json ParseYaml(const std::string& text, const std::string& source) {
                  .why = error.what(),
                  .fix = "the file must be valid YAML"});
   }
+}
+
+}  // namespace
+
+Json ReadConfigFile(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension != ".yml" && extension != ".yaml") return ReadJsonFile(path);
+  return ParseYaml(ReadFile(path), path.string());
+}
+
+Json ParseYaml(const std::string& text, const std::string& source) {
+  return ReadYaml(text, source, [&](YamlReader& reader) { return reader.Read(YAML::Load(text)); });
+}
+
+std::vector<Json> ParseYamlDocuments(const std::string& text, const std::string& source) {
+  const Json documents = ReadYaml(text, source, [&](YamlReader& reader) {
+    Json values = Json::array();
+    for (const YAML::Node& node : YAML::LoadAll(text))
+      if (!node.IsNull()) values.push_back(reader.Read(node));
+    return values;
+  });
+  return {documents.begin(), documents.end()};
 }
 
 std::vector<std::string> UnknownFields(const Json& json, const std::vector<std::string>& names) {

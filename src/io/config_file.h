@@ -17,6 +17,9 @@ Json ReadConfigFile(const std::filesystem::path& path);
 /// YAML text as JSON; `source` names it in errors. Tags that ask for code (!function) are refused,
 /// and anchors that lie inside themselves; the limits count each use of an anchor.
 Json ParseYaml(const std::string& text, const std::string& source);
+/// All documents of the text (separated by lines of ---) that are not null, under the limits of one.
+/// ParseYaml reads the first only.
+std::vector<Json> ParseYamlDocuments(const std::string& text, const std::string& source);
 
 template <class Config>
 Json ConfigToJson(Config config) {

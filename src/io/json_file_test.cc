@@ -69,5 +69,25 @@ TEST(Yaml, RefusesAnchorsThatFillTheStackOrMemory) {
   EXPECT_EQ(ParseYaml("a: &a [1, 2]\nb: *a", "x.yaml")["b"], Json({1, 2}));
 }
 
+TEST(Yaml, ReadsAllDocumentsOfAText) {
+  const std::vector<Json> documents = ParseYamlDocuments("a: 1\n---\n- 2\n---\n", "x.yaml");
+  ASSERT_EQ(documents.size(), 2u);
+  EXPECT_EQ(documents[0]["a"], 1);
+  EXPECT_EQ(documents[1], Json({2}));
+  EXPECT_TRUE(ParseYamlDocuments("", "x.yaml").empty());
+}
+
+TEST(Yaml, CountsTheValuesOfAllDocumentsTogether) {
+  std::string text;
+  for (int i = 0; i < 11; ++i) {
+    text += "---\n[0";
+    for (int j = 0; j < 9'990; ++j) text += ",0";
+    text += "]\n";
+  }
+  EXPECT_THROW(ParseYamlDocuments(text, "x.yaml"), Error);
+  EXPECT_EQ(ParseYamlDocuments(text.substr(0, text.size() / 2), "x.yaml").size(), 6u);
+  EXPECT_THROW(ParseYamlDocuments("a: 1\n---\n!code x", "x.yaml"), Error);
+}
+
 }  // namespace
 }  // namespace forge::io

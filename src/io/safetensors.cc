@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/float16.h"
 #include "base/thread_pool.h"
+#include "io/float_arrays.h"
 #include "io/safetensors_header.h"
 
 namespace forge::io {
@@ -27,16 +28,18 @@ constexpr std::size_t kGrain = 1 << 16;              // elements per piece of wo
                .fix = std::move(fix)});
 }
 
-/// out[i] = convert(element i), for elements of type Stored.
-template <class Stored, class Convert>
-void Widen(std::span<const std::byte> bytes, std::span<float> out, Convert convert) {
-  ParallelFor(out.size(), kGrain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      Stored stored;
-      std::memcpy(&stored, bytes.data() + sizeof(Stored) * i, sizeof(Stored));
-      out[i] = convert(stored);
-    }
-  });
+void NarrowDoubles(std::span<const std::byte> bytes, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    double stored;
+    std::memcpy(&stored, bytes.data() + sizeof stored * i, sizeof stored);
+    out[i] = static_cast<float>(stored);
+  }
+}
+
+std::optional<FloatType> FloatTypeOf(std::string_view dtype) {
+  for (const FloatType type : {FloatType::kF32, FloatType::kF16, FloatType::kBF16})
+    if (dtype == Name(type)) return type;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -125,19 +128,19 @@ void SafetensorsFile::ReadFloats(const Entry& entry, std::size_t first, std::spa
   if (out.empty()) return;
   const std::size_t element_bytes = entry.bytes.size() / entry.size();
   const auto bytes = entry.bytes.subspan(first * element_bytes, out.size() * element_bytes);
-  if (entry.dtype == "F32")
-    std::memcpy(out.data(), bytes.data(), bytes.size());
-  else if (entry.dtype == "F16")
-    Widen<std::uint16_t>(bytes, out, HalfToFloat);
-  else if (entry.dtype == "BF16")
-    Widen<std::uint16_t>(bytes, out, BFloat16ToFloat);
-  else if (entry.dtype == "F64")
-    Widen<double>(bytes, out, [](double value) { return static_cast<float>(value); });
-  else
+  const std::optional<FloatType> type = FloatTypeOf(entry.dtype);
+  if (!type && entry.dtype != "F64")
     Fail(path(),
          fmt::format("tensor {} is stored as {}; forge reads weights stored as F32, F16, BF16 or F64",
                      entry.name, entry.dtype),
          "get the float version of this model, not the quantized one");
+  ParallelFor(out.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+    const auto part = bytes.subspan(begin * element_bytes, (end - begin) * element_bytes);
+    if (type)
+      WidenFloats(part, *type, out.subspan(begin, end - begin));
+    else
+      NarrowDoubles(part, out.subspan(begin, end - begin));
+  });
 }
 
 }  // namespace forge::io

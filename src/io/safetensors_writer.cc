@@ -1,52 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/safetensors_writer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/float16.h"
 #include "base/thread_pool.h"
+#include "io/float_arrays.h"
 
 namespace forge::io {
 namespace {
 
 constexpr std::size_t kGrain = 1 << 16;  // elements per piece of work
 
-std::uint64_t ElementsOf(const TensorShape& tensor) {
-  std::uint64_t size = 1;
-  for (const std::int64_t length : tensor.shape) size *= static_cast<std::uint64_t>(length);
-  return size;
-}
-
-void WriteHeader(AtomicFile& file, std::span<const TensorShape> tensors, FloatType type) {
-  Json header = {{"__metadata__", {{"format", "pt"}}}};
-  std::uint64_t offset = 0;
-  for (const TensorShape& tensor : tensors) {
-    FORGE_CHECK(!header.contains(tensor.name));
-    const std::uint64_t end = offset + ElementsOf(tensor) * BytesOf(type);
-    header[tensor.name] = {{"dtype", Name(type)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data are aligned to 8 bytes
-  const std::uint64_t header_bytes = text.size();
-  file.Write(std::as_bytes(std::span(&header_bytes, 1)));
-  file.Write(text);
+std::vector<StoredShape> AllAs(FloatType type, std::vector<TensorShape> tensors) {
+  std::vector<StoredShape> stored;
+  for (TensorShape& tensor : tensors)
+    stored.push_back({std::move(tensor.name), std::move(tensor.shape), type});
+  return stored;
 }
 
 void WriteValues(AtomicFile& file, std::span<const float> values, FloatType type) {
   if (type == FloatType::kF32) return file.Write(std::as_bytes(values));
   constexpr std::size_t kChunk = 1 << 20;
-  std::vector<std::uint16_t> chunk;
-  for (; !values.empty(); values = values.subspan(chunk.size())) {
-    chunk.resize(std::min(kChunk, values.size()));
-    ParallelFor(chunk.size(), kGrain, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i)
-        chunk[i] = type == FloatType::kF16 ? FloatToHalf(values[i]) : FloatToBFloat16(values[i]);
+  std::vector<std::byte> chunk;
+  for (; !values.empty(); values = values.subspan(std::min(kChunk, values.size()))) {
+    const std::size_t size = std::min(kChunk, values.size());
+    chunk.resize(size * BytesOf(type));
+    ParallelFor(size, kGrain, [&](std::size_t begin, std::size_t end) {
+      NarrowFloats(values.subspan(begin, end - begin), type, chunk.data() + begin * BytesOf(type));
     });
-    file.Write(std::as_bytes(std::span(chunk)));
+    file.Write(chunk);
   }
 }
 
@@ -54,35 +37,19 @@ void WriteValues(AtomicFile& file, std::span<const float> values, FloatType type
 
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path folder, std::vector<TensorShape> tensors,
                                      FloatType type, std::uint64_t max_shard_bytes)
-    : folder_(std::move(folder)), tensors_(std::move(tensors)), type_(type) {
+    : folder_(std::move(folder)), tensors_(AllAs(type, std::move(tensors))), type_(type) {
   FORGE_CHECK(max_shard_bytes > 0);
-  PlanShards(max_shard_bytes);
+  shards_ = PlanShards(tensors_, max_shard_bytes);
   OpenShard();
-}
-
-void SafetensorsWriter::PlanShards(std::uint64_t max_shard_bytes) {
-  const std::uint64_t max_elements = max_shard_bytes / BytesOf(type_);
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const std::uint64_t size = ElementsOf(tensors_[i]);
-    const bool fits = !shards_.empty() && shards_.back().elements + size <= max_elements;
-    if (!fits) shards_.push_back({.name = "", .first = i, .count = 0});
-    shards_.back().count += 1;
-    shards_.back().elements += size;
-  }
-  if (shards_.empty()) shards_.push_back({.name = "", .first = 0, .count = 0});
-  for (std::size_t i = 0; i < shards_.size(); ++i)
-    shards_[i].name = shards_.size() == 1
-                          ? "model.safetensors"
-                          : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards_.size());
 }
 
 /// Opens shard `current_`; closes shards that have no elements.
 void SafetensorsWriter::OpenShard() {
   for (; current_ < shards_.size(); CloseShard()) {
-    const Shard& shard = shards_[current_];
-    remaining_ = shard.elements;
+    const ShardLayout& shard = shards_[current_];
+    remaining_ = shard.bytes / BytesOf(type_);
     file_.emplace(folder_ / shard.name);
-    WriteHeader(*file_, std::span(tensors_).subspan(shard.first, shard.count), type_);
+    file_->Write(SafetensorsHeader(std::span(tensors_).subspan(shard.first, shard.count)));
     if (remaining_ > 0) return;
   }
 }
@@ -108,29 +75,18 @@ void SafetensorsWriter::Write(std::span<const float> values) {
 
 void SafetensorsWriter::Finish() {
   FORGE_CHECK(current_ == shards_.size());
-  if (shards_.size() > 1) WriteIndex();
-}
-
-void SafetensorsWriter::WriteIndex() const {
-  Json map = Json::object();
-  std::uint64_t bytes = 0;
-  for (const Shard& shard : shards_) {
-    bytes += shard.elements * BytesOf(type_);
-    for (std::size_t i = 0; i < shard.count; ++i) map[tensors_[shard.first + i].name] = shard.name;
-  }
-  WriteJsonFile(folder_ / "model.safetensors.index.json",
-                {{"metadata", {{"total_size", bytes}}}, {"weight_map", std::move(map)}});
+  if (shards_.size() > 1) WriteShardIndex(folder_, tensors_, shards_);
 }
 
 void WriteSafetensors(const std::filesystem::path& path, std::vector<NamedFloats> tensors, FloatType type) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  std::vector<TensorShape> shapes;
+  std::vector<StoredShape> shapes;
   for (const NamedFloats& tensor : tensors) {
-    shapes.push_back({tensor.name, tensor.shape});
-    FORGE_CHECK(ElementsOf(shapes.back()) == tensor.values.size());
+    shapes.push_back({tensor.name, tensor.shape, type});
+    FORGE_CHECK(shapes.back().elements() == tensor.values.size());
   }
   AtomicFile file(path);
-  WriteHeader(file, shapes, type);
+  file.Write(SafetensorsHeader(shapes));
   for (const NamedFloats& tensor : tensors) WriteValues(file, tensor.values, type);
   file.Commit();
 }

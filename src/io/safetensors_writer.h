@@ -10,7 +10,7 @@
 
 #include "io/atomic_file.h"
 #include "io/float_type.h"
-#include "io/json_file.h"
+#include "io/safetensors_layout.h"
 
 namespace forge::io {
 
@@ -43,20 +43,13 @@ class SafetensorsWriter {
   std::size_t num_shards() const { return shards_.size(); }
 
  private:
-  struct Shard {
-    std::string name;
-    std::size_t first, count;  // in tensors_
-    std::uint64_t elements = 0;
-  };
-  void PlanShards(std::uint64_t max_shard_bytes);
   void OpenShard();
   void CloseShard();
-  void WriteIndex() const;
 
   std::filesystem::path folder_;
-  std::vector<TensorShape> tensors_;
+  std::vector<StoredShape> tensors_;
   FloatType type_;
-  std::vector<Shard> shards_;
+  std::vector<ShardLayout> shards_;
   std::size_t current_ = 0;         // shard
   std::uint64_t remaining_ = 0;     // elements of it still to come
   std::optional<AtomicFile> file_;  // of the current shard

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "io/json_file.h"
 #include "io/safetensors_folder.h"
 
 namespace forge::io {

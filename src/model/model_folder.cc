@@ -131,19 +131,23 @@ void CheckRange(std::span<const float> values, io::FloatType type, const std::st
                .fix = is_half ? "give the type bf16 or f32" : "give the type f32"});
 }
 
-void SaveModelFolder(const fs::path& path, const WeightSource& weights, const SaveOptions& options) {
-  const ModelConfig& config = weights.config();
-  CheckConfig(config, path.string());
+void WriteConfigFiles(const fs::path& folder, const ModelConfig& config, io::FloatType type) {
+  CheckConfig(config, folder.string());
   if (config.attention_bias && !FindArchitecture(config.model_type)->has_qkv_bias)
     throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot write " + path.string(),
+                 .what = "cannot write " + folder.string(),
                  .why = fmt::format(
                      "the model has biases on q, k and v only; a {} folder would have one on o_proj too",
                      config.model_type),
                  .fix = "keep it as a GGUF file"});
+  io::WriteJsonFile(folder / "config.json", ToConfigJson(config, type));
+  io::WriteJsonFile(folder / "generation_config.json", GenerationJson(config));
+}
+
+void SaveModelFolder(const fs::path& path, const WeightSource& weights, const SaveOptions& options) {
+  const ModelConfig& config = weights.config();
   io::AtomicFolder folder(path, options.replace);
-  io::WriteJsonFile(folder.path() / "config.json", ToConfigJson(config, options.type));
-  io::WriteJsonFile(folder.path() / "generation_config.json", GenerationJson(config));
+  WriteConfigFiles(folder.path(), config, options.type);
   std::vector<TensorSpec> specs = ListTensors(config);
   std::sort(specs.begin(), specs.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::vector<io::TensorShape> shapes;

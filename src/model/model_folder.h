@@ -57,6 +57,10 @@ void SaveModelFolder(const std::filesystem::path& path, const ModelConfig& confi
                      const ModelWeights& weights, io::FloatType type,
                      const std::filesystem::path& tokenizer_source, bool replace = false);
 
+/// Writes config.json and generation_config.json alone. Throws Error(kInput) for a config that a folder
+/// cannot express.
+void WriteConfigFiles(const std::filesystem::path& folder, const ModelConfig& config, io::FloatType type);
+
 /// Throws Error(kInput) if rounding to `type` makes a finite value infinite, naming the tensor; `source`
 /// names the model.
 void CheckRange(std::span<const float> values, io::FloatType type, const std::string& tensor,

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
+#include "io/float_arrays.h"
 
 namespace forge::model {
 namespace {
@@ -106,9 +107,9 @@ std::span<const std::byte> WeightSource::CheckedRow(const TensorSpec& spec, std:
 
 void WeightSource::CheckFinite(const TensorSpec& spec, std::int64_t first_row,
                                std::span<const float> values) const {
+  if (io::AllFinite(values)) return;
   const auto wrong =
       std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
-  if (wrong == values.end()) return;
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot use the weights of " + Name(),
                .why = fmt::format("tensor {} holds {} at element {}", spec.name, *wrong,

@@ -80,6 +80,13 @@ void SaveLoadedModel(const fs::path& folder, const LoadedModel& model, bool full
                          replace);
 }
 
+void CopyTokenizer(const fs::path& base, int max_position_embeddings, const fs::path& folder) {
+  if (fs::is_directory(base))
+    model::CopyTokenizerFiles(base, folder);
+  else
+    text::SaveTokenizer(folder, text::LoadTokenizer(base)->data(), max_position_embeddings);
+}
+
 std::uint64_t WeightBytes(const model::ModelConfig& config) {
   return static_cast<std::uint64_t>(model::CountParameters(config)) * sizeof(float);
 }

@@ -44,6 +44,11 @@ ModelToRun LoadModelToRun(const std::filesystem::path& path, const runtime::Pack
 void SaveLoadedModel(const std::filesystem::path& folder, const LoadedModel& model, bool full_precision,
                      bool replace);
 
+/// Writes the tokenizer of a model, which HasTokenizer, into a folder: its files as they are, or made from a
+/// GGUF file.
+void CopyTokenizer(const std::filesystem::path& base, int max_position_embeddings,
+                   const std::filesystem::path& folder);
+
 /// Bytes that the float32 weights of this model take in memory.
 std::uint64_t WeightBytes(const model::ModelConfig& config);
 

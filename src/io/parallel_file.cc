@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/parallel_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+#include "io/atomic_file.h"
+
+namespace forge::io {
+namespace {
+
+constexpr std::size_t kAlignment = 4096;  // of O_DIRECT: addresses, places and lengths
+
+int OpenForWriting(const std::filesystem::path& path) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+  const int direct = open(path.c_str(), kFlags | O_DIRECT, 0644);
+  return direct >= 0 || errno != EINVAL ? direct : open(path.c_str(), kFlags, 0644);  // tmpfs and others
+}
+
+}  // namespace
+
+void ParallelFile::FreeAligned::operator()(std::byte* bytes) const { std::free(bytes); }
+
+ParallelFile::ParallelFile(std::filesystem::path path, std::uint64_t size)
+    : path_(std::move(path)), temporary_(path_), size_(size) {
+  temporary_ += ".tmp";
+  descriptor_ = OpenForWriting(temporary_);
+  if (descriptor_ < 0) ThrowWriteError(path_, errno);
+  const int error = size == 0 ? 0 : posix_fallocate(descriptor_, 0, static_cast<off_t>(size));
+  if (error == 0) return;
+  close(descriptor_);
+  unlink(temporary_.c_str());
+  ThrowWriteError(path_, error);
+}
+
+ParallelFile::~ParallelFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(temporary_.c_str());
+}
+
+std::size_t ParallelFile::BlockSize(std::uint64_t index) const {
+  return static_cast<std::size_t>(std::min<std::uint64_t>(kBlockBytes, size_ - index * kBlockBytes));
+}
+
+/// The buffer of a block; the mutex is held.
+std::byte* ParallelFile::Open(std::uint64_t index) {
+  Block& block = blocks_[index];
+  if (block.buffer) return block.buffer.get();
+  if (!free_.empty()) {
+    block.buffer = std::move(free_.back());
+    free_.pop_back();
+  } else {
+    block.buffer.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBlockBytes)));
+    if (!block.buffer) throw std::bad_alloc();
+  }
+  return block.buffer.get();
+}
+
+void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
+  FORGE_CHECK(offset <= size_ && bytes.size() <= size_ - offset);
+  while (!bytes.empty()) {
+    const std::uint64_t index = offset / kBlockBytes;
+    const std::size_t at = offset % kBlockBytes, count = std::min(bytes.size(), BlockSize(index) - at);
+    std::byte* buffer;
+    {
+      const std::lock_guard lock(mutex_);
+      buffer = Open(index);
+    }
+    std::memcpy(buffer + at, bytes.data(), count);  // no two threads write the same bytes
+    Buffer full;
+    {
+      const std::lock_guard lock(mutex_);
+      Block& block = blocks_.at(index);
+      block.filled += count;
+      FORGE_CHECK(block.filled <= BlockSize(index));
+      if (block.filled == BlockSize(index)) {
+        full = std::move(block.buffer);
+        blocks_.erase(index);
+      }
+    }
+    if (full) Flush(index, std::move(full));
+    offset += count;
+    bytes = bytes.subspan(count);
+  }
+}
+
+void ParallelFile::Flush(std::uint64_t index, Buffer buffer) {
+  const std::size_t size = BlockSize(index);
+  const std::size_t padded =
+      (size + kAlignment - 1) / kAlignment * kAlignment;  // Commit cuts the file to its size
+  std::memset(buffer.get() + size, 0, padded - size);
+  for (std::size_t done = 0; done < padded;) {
+    const ssize_t count = pwrite(descriptor_, buffer.get() + done, padded - done,
+                                 static_cast<off_t>(index * kBlockBytes + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) ThrowWriteError(path_, errno);
+    done += static_cast<std::size_t>(count);
+  }
+  const std::lock_guard lock(mutex_);
+  written_ += size;
+  free_.push_back(std::move(buffer));
+}
+
+void ParallelFile::Commit() {
+  FORGE_CHECK(written_ == size_);
+  if (ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) ThrowWriteError(path_, errno);
+  CommitFile(std::exchange(descriptor_, -1), temporary_, path_);
+}
+
+}  // namespace forge::io

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace forge::io {
+
+/// A file of known size whose parts are written by several threads in any order; in full or not at all, as
+/// AtomicFile. Disk space is taken at the start, so a disk that is too small is an Error before any work.
+///
+/// Bytes are gathered in blocks of 4 MiB that go to the disk past the page cache (O_DIRECT) where the file
+/// system can: several times as fast as through it for large files, and what other files have there stays.
+/// Memory: the blocks that are partly filled, so parts should come roughly in order.
+class ParallelFile {
+ public:
+  ParallelFile(std::filesystem::path path, std::uint64_t size);
+  ~ParallelFile();
+  ParallelFile(const ParallelFile&) = delete;
+  ParallelFile& operator=(const ParallelFile&) = delete;
+
+  /// Every byte of the file must be written once. Throws Error(kEnvironment), naming the file.
+  void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// All bytes must have come (checked).
+  void Commit();
+
+  static constexpr std::size_t kBlockBytes = 4 << 20;
+
+ private:
+  struct FreeAligned {
+    void operator()(std::byte* bytes) const;
+  };
+  using Buffer = std::unique_ptr<std::byte, FreeAligned>;
+  struct Block {
+    Buffer buffer;
+    std::size_t filled = 0;
+  };
+  std::size_t BlockSize(std::uint64_t index) const;
+  std::byte* Open(std::uint64_t index);
+  void Flush(std::uint64_t index, Buffer buffer);
+
+  std::filesystem::path path_, temporary_;
+  std::uint64_t size_, written_ = 0;
+  int descriptor_ = -1;
+  std::mutex mutex_;
+  std::map<std::uint64_t, Block> blocks_;  // partly filled, by index
+  std::vector<Buffer> free_;
+};
+
+}  // namespace forge::io

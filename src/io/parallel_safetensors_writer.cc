@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/parallel_safetensors_writer.h"
+
+#include "base/check.h"
+#include "io/float_arrays.h"
+
+namespace forge::io {
+
+ParallelSafetensorsWriter::ParallelSafetensorsWriter(std::filesystem::path folder,
+                                                     std::vector<StoredShape> tensors,
+                                                     std::uint64_t max_shard_bytes)
+    : folder_(std::move(folder)),
+      tensors_(std::move(tensors)),
+      shards_(PlanShards(tensors_, max_shard_bytes)) {
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    const auto part = std::span(tensors_).subspan(shards_[s].first, shards_[s].count);
+    const std::string header = SafetensorsHeader(part);
+    std::uint64_t offset = header.size();
+    for (const StoredShape& tensor : part) {
+      places_.push_back({s, offset});
+      offset += tensor.bytes();
+    }
+    files_.emplace_back(folder_ / shards_[s].name, offset).WriteAt(0, std::as_bytes(std::span(header)));
+    bytes_ += offset;
+  }
+}
+
+void ParallelSafetensorsWriter::Write(std::size_t tensor, std::size_t first, std::span<const float> values) {
+  const StoredShape& shape = tensors_[tensor];
+  FORGE_CHECK(first <= shape.elements() && values.size() <= shape.elements() - first);
+  thread_local std::vector<std::byte> bytes;
+  bytes.resize(values.size() * BytesOf(shape.type));
+  NarrowFloats(values, shape.type, bytes.data());
+  const Place& place = places_[tensor];
+  files_[place.shard].WriteAt(place.offset + first * BytesOf(shape.type), bytes);
+}
+
+void ParallelSafetensorsWriter::Finish() {
+  for (ParallelFile& file : files_) file.Commit();
+  if (shards_.size() > 1) WriteShardIndex(folder_, tensors_, shards_);
+}
+
+}  // namespace forge::io

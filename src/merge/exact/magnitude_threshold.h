@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "merge/kernels/element_kernels.h"
+
+namespace forge::merge {
+
+/// Finds the k-th largest of n magnitudes exactly without holding or sorting them: by counting the codes
+/// (bits of |x|) that lie in a range known to hold it, in at most 2^16 to 2^20 bins, and narrowing the range
+/// to a bin, pass after pass, until a bin is one code. From nothing that takes two passes; with a sample
+/// first, usually one over all values.
+class MagnitudeThreshold {
+ public:
+  /// 1 <= k <= n
+  MagnitudeThreshold(std::size_t n, std::size_t k);
+
+  /// Whether a sample of n values is worth a pass of its own.
+  static bool WantsSample(std::size_t n);
+
+  bool done() const { return done_; }
+  /// A few of the values; only before the first Observe. May be called from several threads.
+  void Sample(const float* values, std::size_t size);
+  /// Ends the sampling.
+  void UseSample();
+  /// Each value once a pass. May be called from several threads.
+  void Observe(const float* values, std::size_t size);
+  void EndPass();
+
+  /// The rest once done. The code of the k-th largest.
+  std::uint32_t code() const { return code_; }
+  /// How many values have that code.
+  std::size_t num_equal() const { return num_equal_; }
+  /// How many of those are among the k largest: those of the lowest index, by our rule.
+  std::size_t num_equal_kept() const { return k_ - num_above_; }
+
+ private:
+  struct Counts {
+    std::size_t above = 0;  // at or above the range's end
+    std::vector<std::uint32_t> bins;
+  };
+  void SetRange(CodeRange range);
+  std::unique_ptr<Counts> TakeCounts();
+
+  std::size_t n_, k_;
+  CodeRange range_;  // that is believed to hold the code
+  int shift_ = 0;    // codes of a bin: 2^shift
+  bool done_ = false;
+  std::uint32_t code_ = 0;
+  std::size_t num_above_ = 0, num_equal_ = 0;
+
+  std::mutex mutex_;
+  std::vector<std::uint32_t> sample_;
+  std::vector<std::unique_ptr<Counts>> counts_;  // not in use by a thread
+};
+
+/// Adds up counts of pieces in the order of their index while the pieces are worked on by several threads, so
+/// that a piece learns what those before it hold. A thread waits until the pieces before its own were added;
+/// those are being worked on, since pieces are begun in order.
+class RunningCounts {
+ public:
+  /// counts [counters]: in: of this piece; out: of all before it. False: another piece failed.
+  bool Add(std::size_t index, std::span<std::size_t> counts);
+  /// Before each pass over the pieces.
+  void Restart(std::size_t counters);
+  void Abort();
+
+ private:
+  std::vector<std::size_t> totals_;
+  std::size_t next_ = 0;
+  bool aborted_ = false;
+  std::mutex mutex_;
+  std::condition_variable added_;
+};
+
+}  // namespace forge::merge

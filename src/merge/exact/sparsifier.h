@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "merge/exact/magnitude_threshold.h"
+#include "merge/tensor_task.h"
+
+namespace forge::merge {
+
+/// Which changes of one model a method of the task arithmetic family keeps.
+///
+///   ties, breadcrumbs(_ties)  by magnitude over the whole tensor: the int(density * n) largest, at least one
+///                             for ties; breadcrumbs first leaves out the int(gamma * n) largest. Of equal
+///                             magnitudes those of lower index count as larger.
+///   dare_*                    each with probability `density`
+///   della*                    each with probability density - epsilon + 2 epsilon (rank - 1) / (columns -
+///   1),
+///                             rank by magnitude in its row; ranks come from a histogram of 64 bins an
+///                             octave, whose values share their mean rank, so a probability is off by less
+///                             than 0.01 epsilon for smooth weights. All of a row of one column: density.
+///   task_arithmetic           all; density has no effect (as in mergekit)
+///
+/// The random bits are keyed by (seed, name of the tensor, source, element): no order, no threads; a larger
+/// density keeps what a smaller one kept.
+class Sparsifier {
+ public:
+  Sparsifier(const TensorTask& task, std::size_t source, std::uint64_t seed);
+
+  bool keeps_all() const { return kind_ == Kind::kAll; }
+  bool keeps_none() const { return kind_ == Kind::kNone; }
+  /// Those that still look for their code; passes are needed while there are any.
+  std::vector<MagnitudeThreshold*> OpenThresholds();
+
+  /// How many values of a piece equal each threshold, where that must be known: appended to `counts`.
+  void CountEqual(std::span<const float> changes, std::vector<std::size_t>& counts) const;
+  std::size_t num_counts() const;
+
+  /// Sets what is not kept to zero.
+  ///   first   element of the tensor that the piece starts at, a multiple of the columns
+  ///   before  [num_counts] of all pieces before this one
+  void Apply(std::size_t first, std::span<const std::size_t> before, std::span<float> changes) const;
+
+ private:
+  enum class Kind { kAll, kNone, kMagnitude, kRandom, kDella };
+
+  static bool NeedsCount(const MagnitudeThreshold* threshold);
+  void ApplyMagnitude(std::span<const std::size_t> before, std::span<float> changes) const;
+  void ApplyRandom(std::size_t first, std::span<float> changes) const;
+  void DellaThresholds(std::span<const float> row, std::uint32_t* thresholds) const;
+
+  Kind kind_ = Kind::kAll;
+  std::size_t columns_;
+  double density_ = 1, epsilon_ = 0;
+  std::unique_ptr<MagnitudeThreshold> lower_, upper_;  // of what is kept; no upper_: no largest left out
+  std::uint32_t key_[2] = {}, counter_[3] = {};
+};
+
+}  // namespace forge::merge

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/model_merge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "io/float_arrays.h"
+#include "io/parallel_safetensors_writer.h"
+#include "merge/exact/tensor_merge.h"
+#include "merge/kernels/element_kernels.h"
+#include "merge/stored_choices.h"
+#include "model/model_folder.h"
+#include "pipeline/merge_report.h"
+#include "pipeline/merge_smoke_test.h"
+#include "pipeline/model_reference.h"
+#include "pipeline/model_source.h"
+
+namespace forge::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using merge::TensorTask;
+
+/// The widest type of the tensors: what config.json says the model is stored as.
+io::FloatType StoredAs(const merge::MergePlan& plan) {
+  std::map<io::FloatType, std::size_t> elements;
+  for (const TensorTask& task : plan.tensors) elements[task.out_type] += task.size();
+  return std::max_element(elements.begin(), elements.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
+std::vector<const TensorTask*> SortedByName(const merge::MergePlan& plan) {
+  std::vector<const TensorTask*> tasks;
+  for (const TensorTask& task : plan.tensors) tasks.push_back(&task);
+  std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  return tasks;
+}
+
+/// Reads elements of the tensors that tasks name.
+class TensorReader {
+ public:
+  explicit TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& sources)
+      : sources_(sources) {
+    for (const auto& source : sources) {
+      std::map<std::string, model::TensorSpec>& specs = specs_.emplace_back();
+      for (model::TensorSpec& spec : model::ListTensors(source->config())) specs.emplace(spec.name, spec);
+    }
+  }
+  merge::SourceReader For(const TensorTask& task) const {
+    return [this, &task](std::size_t source, std::size_t first, std::span<float> out) {
+      const TensorTask::Source& from = task.sources[source];
+      const auto model = static_cast<std::size_t>(from.model);
+      sources_[model]->ReadRows(specs_[model].at(from.tensor),
+                                static_cast<std::int64_t>(first / task.columns()), out);
+    };
+  }
+
+ private:
+  const std::vector<std::unique_ptr<model::WeightSource>>& sources_;
+  std::vector<std::map<std::string, model::TensorSpec>> specs_;
+};
+
+void RoundTo(io::FloatType type, std::vector<float>& values) {
+  if (type == io::FloatType::kF32) return;
+  std::vector<std::byte> stored(values.size() * io::BytesOf(type));
+  io::NarrowFloats(values, type, stored.data());
+  io::WidenFloats(stored, type, values);
+}
+
+double SquaredNorm(const float* values, std::size_t size) {
+  return merge::Elements().dot(values, values, size);
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+[[noreturn]] void RefuseValue(const TensorTask& task, float value) {
+  const bool is_finite = std::isfinite(value);
+  throw Error({.what = fmt::format("cannot store {} of the merged model", task.name),
+               .why = fmt::format(
+                   "it holds {:g}{}", value,
+                   is_finite ? fmt::format(", which is too large for {}", io::LongName(task.out_type)) : ""),
+               .fix = is_finite ? "set out_dtype: float32" : "change the weights; they overflow"});
+}
+
+}  // namespace
+
+/// Writes the tensors and watches what they become.
+class ModelMerge::Writing {
+ public:
+  Writing(const ModelMerge& merge, const fs::path& folder)
+      : merge_(merge),
+        reader_(merge.sources_),
+        tasks_(SortedByName(merge.plan_)),
+        writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
+
+  void Run(MetricSink& sink, const StopToken& stop) {
+    std::int64_t done = 0, total = 0;
+    for (const TensorTask* task : tasks_) total += static_cast<std::int64_t>(task->size());
+    norms_.resize(tasks_.size());
+    for (std::size_t t = 0; t < tasks_.size(); ++t) {
+      if (stop.stop_requested())
+        throw Error({.kind = ErrorKind::kInterrupted,
+                     .what = "stopped on request",
+                     .why = "OUT was not written",
+                     .fix = "run the same command again"});
+      merge_.MergeOne(
+          *tasks_[t], reader_.For(*tasks_[t]),
+          [&](const merge::Piece& piece, std::span<const float> merged) { Take(t, piece, merged); });
+      done += static_cast<std::int64_t>(tasks_[t]->size());
+      sink.Progress("merge", done, total, "weights");
+    }
+    writer_.Finish();
+  }
+
+  std::uint64_t bytes() const { return writer_.bytes(); }
+  std::size_t num_shards() const { return writer_.num_shards(); }
+
+  /// Length of each tensor against the mean length of what it was made of.
+  std::vector<TensorDrift> Drift() const {
+    std::vector<TensorDrift> drift;
+    for (std::size_t t = 0; t < tasks_.size(); ++t) {
+      const Norms& norms = norms_[t];
+      const double sources = norms.sources > 0 ? std::sqrt(norms.sources) : 0;
+      drift.push_back({tasks_[t]->name, sources > 0 ? std::sqrt(norms.merged) / sources : 1});
+    }
+    return drift;
+  }
+
+ private:
+  struct Norms {  // sums of squares; of the sources the mean
+    double merged = 0, sources = 0;
+  };
+
+  std::vector<io::StoredShape> Shapes() const {
+    std::vector<io::StoredShape> shapes;
+    for (const TensorTask* task : tasks_) shapes.push_back({task->name, task->shape, task->out_type});
+    return shapes;
+  }
+
+  void Take(std::size_t t, const merge::Piece& piece, std::span<const float> merged) {
+    const TensorTask& task = *tasks_[t];
+    const float limit = task.out_type == io::FloatType::kF16    ? 65504.0f
+                        : task.out_type == io::FloatType::kBF16 ? 0x1.FEp127f
+                                                                : std::numeric_limits<float>::max();
+    if (!(io::LargestMagnitude(merged) <= limit))
+      for (const float value : merged)
+        if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
+    writer_.Write(t, piece.first, merged);
+    Norms norms{.merged = SquaredNorm(merged.data(), piece.size)};
+    for (std::size_t s = 0; s < task.sources.size(); ++s)
+      norms.sources += SquaredNorm(piece.inputs[s], piece.size) / static_cast<double>(task.sources.size());
+    const std::lock_guard lock(mutex_);
+    norms_[t].merged += norms.merged;
+    norms_[t].sources += norms.sources;
+  }
+
+  const ModelMerge& merge_;
+  TensorReader reader_;
+  std::vector<const TensorTask*> tasks_;
+  io::ParallelSafetensorsWriter writer_;
+  std::mutex mutex_;
+  std::vector<Norms> norms_;
+};
+
+ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, const ResolveName& resolve)
+    : config_(std::move(config)), settings_(std::move(settings)) {
+  for (const std::string& name : merge::ModelsOf(config_)) {
+    paths_.push_back(resolve(name));
+    sources_.push_back(OpenWeights(paths_.back()));
+  }
+  std::vector<const model::WeightSource*> sources;
+  for (const auto& source : sources_) sources.push_back(source.get());
+  plan_ = merge::MakePlan(config_, sources, {.mergekit_numerics = settings_.mergekit_numerics});
+  if (!settings_.masks.empty()) choices_ = merge::ReadStoredChoices(settings_.masks, plan_.models);
+}
+
+ModelMerge::~ModelMerge() = default;
+
+void ModelMerge::MergeOne(const TensorTask& task, const merge::SourceReader& read,
+                          const merge::PieceWriter& write) const {
+  if (!settings_.mergekit_numerics) return merge::MergeTensor(task, settings_.seed, read, write);
+  std::vector<std::vector<float>> values(task.sources.size(), std::vector<float>(task.size()));
+  std::vector<std::span<const float>> inputs;
+  std::vector<const float*> pointers;
+  for (std::size_t s = 0; s < values.size(); ++s) {
+    read(s, 0, values[s]);
+    RoundTo(task.work_type, values[s]);
+    inputs.emplace_back(values[s]);
+    pointers.push_back(values[s].data());
+  }
+  std::vector<float> merged(task.size());
+  merge::MergeTensorAsMergekit(task, inputs, settings_.seed, choices_, merged);
+  write({.size = task.size(), .inputs = pointers.data()}, merged);
+}
+
+std::uint64_t ModelMerge::MemoryOf(const TensorTask& task) const {
+  // mergekit's numerics hold whole tensors: sources, their changes, what becomes of them, and one rounded
+  // step.
+  if (settings_.mergekit_numerics) return task.size() * sizeof(float) * (3 * task.sources.size() + 2);
+  return merge::MergeBytes(task, ThreadPool::Global().num_threads());
+}
+
+io::Json ModelMerge::Describe() const {
+  std::uint64_t elements = 0, bytes = 0, memory = 0;
+  for (const TensorTask& task : plan_.tensors) {
+    elements += task.size();
+    bytes += task.size() * io::BytesOf(task.out_type);
+    memory = std::max(memory, MemoryOf(task));
+  }
+  io::Json models = io::Json::array();
+  for (std::size_t m = 0; m < plan_.models.size(); ++m)
+    models.push_back({{"name", plan_.models[m]}, {"path", paths_[m].string()}});
+  return {{"method", config_.method->name},
+          {"numerics", settings_.mergekit_numerics ? "mergekit" : "exact"},
+          {"seed", settings_.seed},
+          {"models", std::move(models)},
+          {"config_from", plan_.models[static_cast<std::size_t>(plan_.config_model)]},
+          {"layers", plan_.config.num_hidden_layers},
+          {"tensors", plan_.tensors.size()},
+          {"parameters", elements},
+          {"dtype", io::LongName(StoredAs(plan_))},
+          {"bytes", bytes},
+          {"memory_bytes", memory + kMergeBaseBytes},
+          {"notes", plan_.notes}};
+}
+
+io::Json ModelMerge::Preview() {
+  io::Json preview = Describe();
+  std::vector<const TensorTask*> tasks;
+  double elements = 0;
+  for (const TensorTask& task : plan_.tensors) {
+    tasks.push_back(&task);
+    elements += static_cast<double>(task.size());
+  }
+  std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
+  const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
+  const TensorReader reader(sources_);
+  const auto start = std::chrono::steady_clock::now();
+  MergeOne(trial, reader.For(trial), [](const merge::Piece&, std::span<const float>) {});
+  preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
+  return preview;
+}
+
+io::Json ModelMerge::Write(const fs::path& out, MetricSink& sink, const StopToken& stop) {
+  const auto start = std::chrono::steady_clock::now();
+  io::AtomicFolder folder(out, settings_.replace);
+  Writing writing(*this, folder.path());
+  writing.Run(sink, stop);
+  io::Json report = Describe();
+  report["bytes"] = writing.bytes();
+  report["shards"] = writing.num_shards();
+  report["merge_seconds"] = SecondsSince(start);
+  report["norm_drift"] = ToJson(writing.Drift());
+  report["recipe"] = settings_.recipe;
+  const fs::path& config_path = paths_[static_cast<std::size_t>(plan_.config_model)];
+  model::WriteConfigFiles(folder.path(), plan_.config, StoredAs(plan_));
+  const fs::path tokenizer = PartsOf(config_path).base;
+  if (HasTokenizer(tokenizer)) CopyTokenizer(tokenizer, plan_.config.max_position_embeddings, folder.path());
+  if (settings_.hash) AddHashes(paths_, folder.path(), sink, report);
+  report["smoke_test"] = settings_.smoke_test && HasTokenizer(folder.path())
+                             ? RunMergeSmokeTest(folder.path(), config_path, sink)
+                             : io::Json(nullptr);
+  report["warnings"] = MergeWarnings(report);
+  io::WriteJsonFile(folder.path() / "merge_report.json", report);
+  io::WriteFileAtomically(folder.path() / "README.md", ModelCard(report, out.filename().string()));
+  folder.Commit();
+  return report;
+}
+
+}  // namespace forge::pipeline
