@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "io/safetensors.h"
 #include "merge/mergekit_numerics.h"
 #include "merge/stored_choices.h"
 #include "merge/testing_golden_merges.h"
@@ -32,7 +33,7 @@ bool HasSums(const GoldenMerge& merge, const TensorTask& task) {
   static const std::set<std::string> kOverTensors{"slerp",       "nuslerp", "multislerp",  "karcher",
                                                   "model_stock", "sce",     "arcee_fusion"};
   if (kOverTensors.contains(task.method->name)) return true;
-  for (const std::string& model : merge.models)
+  for (const std::string& model : merge.plan.models)
     if (model.find('+') != std::string::npos) return true;  // an adapter's product
   return task.method->Find("rescale") != nullptr && task.parameters.Get("rescale") != 0;
 }
@@ -56,20 +57,27 @@ void Compare(const std::vector<std::vector<float>>& inputs, const std::vector<fl
   }
 }
 
+std::vector<float> ReadAll(const io::SafetensorsFile& file, const std::string& name) {
+  std::vector<float> values(file.Get(name).size());
+  file.ReadFloats(name, values);
+  return values;
+}
+
 Comparison CompareCase(const std::filesystem::path& folder) {
-  GoldenMerge merge(folder);
-  EXPECT_EQ(merge.tasks.size(), merge.golden.size());
+  const GoldenMerge merge(folder);
+  const io::SafetensorsFile golden(folder / "model.safetensors");
+  EXPECT_EQ(merge.plan.tensors.size(), golden.entries().size());
   StoredChoices choices;
   if (std::filesystem::exists(folder / "masks.safetensors"))
-    choices = ReadStoredChoices(folder / "masks.safetensors", merge.models);
+    choices = ReadStoredChoices(folder / "masks.safetensors", merge.plan.models);
   Comparison comparison;
-  for (const TensorTask& task : merge.tasks) {
+  for (const TensorTask& task : merge.plan.tensors) {
     const std::vector<std::vector<float>> inputs = merge.Inputs(task);
     std::vector<float> merged(task.size());
     MergeTensorAsMergekit(task, {inputs.begin(), inputs.end()}, 1, choices, merged);
     comparison.is_16_bit |= task.work_type != io::FloatType::kF32 || task.out_type != io::FloatType::kF32;
     comparison.has_sums |= HasSums(merge, task);
-    Compare(inputs, merged, merge.golden.at(task.name).values, comparison);
+    Compare(inputs, merged, ReadAll(golden, task.name), comparison);
   }
   return comparison;
 }
@@ -101,13 +109,15 @@ TEST(MergekitGolden, EveryCaseIsReproduced) {
 // Without the file of choices the first of equal magnitudes are kept, which are not the ones torch kept.
 TEST(MergekitGolden, StoredChoicesDecideBetweenEqualMagnitudes) {
   FORGE_SKIP_WITHOUT_SHARED("data/golden/mergekit/cases/ties_bf16");
-  GoldenMerge merge(GoldenMerges() / "cases/ties_bf16");
+  const std::filesystem::path folder = GoldenMerges() / "cases/ties_bf16";
+  const GoldenMerge merge(folder);
+  const io::SafetensorsFile golden(folder / "model.safetensors");
   Comparison comparison;
-  for (const TensorTask& task : merge.tasks) {
+  for (const TensorTask& task : merge.plan.tensors) {
     const std::vector<std::vector<float>> inputs = merge.Inputs(task);
     std::vector<float> merged(task.size());
     MergeTensorAsMergekit(task, {inputs.begin(), inputs.end()}, 1, {}, merged);
-    Compare(inputs, merged, merge.golden.at(task.name).values, comparison);
+    Compare(inputs, merged, ReadAll(golden, task.name), comparison);
   }
   EXPECT_NEAR(static_cast<double>(comparison.unequal) / static_cast<double>(comparison.elements), 0.01,
               0.001);

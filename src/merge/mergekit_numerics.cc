@@ -16,17 +16,17 @@
 namespace forge::merge {
 namespace {
 
+using mergekit::Operands;
 using mergekit::Sparsifier;
-using mergekit::TensorMerge;
 
 struct Method {
   std::string_view name;
-  void (*merge)(const TensorMerge&, std::span<float>);
+  void (*merge)(const Operands&, std::span<float>);
 };
 
 template <Sparsifier kSparsifier, bool kElectSigns>
-void TaskArithmetic(const TensorMerge& merge, std::span<float> out) {
-  mergekit::TaskArithmetic(merge, kSparsifier, kElectSigns, out);
+void TaskArithmetic(const Operands& operands, std::span<float> out) {
+  mergekit::TaskArithmetic(operands, kSparsifier, kElectSigns, out);
 }
 
 constexpr Method kMethods[] = {

@@ -10,12 +10,12 @@ namespace {
 
 using Tensors = std::vector<std::vector<float>>;
 
-std::vector<float> RoundedWeights(const TensorMerge& merge, const std::vector<std::size_t>& models) {
+std::vector<float> RoundedWeights(const Operands& operands, const std::vector<std::size_t>& models) {
   std::vector<float> weights;
-  for (const std::size_t source : models) weights.push_back(merge.round(merge.Get("weight", source)));
-  if (merge.Get("normalize_weights") == 0) return weights;
-  const float total = merge.round(SumOf(weights.size(), [&](std::size_t m) { return weights[m]; }));
-  for (float& weight : weights) weight = merge.round(weight / total);
+  for (const std::size_t source : models) weights.push_back(operands.round(operands.Get("weight", source)));
+  if (operands.Get("normalize_weights") == 0) return weights;
+  const float total = operands.round(SumOf(weights.size(), [&](std::size_t m) { return weights[m]; }));
+  for (float& weight : weights) weight = operands.round(weight / total);
   return weights;
 }
 
@@ -52,20 +52,20 @@ std::vector<float> WeightedTangent(const Tensors& units, const std::vector<float
 
 }  // namespace
 
-void Multislerp(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::vector<std::size_t> models = merge.models();
+void Multislerp(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::vector<std::size_t> models = operands.models();
   if (models.size() == 1) {
-    std::copy(merge.inputs[models[0]].begin(), merge.inputs[models[0]].end(), out.begin());
+    std::copy(operands.inputs[models[0]].begin(), operands.inputs[models[0]].end(), out.begin());
     return;
   }
   Tensors tensors;
   for (const std::size_t source : models)
-    tensors.push_back(merge.has_base()
-                          ? merge.Change(source)
-                          : std::vector<float>(merge.inputs[source].begin(), merge.inputs[source].end()));
-  const std::vector<float> weights = RoundedWeights(merge, models);
-  const auto eps = static_cast<float>(merge.Get("eps"));
+    tensors.push_back(operands.has_base() ? operands.Change(source)
+                                          : std::vector<float>(operands.inputs[source].begin(),
+                                                               operands.inputs[source].end()));
+  const std::vector<float> weights = RoundedWeights(operands, models);
+  const auto eps = static_cast<float>(operands.Get("eps"));
   Tensors units = tensors;
   float mean_length = 0;
   for (std::size_t m = 0; m < units.size(); ++m) {
@@ -77,7 +77,7 @@ void Multislerp(const TensorMerge& merge, std::span<float> out) {
   std::vector<float> direction = WeightedSum(units, weights, round);
   const float direction_length = round(LengthOf(direction));
   if (direction_length < eps) {
-    if (models.size() > 2) ThrowNoDirection(merge.task);
+    if (models.size() > 2) ThrowNoDirection(operands.task);
     for (std::size_t i = 0; i < out.size(); ++i)
       out[i] = round(round(tensors[0][i] * weights[0]) + round(tensors[1][i] * weights[1]));
   } else {
@@ -89,8 +89,8 @@ void Multislerp(const TensorMerge& merge, std::span<float> out) {
     for (std::size_t i = 0; i < out.size(); ++i)
       out[i] = round(round(round(direction[i] * cosine) + round(tangent[i] * sine)) * mean_length);
   }
-  if (merge.has_base())
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = round(out[i] + merge.base()[i]);
+  if (operands.has_base())
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = round(out[i] + operands.base()[i]);
 }
 
 }  // namespace forge::merge::mergekit
