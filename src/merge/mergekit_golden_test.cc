@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -94,6 +95,8 @@ TEST(MergekitGolden, EveryCaseIsReproduced) {
     SCOPED_TRACE(name);
     const Comparison comparison = CompareCase(GoldenMerges() / "cases" / name);
     ++cases;
+    RecordProperty(name, fmt::format("{} of {} unequal, by {:.2e} of the largest element", comparison.unequal,
+                                     comparison.elements, comparison.difference));
     if (comparison.is_16_bit || !comparison.has_sums) {
       EXPECT_EQ(comparison.unequal, 0u) << "of " << comparison.elements;
     } else if (name.starts_with("arcee_fusion")) {
