@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "merge/mergekit_numerics.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "base/check.h"
@@ -16,17 +18,17 @@
 namespace forge::merge {
 namespace {
 
+using mergekit::Operands;
 using mergekit::Sparsifier;
-using mergekit::TensorMerge;
 
 struct Method {
   std::string_view name;
-  void (*merge)(const TensorMerge&, std::span<float>);
+  void (*merge)(const Operands&, std::span<float>);
 };
 
 template <Sparsifier kSparsifier, bool kElectSigns>
-void TaskArithmetic(const TensorMerge& merge, std::span<float> out) {
-  mergekit::TaskArithmetic(merge, kSparsifier, kElectSigns, out);
+void TaskArithmetic(const Operands& operands, std::span<float> out) {
+  mergekit::TaskArithmetic(operands, kSparsifier, kElectSigns, out);
 }
 
 constexpr Method kMethods[] = {
@@ -53,10 +55,11 @@ constexpr Method kMethods[] = {
 };
 
 const Method& MethodOf(const TensorTask& task) {
-  for (const Method& method : kMethods)
-    if (method.name == task.method->name) return method;
-  FORGE_CHECK(!"a method of the table has no mergekit numerics");
-  return kMethods[0];
+  const auto* const found = std::find_if(std::begin(kMethods), std::end(kMethods), [&](const Method& method) {
+    return method.name == task.method->name;
+  });
+  FORGE_CHECK(found != std::end(kMethods));  // each method of the table has one
+  return *found;
 }
 
 }  // namespace

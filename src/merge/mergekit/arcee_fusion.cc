@@ -41,12 +41,12 @@ float Threshold(std::vector<float> importance, const Rounder& round) {
 
 }  // namespace
 
-void ArceeFusion(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::size_t source = merge.models()[0];
-  const std::span<const float> base = merge.base(), other = merge.inputs[source];
-  const std::vector<float> change = merge.Change(source);
-  const std::size_t length = RowsOf(merge.task.shape).length;
+void ArceeFusion(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::size_t source = operands.models()[0];
+  const std::span<const float> base = operands.base(), other = operands.inputs[source];
+  const std::vector<float> change = operands.Change(source);
+  const std::size_t length = RowsOf(operands.task.shape).length;
   std::vector<float> importance(out.size());
   for (std::size_t begin = 0; begin < out.size(); begin += length) {
     const float divergence = Divergence(other.subspan(begin, length), base.subspan(begin, length), round);

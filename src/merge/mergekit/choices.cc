@@ -51,30 +51,31 @@ Mask KeepRanks(std::span<const float> values, std::size_t low, std::size_t high)
   return kept;
 }
 
-Mask KeepRanks(const TensorMerge& merge, std::optional<std::size_t> source, std::span<const float> values,
+Mask KeepRanks(const Operands& operands, std::optional<std::size_t> source, std::span<const float> values,
                std::size_t low, std::size_t high) {
   Mask kept = KeepRanks(values, low, high);
-  std::optional<Mask> stored = Stored(merge, source);
+  std::optional<Mask> stored = Stored(operands, source);
   if (!stored) return kept;
   const std::vector<std::uint32_t> bits = OrderedBits(values);
   if (SortedKept(bits, *stored) != SortedKept(bits, kept))
-    throw Error({.what = "cannot merge " + merge.task.name + " with the stored choices",
-                 .why = "the choice stored for it keeps other magnitudes than " + merge.task.method->name +
+    throw Error({.what = "cannot merge " + operands.task.name + " with the stored choices",
+                 .why = "the choice stored for it keeps other magnitudes than " + operands.task.method->name +
                         " does with these models and parameters",
                  .fix = "give the choices that mergekit made in this very merge, or none"});
   return *std::move(stored);
 }
 
-std::optional<Mask> Stored(const TensorMerge& merge, std::optional<std::size_t> source) {
-  if (!merge.choices) return std::nullopt;
-  std::optional<Mask> stored = merge.choices(merge.task, source);
-  if (stored) FORGE_CHECK(stored->size() == merge.size());
+std::optional<Mask> Stored(const Operands& operands, std::optional<std::size_t> source) {
+  if (!operands.choices) return std::nullopt;
+  std::optional<Mask> stored = operands.choices(operands.task, source);
+  if (stored) FORGE_CHECK(stored->size() == operands.size());
   return stored;
 }
 
-Random DrawsFor(const TensorMerge& merge, std::size_t source) {
-  const int model = merge.task.sources[source].model;
-  return Random(merge.seed ^ StableHash(merge.task.name), "merge/keep", static_cast<std::uint64_t>(model));
+Random DrawsFor(const Operands& operands, std::size_t source) {
+  const int model = operands.task.sources[source].model;
+  return Random(operands.seed ^ StableHash(operands.task.name), "merge/keep",
+                static_cast<std::uint64_t>(model));
 }
 
 }  // namespace forge::merge::mergekit

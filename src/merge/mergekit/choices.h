@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "merge/mergekit/tensor_merge.h"
+#include "merge/mergekit/operands.h"
 
 namespace forge::merge::mergekit {
 
@@ -23,24 +23,24 @@ Mask KeepRanks(std::span<const float> values, std::size_t low, std::size_t high)
 /// The same, unless mergekit's choice is stored: which of equal values torch's sort puts first is arbitrary.
 /// Throws Error(kInput) if what is stored keeps other values than a choice by rank can.
 ///   source  nothing: the choice is made for all models
-Mask KeepRanks(const TensorMerge& merge, std::optional<std::size_t> source, std::span<const float> values,
+Mask KeepRanks(const Operands& operands, std::optional<std::size_t> source, std::span<const float> values,
                std::size_t low, std::size_t high);
 
 /// Keeps element i with probability(i): what is stored, or else drawn with Philox keyed by (seed, tensor,
 /// model); the draw of an element depends on its index and on no other element.
 template <typename Probability>
-Mask KeepAtRandom(const TensorMerge& merge, std::size_t source, Probability probability);
+Mask KeepAtRandom(const Operands& operands, std::size_t source, Probability probability);
 
 /// What the file of choices has for this tensor; nothing without a file too.
-std::optional<Mask> Stored(const TensorMerge& merge, std::optional<std::size_t> source);
+std::optional<Mask> Stored(const Operands& operands, std::optional<std::size_t> source);
 /// The numbers of one source of one tensor.
-Random DrawsFor(const TensorMerge& merge, std::size_t source);
+Random DrawsFor(const Operands& operands, std::size_t source);
 
 template <typename Probability>
-Mask KeepAtRandom(const TensorMerge& merge, std::size_t source, Probability probability) {
-  if (std::optional<Mask> stored = Stored(merge, source)) return *std::move(stored);
-  Random random = DrawsFor(merge, source);
-  Mask kept(merge.size());
+Mask KeepAtRandom(const Operands& operands, std::size_t source, Probability probability) {
+  if (std::optional<Mask> stored = Stored(operands, source)) return *std::move(stored);
+  Random random = DrawsFor(operands, source);
+  Mask kept(operands.size());
   for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = random.Uniform() < probability(i);
   return kept;
 }

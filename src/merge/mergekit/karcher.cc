@@ -31,11 +31,11 @@ std::vector<float> Step(const std::vector<std::vector<float>>& units, const std:
   return step;
 }
 
-std::vector<float> Center(const std::vector<std::vector<float>>& units, const TensorMerge& merge) {
-  const Rounder& round = merge.round;
-  const auto tol = static_cast<float>(merge.Get("tol"));
+std::vector<float> Center(const std::vector<std::vector<float>>& units, const Operands& operands) {
+  const Rounder& round = operands.round;
+  const auto tol = static_cast<float>(operands.Get("tol"));
   const auto share = static_cast<float>(1.0 / static_cast<double>(units.size()));
-  std::vector<float> mean(merge.size());
+  std::vector<float> mean(operands.size());
   for (const std::vector<float>& unit : units)
     for (std::size_t i = 0; i < mean.size(); ++i) mean[i] = round(mean[i] + round(share * unit[i]));
   const float mean_length = Length(mean);
@@ -44,7 +44,7 @@ std::vector<float> Center(const std::vector<std::vector<float>>& units, const Te
   } else {
     Divide(mean, mean_length, round);
   }
-  const auto max_steps = static_cast<int>(merge.Get("max_iter"));
+  const auto max_steps = static_cast<int>(operands.Get("max_iter"));
   for (int taken = 0; taken < max_steps; ++taken) {
     std::vector<float> step = Step(units, mean, share, tol, round);
     const float length = Length(step);
@@ -61,28 +61,28 @@ std::vector<float> Center(const std::vector<std::vector<float>>& units, const Te
 
 }  // namespace
 
-void Karcher(const TensorMerge& merge, std::span<float> out) {
-  if (merge.inputs.size() == 1) {
-    std::copy(merge.inputs[0].begin(), merge.inputs[0].end(), out.begin());
+void Karcher(const Operands& operands, std::span<float> out) {
+  if (operands.inputs.size() == 1) {
+    std::copy(operands.inputs[0].begin(), operands.inputs[0].end(), out.begin());
     return;
   }
-  const auto share = static_cast<float>(1.0 / static_cast<double>(merge.inputs.size()));
+  const auto share = static_cast<float>(1.0 / static_cast<double>(operands.inputs.size()));
   std::vector<std::vector<float>> units;
   float mean_length = 0;
-  for (const std::span<const float> input : merge.inputs) {
+  for (const std::span<const float> input : operands.inputs) {
     const float length = Length(input);
     mean_length += share * length;
-    if (!(length > static_cast<float>(merge.Get("tol")))) continue;
+    if (!(length > static_cast<float>(operands.Get("tol")))) continue;
     units.emplace_back(input.begin(), input.end());
-    Divide(units.back(), length, merge.round);
+    Divide(units.back(), length, operands.round);
   }
   if (units.empty()) {
     std::fill(out.begin(), out.end(), 0.0f);
     return;
   }
-  const std::vector<float> mean = Center(units, merge);
-  const float scale = merge.round(mean_length);
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = merge.round(scale * mean[i]);
+  const std::vector<float> mean = Center(units, operands);
+  const float scale = operands.round(mean_length);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = operands.round(scale * mean[i]);
 }
 
 }  // namespace forge::merge::mergekit

@@ -31,13 +31,14 @@ float Ratio(float cosine, std::size_t models, const Rounder& round) {
 
 }  // namespace
 
-void ModelStock(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::span<const float> base = merge.base();
-  const std::vector<std::size_t> models = merge.models();
+void ModelStock(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::span<const float> base = operands.base();
+  const std::vector<std::size_t> models = operands.models();
   std::vector<std::vector<float>> changes;
-  for (const std::size_t source : models) changes.push_back(merge.Change(source));
-  const std::size_t length = merge.Get("filter_wise") != 0 ? RowsOf(merge.task.shape).length : out.size();
+  for (const std::size_t source : models) changes.push_back(operands.Change(source));
+  const std::size_t length =
+      operands.Get("filter_wise") != 0 ? RowsOf(operands.task.shape).length : out.size();
   for (std::size_t begin = 0; begin < out.size(); begin += length) {
     std::vector<std::span<const float>> rows;
     for (const std::vector<float>& change : changes) rows.push_back(std::span(change).subspan(begin, length));
@@ -45,7 +46,7 @@ void ModelStock(const TensorMerge& merge, std::span<float> out) {
     const float rest = round(1 - t);
     for (std::size_t i = begin; i < begin + length; ++i) {
       float sum = 0;
-      for (const std::size_t source : models) sum = round(sum + merge.inputs[source][i]);
+      for (const std::size_t source : models) sum = round(sum + operands.inputs[source][i]);
       const float mean = round(sum / static_cast<float>(models.size()));
       out[i] = round(round(t * mean) + round(rest * base[i]));
     }

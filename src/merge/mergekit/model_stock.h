@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "merge/mergekit/tensor_merge.h"
+#include "merge/mergekit/operands.h"
 
 namespace forge::merge::mergekit {
 
@@ -12,6 +12,6 @@ namespace forge::merge::mergekit {
 /// the tensor, or with `filter_wise` for each row (a vector is one row). The product of two lengths counts as
 /// at least 1e-6, so changes shorter than 1e-3 shrink towards the base. Where |1 + (N - 1) c| < 1e-6: the
 /// base. A negative c is not cut off: t can be far below 0. Cost: N^2 / 2 dot products.
-void ModelStock(const TensorMerge& merge, std::span<float> out);
+void ModelStock(const Operands& operands, std::span<float> out);
 
 }  // namespace forge::merge::mergekit

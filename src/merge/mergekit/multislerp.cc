@@ -8,40 +8,41 @@
 namespace forge::merge::mergekit {
 namespace {
 
-using Tensors = std::vector<std::vector<float>>;
-
-std::vector<float> RoundedWeights(const TensorMerge& merge, const std::vector<std::size_t>& models) {
+std::vector<float> RoundedWeights(const Operands& operands, const std::vector<std::size_t>& models) {
   std::vector<float> weights;
-  for (const std::size_t source : models) weights.push_back(merge.round(merge.Get("weight", source)));
-  if (merge.Get("normalize_weights") == 0) return weights;
-  const float total = merge.round(SumOf(weights.size(), [&](std::size_t m) { return weights[m]; }));
-  for (float& weight : weights) weight = merge.round(weight / total);
+  for (const std::size_t source : models) weights.push_back(operands.round(operands.Get("weight", source)));
+  if (operands.Get("normalize_weights") == 0) return weights;
+  const float total = operands.round(SumOf(weights.size(), [&](std::size_t m) { return weights[m]; }));
+  for (float& weight : weights) weight = operands.round(weight / total);
   return weights;
 }
 
-/// sum_m w_m x_m: products rounded, their sum once.
-std::vector<float> WeightedSum(const Tensors& tensors, const std::vector<float>& weights,
-                               const Rounder& round) {
-  std::vector<float> sum(tensors[0].size());
-  for (std::size_t i = 0; i < sum.size(); ++i) {
-    float total = 0;
-    for (std::size_t m = 0; m < tensors.size(); ++m) total += round(tensors[m][i] * weights[m]);
-    sum[i] = round(total);
-  }
+/// sum_m w_m u_m: products rounded, their sum once.
+std::vector<float> WeightedSum(const std::vector<std::vector<float>>& units,
+                               const std::vector<float>& weights, const Rounder& round) {
+  std::vector<float> sum(units[0].size());
+  for (std::size_t m = 0; m < units.size(); ++m)
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += round(units[m][i] * weights[m]);
+  for (float& value : sum) value = round(value);
   return sum;
 }
 
-/// The weighted mean of the parts of the units across `direction`: where the great circle goes.
-std::vector<float> WeightedTangent(const Tensors& units, const std::vector<float>& weights,
-                                   const std::vector<float>& direction, const Rounder& round) {
-  Tensors tangents = units;
-  for (std::vector<float>& tangent : tangents) {
+/// The same of the parts of the units across `direction`: where the great circle goes.
+std::vector<float> WeightedTangent(const std::vector<std::vector<float>>& units,
+                                   const std::vector<float>& weights, const std::vector<float>& direction,
+                                   const Rounder& round) {
+  std::vector<float> sum(direction.size());
+  for (std::size_t m = 0; m < units.size(); ++m) {
+    const std::vector<float>& unit = units[m];
     const float along =
-        round(SumOf(tangent.size(), [&](std::size_t i) { return round(tangent[i] * direction[i]); }));
-    for (std::size_t i = 0; i < tangent.size(); ++i)
-      tangent[i] = round(tangent[i] - round(along * direction[i]));
+        round(SumOf(unit.size(), [&](std::size_t i) { return round(unit[i] * direction[i]); }));
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      const float across = round(unit[i] - round(along * direction[i]));
+      sum[i] += round(across * weights[m]);
+    }
   }
-  return WeightedSum(tangents, weights, round);
+  for (float& value : sum) value = round(value);
+  return sum;
 }
 
 [[noreturn]] void ThrowNoDirection(const TensorTask& task) {
@@ -52,24 +53,27 @@ std::vector<float> WeightedTangent(const Tensors& units, const std::vector<float
 
 }  // namespace
 
-void Multislerp(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::vector<std::size_t> models = merge.models();
+void Multislerp(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::vector<std::size_t> models = operands.models();
   if (models.size() == 1) {
-    std::copy(merge.inputs[models[0]].begin(), merge.inputs[models[0]].end(), out.begin());
+    std::copy(operands.inputs[models[0]].begin(), operands.inputs[models[0]].end(), out.begin());
     return;
   }
-  Tensors tensors;
-  for (const std::size_t source : models)
-    tensors.push_back(merge.has_base()
-                          ? merge.Change(source)
-                          : std::vector<float>(merge.inputs[source].begin(), merge.inputs[source].end()));
-  const std::vector<float> weights = RoundedWeights(merge, models);
-  const auto eps = static_cast<float>(merge.Get("eps"));
-  Tensors units = tensors;
+  std::vector<std::vector<float>> changes;
+  changes.reserve(models.size());
+  std::vector<std::span<const float>> tensors;
+  for (const std::size_t source : models) {
+    if (operands.has_base()) changes.push_back(operands.Change(source));
+    tensors.push_back(operands.has_base() ? std::span<const float>(changes.back()) : operands.inputs[source]);
+  }
+  const std::vector<float> weights = RoundedWeights(operands, models);
+  const auto eps = static_cast<float>(operands.Get("eps"));
+  std::vector<std::vector<float>> units;
   float mean_length = 0;
-  for (std::size_t m = 0; m < units.size(); ++m) {
-    const float length = round(LengthOf(units[m])), divisor = round(length + eps);
+  for (std::size_t m = 0; m < tensors.size(); ++m) {
+    const float length = round(LengthOf(tensors[m])), divisor = round(length + eps);
+    units.emplace_back(tensors[m].begin(), tensors[m].end());
     for (float& value : units[m]) value = round(value / divisor);
     mean_length += round(length * weights[m]);
   }
@@ -77,7 +81,7 @@ void Multislerp(const TensorMerge& merge, std::span<float> out) {
   std::vector<float> direction = WeightedSum(units, weights, round);
   const float direction_length = round(LengthOf(direction));
   if (direction_length < eps) {
-    if (models.size() > 2) ThrowNoDirection(merge.task);
+    if (models.size() > 2) ThrowNoDirection(operands.task);
     for (std::size_t i = 0; i < out.size(); ++i)
       out[i] = round(round(tensors[0][i] * weights[0]) + round(tensors[1][i] * weights[1]));
   } else {
@@ -89,8 +93,8 @@ void Multislerp(const TensorMerge& merge, std::span<float> out) {
     for (std::size_t i = 0; i < out.size(); ++i)
       out[i] = round(round(round(direction[i] * cosine) + round(tangent[i] * sine)) * mean_length);
   }
-  if (merge.has_base())
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = round(out[i] + merge.base()[i]);
+  if (operands.has_base())
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = round(out[i] + operands.base()[i]);
 }
 
 }  // namespace forge::merge::mergekit

@@ -6,10 +6,10 @@
 
 namespace forge::merge::mergekit {
 
-void Nearswap(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::span<const float> base = merge.base(), other = merge.inputs[merge.models()[0]];
-  const auto t = static_cast<float>(merge.Get("t"));
+void Nearswap(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::span<const float> base = operands.base(), other = operands.inputs[operands.models()[0]];
+  const auto t = static_cast<float>(operands.Get("t"));
   const float least = round(1e-6f);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const float distance = AtLeast(round(std::abs(base[i] - other[i])), least);

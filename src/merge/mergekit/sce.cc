@@ -25,18 +25,18 @@ std::vector<float> Variances(const Changes& changes, const Rounder& round) {
   return variances;
 }
 
-void Select(const TensorMerge& merge, Changes& changes) {
-  const double top = merge.Get("select_topk");
+void Select(const Operands& operands, Changes& changes) {
+  const double top = operands.Get("select_topk");
   if (top >= 1) return;
-  const std::vector<float> variances = Variances(changes, merge.round);
+  const std::vector<float> variances = Variances(changes, operands.round);
   std::size_t varying = 0;
   for (const float variance : variances) varying += variance != 0;
   // torch multiplies the count as a float32; from 2^24 on that is not exact.
   const std::size_t count =
       top > 0 ? static_cast<std::size_t>(static_cast<float>(varying) * static_cast<float>(top)) : 0;
-  const Mask kept = count == 0
-                        ? Mask(merge.size(), 0)
-                        : KeepRanks(merge, std::nullopt, variances, merge.size() - count, merge.size());
+  const Mask kept =
+      count == 0 ? Mask(operands.size(), 0)
+                 : KeepRanks(operands, std::nullopt, variances, operands.size() - count, operands.size());
   for (std::vector<float>& change : changes)
     for (std::size_t i = 0; i < change.size(); ++i) change[i] *= static_cast<float>(kept[i]);
 }
@@ -56,11 +56,11 @@ std::vector<float> Coefficients(const Changes& changes, const Rounder& round) {
 
 }  // namespace
 
-void Sce(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
+void Sce(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
   Changes changes;
-  for (const std::size_t source : merge.models()) changes.push_back(merge.Change(source));
-  Select(merge, changes);
+  for (const std::size_t source : operands.models()) changes.push_back(operands.Change(source));
+  Select(operands, changes);
   const std::vector<float> coefficients = Coefficients(changes, round);
   for (std::size_t i = 0; i < out.size(); ++i) {
     float votes = 0;
@@ -73,7 +73,7 @@ void Sce(const TensorMerge& merge, std::span<float> out) {
       used += coefficient;
     }
     const float divisor = AtLeast(round(used), round(1e-6f));
-    out[i] = round(merge.base()[i] + round(round(sum) / divisor));
+    out[i] = round(operands.base()[i] + round(round(sum) / divisor));
   }
 }
 

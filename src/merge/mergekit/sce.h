@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "merge/mergekit/tensor_merge.h"
+#include "merge/mergekit/operands.h"
 
 namespace forge::merge::mergekit {
 
@@ -13,6 +13,6 @@ namespace forge::merge::mergekit {
 /// are erased, and the others averaged by their coefficients. Mean squares that sum to less than 1e-6 give
 /// equal coefficients, coefficients at an element that sum to less than 1e-6 count as 1e-6. One model has no
 /// variance, so it keeps nothing unless select_topk is 1.
-void Sce(const TensorMerge& merge, std::span<float> out);
+void Sce(const Operands& operands, std::span<float> out);
 
 }  // namespace forge::merge::mergekit

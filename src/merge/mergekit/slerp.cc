@@ -40,43 +40,47 @@ Turn TurnBy(double t, float cosine, const Rounder& round) {
   return {sine(round(t_first * angle)), sine(round(t_second * angle)), sine(angle)};
 }
 
-Vectors NuslerpVectors(const TensorMerge& merge) {
-  if (merge.Get("nuslerp_flatten") != 0) return {.count = 1, .length = merge.size()};
-  return merge.Get("nuslerp_row_wise") != 0 ? VectorsAlong(merge.task.shape, 0) : RowsOf(merge.task.shape);
+Vectors NuslerpVectors(const Operands& operands) {
+  if (operands.Get("nuslerp_flatten") != 0) return {.count = 1, .length = operands.size()};
+  return operands.Get("nuslerp_row_wise") != 0 ? VectorsAlong(operands.task.shape, 0)
+                                               : RowsOf(operands.task.shape);
 }
 
 }  // namespace
 
-void Slerp(const TensorMerge& merge, std::span<float> out) {
-  const std::span<const float> base = merge.base(), other = merge.inputs[merge.models()[0]];
-  const auto t = static_cast<float>(merge.Get("t"));
+void Slerp(const Operands& operands, std::span<float> out) {
+  const std::span<const float> base = operands.base(), other = operands.inputs[operands.models()[0]];
+  const auto t = static_cast<float>(operands.Get("t"));
   const auto divisor = [](double length) { return length > 1e-8 ? length : 1; };
   const double base_length = divisor(LengthOf(base)), other_length = divisor(LengthOf(other));
   const double cosine = SumOf(base.size(), [&](std::size_t i) {
     return (static_cast<double>(base[i]) / base_length) * (static_cast<double>(other[i]) / other_length);
   });
-  double of_base = static_cast<double>(1 - t), of_other = static_cast<double>(t);
+  double turn_base = static_cast<double>(1 - t), turn_other = static_cast<double>(t);
   if (!(std::abs(cosine) > 0.9995)) {
     const double angle = std::acos(cosine), sine = std::sin(angle);
-    of_base = std::sin(of_base * angle) / sine;
-    of_other = std::sin(of_other * angle) / sine;
+    turn_base = std::sin(turn_base * angle) / sine;
+    turn_other = std::sin(turn_other * angle) / sine;
   }
+  const auto of_base = static_cast<float>(turn_base), of_other = static_cast<float>(turn_other);
   for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = merge.round(of_base * static_cast<double>(base[i]) + of_other * static_cast<double>(other[i]));
+    out[i] = operands.round(of_base * base[i] + of_other * other[i]);
 }
 
-void Nuslerp(const TensorMerge& merge, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::vector<std::size_t> models = merge.models();
-  const double first_weight = merge.Get("weight", models[0]), second_weight = merge.Get("weight", models[1]);
+void Nuslerp(const Operands& operands, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::vector<std::size_t> models = operands.models();
+  const double first_weight = operands.Get("weight", models[0]),
+               second_weight = operands.Get("weight", models[1]);
   const double total = first_weight + second_weight;
   const double t = std::abs(total) < 1e-6 ? 0.5 : second_weight / total;
   const auto tensor_of = [&](std::size_t source) {
-    return merge.has_base() ? merge.Change(source)
-                            : std::vector<float>(merge.inputs[source].begin(), merge.inputs[source].end());
+    return operands.has_base()
+               ? operands.Change(source)
+               : std::vector<float>(operands.inputs[source].begin(), operands.inputs[source].end());
   };
   const std::vector<float> a = tensor_of(models[0]), b = tensor_of(models[1]);
-  const Vectors vectors = NuslerpVectors(merge);
+  const Vectors vectors = NuslerpVectors(operands);
   const std::vector<float> a_unit = UnitVectors(a, vectors, round), b_unit = UnitVectors(b, vectors, round);
   for (std::size_t v = 0; v < vectors.count; ++v) {
     const auto index = [&, first = vectors.First(v)](std::size_t e) { return first + e * vectors.stride; };
@@ -87,7 +91,7 @@ void Nuslerp(const TensorMerge& merge, std::span<float> out) {
       const std::size_t i = index(e);
       const float sum = round(round(turn.first * a[i]) + round(turn.second * b[i]));
       const float value = round(sum / turn.divisor);
-      out[i] = merge.has_base() ? round(merge.base()[i] + value) : value;
+      out[i] = operands.has_base() ? round(operands.base()[i] + value) : value;
     }
   }
 }

@@ -30,12 +30,12 @@ std::size_t PartOf(double part, std::size_t n) {
   return part <= 0 ? 0 : std::min(n, static_cast<std::size_t>(part * static_cast<double>(n)));
 }
 
-Mask KeepBetweenOutliers(const TensorMerge& merge, std::size_t source, const std::vector<float>& magnitudes) {
+Mask KeepBetweenOutliers(const Operands& operands, std::size_t source, const std::vector<float>& magnitudes) {
   const std::size_t n = magnitudes.size();
-  const std::size_t keep = PartOf(merge.Get("density", source), n);
-  const std::size_t drop = std::min(n - keep, PartOf(merge.Get("gamma", source), n));
+  const std::size_t keep = PartOf(operands.Get("density", source), n);
+  const std::size_t drop = std::min(n - keep, PartOf(operands.Get("gamma", source), n));
   const std::size_t low = n - keep - drop;
-  return KeepRanks(merge, source, magnitudes, low, low + keep);
+  return KeepRanks(operands, source, magnitudes, low, low + keep);
 }
 
 /// [n]: the rank of each magnitude in its row, scaled to [0, 1].
@@ -55,10 +55,10 @@ std::vector<double> RelativeRanks(const std::vector<float>& magnitudes, const Ve
   return ranks;
 }
 
-Mask KeepAtRandomByMagnitude(const TensorMerge& merge, std::size_t source,
+Mask KeepAtRandomByMagnitude(const Operands& operands, std::size_t source,
                              const std::vector<float>& magnitudes) {
-  const TensorTask& task = merge.task;
-  const double density = merge.Get("density", source), epsilon = merge.Get("epsilon", source);
+  const TensorTask& task = operands.task;
+  const double density = operands.Get("density", source), epsilon = operands.Get("epsilon", source);
   if (!(density - epsilon > 0 && density + epsilon < 1))
     Throw(task,
           fmt::format("it keeps with probabilities from density - epsilon to density + epsilon, and {} to {} "
@@ -71,37 +71,37 @@ Mask KeepAtRandomByMagnitude(const TensorMerge& merge, std::size_t source,
     Throw(task, "its rows have one element, which has no rank among others",
           "give the tensor density: 1 with a filter");
   const std::vector<double> ranks = RelativeRanks(magnitudes, rows);
-  return KeepAtRandom(merge, source,
+  return KeepAtRandom(operands, source,
                       [&](std::size_t i) { return density - epsilon + ranks[i] * 2 * epsilon; });
 }
 
-Mask Kept(const TensorMerge& merge, Sparsifier sparsifier, std::size_t source,
+Mask Kept(const Operands& operands, Sparsifier sparsifier, std::size_t source,
           const std::vector<float>& magnitudes) {
-  const double density = merge.Get("density", source);
+  const double density = operands.Get("density", source);
   if (sparsifier == Sparsifier::kRandom) {
     if (density < 0)
-      Throw(merge.task, fmt::format("a density is a probability, and {} is below 0", density),
+      Throw(operands.task, fmt::format("a density is a probability, and {} is below 0", density),
             "choose one in [0, 1]");
-    return KeepAtRandom(merge, source, [&](std::size_t) { return density; });
+    return KeepAtRandom(operands, source, [&](std::size_t) { return density; });
   }
   const std::size_t n = magnitudes.size();
   if (density <= 0) return Mask(n, 0);
   if (sparsifier == Sparsifier::kMagnitude)
-    return KeepRanks(merge, source, magnitudes, n - std::max<std::size_t>(1, PartOf(density, n)), n);
-  if (sparsifier == Sparsifier::kOutliers) return KeepBetweenOutliers(merge, source, magnitudes);
-  return KeepAtRandomByMagnitude(merge, source, magnitudes);
+    return KeepRanks(operands, source, magnitudes, n - std::max<std::size_t>(1, PartOf(density, n)), n);
+  if (sparsifier == Sparsifier::kOutliers) return KeepBetweenOutliers(operands, source, magnitudes);
+  return KeepAtRandomByMagnitude(operands, source, magnitudes);
 }
 
 }  // namespace
 
-void Sparsify(const TensorMerge& merge, Sparsifier sparsifier, std::size_t source,
+void Sparsify(const Operands& operands, Sparsifier sparsifier, std::size_t source,
               std::vector<float>& change) {
-  if (sparsifier == Sparsifier::kNone || merge.Get("density", source) >= 1) return;
-  const Rounder& round = merge.round;
+  if (sparsifier == Sparsifier::kNone || operands.Get("density", source) >= 1) return;
+  const Rounder& round = operands.round;
   const std::vector<float> magnitudes = Magnitudes(change);
-  const Mask kept = Kept(merge, sparsifier, source, magnitudes);
+  const Mask kept = Kept(operands, sparsifier, source, magnitudes);
   for (std::size_t i = 0; i < change.size(); ++i) change[i] *= static_cast<float>(kept[i]);
-  if (merge.Get("rescale") == 0) return;
+  if (operands.Get("rescale") == 0) return;
   const float before = round(SumOf(change.size(), [&](std::size_t i) { return magnitudes[i]; }));
   const float after = round(SumOf(change.size(), [&](std::size_t i) { return std::abs(change[i]); }));
   if (before < 1e-7f || after < 1e-7f) return;

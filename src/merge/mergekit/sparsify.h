@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "merge/mergekit/tensor_merge.h"
+#include "merge/mergekit/operands.h"
 
 namespace forge::merge::mergekit {
 
@@ -28,7 +28,7 @@ enum class Sparsifier {
 /// is below 1e-7. A density of 1 and above keeps everything and draws nothing; 0 and below drops everything.
 /// Throws Error(kInput) where mergekit stops: DARE's density below 0; DELLA's density +- epsilon outside (0,
 /// 1), or rows of one element, whose rank has no range.
-void Sparsify(const TensorMerge& merge, Sparsifier sparsifier, std::size_t source,
+void Sparsify(const Operands& operands, Sparsifier sparsifier, std::size_t source,
               std::vector<float>& change);
 
 }  // namespace forge::merge::mergekit

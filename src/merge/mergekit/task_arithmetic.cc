@@ -42,22 +42,22 @@ Sum SumElected(std::span<const float> weighted, std::span<const float> weights, 
 
 }  // namespace
 
-void TaskArithmetic(const TensorMerge& merge, Sparsifier sparsifier, bool elect_signs, std::span<float> out) {
-  const Rounder& round = merge.round;
-  const std::span<const float> base = merge.base();
-  if (merge.models().empty()) {
+void TaskArithmetic(const Operands& operands, Sparsifier sparsifier, bool elect_signs, std::span<float> out) {
+  const Rounder& round = operands.round;
+  const std::span<const float> base = operands.base();
+  if (operands.models().empty()) {
     std::copy(base.begin(), base.end(), out.begin());
     return;
   }
   std::vector<std::vector<float>> changes;
   std::vector<float> weights;
-  for (const std::size_t source : merge.models()) {
-    changes.push_back(merge.Change(source));
-    Sparsify(merge, sparsifier, source, changes.back());
-    weights.push_back(round(merge.Get("weight", source)));
+  for (const std::size_t source : operands.models()) {
+    changes.push_back(operands.Change(source));
+    Sparsify(operands, sparsifier, source, changes.back());
+    weights.push_back(round(operands.Get("weight", source)));
   }
-  const bool normalize = merge.Get("normalize") != 0;
-  const auto lambda = static_cast<float>(merge.Get("lambda"));
+  const bool normalize = operands.Get("normalize") != 0;
+  const auto lambda = static_cast<float>(operands.Get("lambda"));
   std::vector<float> weighted(weights.size());
   for (std::size_t i = 0; i < out.size(); ++i) {
     for (std::size_t m = 0; m < weights.size(); ++m) weighted[m] = round(changes[m][i] * weights[m]);

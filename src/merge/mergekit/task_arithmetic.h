@@ -16,6 +16,6 @@ namespace forge::merge::mergekit {
 /// `elect_signs`), where these do not sum to zero (without `elect_signs`: to less than 1e-8). Weights may be
 /// negative: such a model votes against its own change, and the divisor may come close to zero.
 /// The base alone is returned as it is. Throws as Sparsify does.
-void TaskArithmetic(const TensorMerge& merge, Sparsifier sparsifier, bool elect_signs, std::span<float> out);
+void TaskArithmetic(const Operands& operands, Sparsifier sparsifier, bool elect_signs, std::span<float> out);
 
 }  // namespace forge::merge::mergekit

@@ -11,7 +11,7 @@
 namespace forge::merge::mergekit {
 
 /// What a method is given: the arguments of MergeTensorAsMergekit, and how to round.
-struct TensorMerge {
+struct Operands {
   const TensorTask& task;
   const std::vector<std::span<const float>>& inputs;  // [sources], each [n], n > 0
   std::uint64_t seed = 0;

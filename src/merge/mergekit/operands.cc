@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "merge/mergekit/tensor_merge.h"
+#include "merge/mergekit/operands.h"
 
 namespace forge::merge::mergekit {
 
-std::vector<std::size_t> TensorMerge::models() const {
+std::vector<std::size_t> Operands::models() const {
   std::vector<std::size_t> models;
   for (std::size_t source = 0; source < inputs.size(); ++source)
     if (static_cast<int>(source) != task.base) models.push_back(source);
   return models;
 }
 
-std::vector<float> TensorMerge::Change(std::size_t source) const {
+std::vector<float> Operands::Change(std::size_t source) const {
   std::vector<float> change(size());
   for (std::size_t i = 0; i < change.size(); ++i) change[i] = round(inputs[source][i] - base()[i]);
   return change;
