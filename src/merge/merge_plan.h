@@ -30,7 +30,7 @@ struct MergePlan {
 };
 
 /// Plans a merge of models[i], which is what ModelsOf(config)[i] names. The models must be of one vocabulary:
-/// where theirs differ, they come through RemapVocabulary (merge/vocabulary.h).
+/// where theirs differ, they come through RemapVocabulary (merge/remapped_vocabulary.h).
 ///
 /// A layer at index i of a slice of L layers takes the gradients at t = i / (L - 1), at 1 if L is 1; the
 /// tensors outside the layers take them at 0, the embedding from the first slice, final norm and head from

@@ -64,6 +64,21 @@ void WriteTasks(const fs::path& folder) {
     Write(folder / "task_file", task.path().filename(), io::ReadFile(task.path()));
 }
 
+void WriteMergeConfigs(const fs::path& folder) {
+  Write(folder / "merge_config", "models",
+        "merge_method: della\nbase_model: b\nmodels:\n"
+        "  - {model: a, parameters: {weight: [0, 1], density: {filter: mlp, value: 0.5}}}\n"
+        "  - model: {model: {path: c, revision: v}, lora: d}\n"
+        "parameters: {normalize: true, weight: [{filter: '*', value: 1e-1}]}\n"
+        "dtype: float16\ntokenizer:\n  source: union\n  pad_to_multiple_of: 8\n"
+        "  tokens: {x: {source: {kind: model_token, model: a, token_id: 1}, force: true}}\n");
+  Write(folder / "merge_config", "slices",
+        "name: a\nmerge_method: passthrough\nslices:\n"
+        "  - {sources: [{model: b, layer_range: [0, 2], parameters: {scale: 2}}], base_model: c}\n---\n"
+        "merge_method: slerp\nbase_model: a\nmodules: {m: {models: [{model: d}], parameters: {t: 1}}}\n"
+        "tokenizer_source: base\n");
+}
+
 void WriteHubAnswers(const fs::path& folder) {
   const io::Json siblings = {{{"rfilename", "config.json"}}, {{"rfilename", "onnx/model.onnx"}}};
   Write(folder / "hub_answers", "revision",
@@ -83,6 +98,7 @@ int main(int count, char** arguments) {
     forge::WriteTokenizers(arguments[1]);
     forge::WriteTemplates(arguments[1]);
     forge::WriteTasks(arguments[1]);
+    forge::WriteMergeConfigs(arguments[1]);
     forge::WriteHubAnswers(arguments[1]);
   } catch (const forge::Error& error) {
     std::cerr << error.what() << "\n";
