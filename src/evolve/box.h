@@ -9,8 +9,9 @@
 
 namespace forge::evolve {
 
-/// The region that a search looks in: low <= x <= high in each dimension. Algorithms work in unit coordinates,
-/// where every dimension is [0, 1], so that step sizes and spreads are shares of the box's width.
+/// The region that a search looks in: low <= x <= high in each dimension. Algorithms work in unit
+/// coordinates, where every dimension is [0, 1], so that step sizes and spreads are shares of the box's
+/// width.
 struct Box {
   struct Dimension {
     std::string name;

@@ -30,8 +30,9 @@ void SetWeights(CmaParameters& p, const VectorXd& raw, bool active_weights) {
     return;
   }
   const double effective = EffectiveNumber(raw.tail(p.population_size - p.num_parents));
-  const double limit = std::min({1 + p.rank_one_rate / p.rank_mu_rate, 1 + 2 * effective / (p.mu_effective + 2),
-                                 (1 - p.rank_one_rate - p.rank_mu_rate) / (n * p.rank_mu_rate)});
+  const double limit =
+      std::min({1 + p.rank_one_rate / p.rank_mu_rate, 1 + 2 * effective / (p.mu_effective + 2),
+                (1 - p.rank_one_rate - p.rank_mu_rate) / (n * p.rank_mu_rate)});
   const double total = -negative.sum();
   if (total > 0) negative *= limit / total;
 }
@@ -42,11 +43,12 @@ int DefaultPopulationSize(int dimension) { return 4 + static_cast<int>(3 * std::
 
 CmaParameters MakeCmaParameters(int dimension, int population_size, bool active_weights) {
   FORGE_CHECK(dimension >= 1 && population_size >= 2);
-  CmaParameters p{.dimension = dimension, .population_size = population_size,
-                  .num_parents = population_size / 2};
+  CmaParameters p{
+      .dimension = dimension, .population_size = population_size, .num_parents = population_size / 2};
   const double n = dimension;
   VectorXd raw(population_size);
-  for (int i = 0; i < population_size; ++i) raw[i] = std::log((population_size + 1) / 2.0) - std::log(i + 1.0);
+  for (int i = 0; i < population_size; ++i)
+    raw[i] = std::log((population_size + 1) / 2.0) - std::log(i + 1.0);
   p.mu_effective = EffectiveNumber(raw.head(p.num_parents));
   const double mu = p.mu_effective;
   p.path_rate_step = (mu + 2) / (n + mu + 5);
@@ -77,7 +79,8 @@ VectorXd CmaDistribution::Whitened(const VectorXd& step) const {
 
 void CmaDistribution::Update(const MatrixXd& steps, LearningRateAdaptation* adaptation) {
   FORGE_CHECK(steps.cols() == parameters_.population_size && steps.rows() == parameters_.dimension);
-  const VectorXd mean_step = steps.leftCols(parameters_.num_parents) * parameters_.weights.head(parameters_.num_parents);
+  const VectorXd mean_step =
+      steps.leftCols(parameters_.num_parents) * parameters_.weights.head(parameters_.num_parents);
   const double old_step_size = step_size_;
   const MatrixXd old_covariance = covariance_;
   UpdatePaths(mean_step);
@@ -101,6 +104,7 @@ void CmaDistribution::Update(const MatrixXd& steps, LearningRateAdaptation* adap
   const double scale = std::exp(lengths_.array().log().mean());  // det(C) = 1 afterwards
   covariance_ /= scale * scale;
   lengths_ /= scale;
+  covariance_path_ /= scale;
   // Step-size correction: the best sigma is about proportional to 1 / rate of the mean.
   step_size_ *= scale * old_mean_rate / adaptation->mean_rate();
 }
@@ -117,7 +121,8 @@ void CmaDistribution::UpdatePaths(const VectorXd& mean_step) {
   step_size_ *= std::exp(std::min(1.0, p.path_rate_step / p.damping * (norm / p.expected_norm - 1)));
   covariance_path_ *= 1 - p.path_rate_covariance;
   if (path_is_short_)
-    covariance_path_ += std::sqrt(p.path_rate_covariance * (2 - p.path_rate_covariance) * p.mu_effective) * mean_step;
+    covariance_path_ +=
+        std::sqrt(p.path_rate_covariance * (2 - p.path_rate_covariance) * p.mu_effective) * mean_step;
 }
 
 /// Equations 46 and 47.

@@ -11,15 +11,16 @@ namespace forge::evolve {
 /// arXiv:1604.00772, table 1 with c_m = 1 and alpha_cov = 2 (equations 49 to 58).
 struct CmaParameters {
   int dimension, population_size;
-  int num_parents;            // mu: samples with a positive weight
-  Eigen::VectorXd weights;    // [population_size], best first; positive ones sum to 1, negative ones only if active
-  double mu_effective;        // variance-effective number of parents
-  double path_rate_step;      // c_sigma
-  double damping;             // d_sigma
+  int num_parents;  // mu: samples with a positive weight
+  Eigen::VectorXd
+      weights;          // [population_size], best first; positive ones sum to 1, negative ones only if active
+  double mu_effective;  // variance-effective number of parents
+  double path_rate_step;        // c_sigma
+  double damping;               // d_sigma
   double path_rate_covariance;  // c_c
-  double rank_one_rate;       // c_1
-  double rank_mu_rate;        // c_mu
-  double expected_norm;       // E |N(0, I)|
+  double rank_one_rate;         // c_1
+  double rank_mu_rate;          // c_mu
+  double expected_norm;         // E |N(0, I)|
 };
 CmaParameters MakeCmaParameters(int dimension, int population_size, bool active_weights);
 
@@ -34,9 +35,12 @@ class CmaDistribution {
   /// C^(1/2) z, so that the sample of a standard normal z is mean + step_size * Step(z).
   Eigen::VectorXd Step(const Eigen::VectorXd& z) const;
 
+  /// C^(-1/2) step: its norm is the Mahalanobis length.
+  Eigen::VectorXd Whitened(const Eigen::VectorXd& step) const;
+
   /// One generation (Hansen 2016, equations 41 to 47). steps [dimension, population_size]: a column for each
-  /// sample, best first, (x - mean) / step_size. With `adaptation`, the change of mean and covariance is scaled
-  /// by its learning rates (cma_learning_rate.h).
+  /// sample, best first, (x - mean) / step_size. With `adaptation`, the change of mean and covariance is
+  /// scaled by its learning rates (cma_learning_rate.h).
   void Update(const Eigen::MatrixXd& steps, LearningRateAdaptation* adaptation);
 
   /// Multiplies the step size.
@@ -59,16 +63,14 @@ class CmaDistribution {
   void UpdatePaths(const Eigen::VectorXd& mean_step);
   void UpdateCovariance(const Eigen::MatrixXd& steps);
   void Decompose();
-  Eigen::VectorXd Whitened(const Eigen::VectorXd& step) const;  // C^(-1/2) step
-
   CmaParameters parameters_;
   Eigen::VectorXd mean_;
   double step_size_;
-  Eigen::MatrixXd covariance_;            // C
-  Eigen::MatrixXd axes_;                  // eigenvectors of C, columns
-  Eigen::VectorXd lengths_;               // square roots of its eigenvalues
+  Eigen::MatrixXd covariance_;                   // C
+  Eigen::MatrixXd axes_;                         // eigenvectors of C, columns
+  Eigen::VectorXd lengths_;                      // square roots of its eigenvalues
   Eigen::VectorXd step_path_, covariance_path_;  // p_sigma, p_c
-  bool path_is_short_ = true;             // h_sigma
+  bool path_is_short_ = true;                    // h_sigma
   bool is_degenerate_ = false;
   int generation_ = 0;
 };

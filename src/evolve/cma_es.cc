@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "evolve/cma_es.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.h"
 #include "evolve/cma_distribution.h"
 #include "evolve/cma_restarts.h"
 
@@ -16,7 +12,9 @@ namespace {
 
 using Eigen::VectorXd;
 
-constexpr double kLargestDeviation = 0.5;  // of the box's width: beyond, a folded sample is uniform
+// Share of the box's width; 0.29 is uniform. With 0.5, folded samples say so little that learning-rate
+// adaptation, whose step-size correction widens at first, takes the sphere for noise and does not get away.
+constexpr double kLargestDeviation = 0.25;
 
 VectorXd ToVector(const std::vector<double>& values) {
   return Eigen::Map<const VectorXd>(values.data(), static_cast<Eigen::Index>(values.size()));
@@ -24,7 +22,7 @@ VectorXd ToVector(const std::vector<double>& values) {
 
 struct Sample {
   int run, distribution;  // what it was drawn from
-  VectorXd step;          // (x - mean) / step_size of that distribution
+  VectorXd unfolded;
 };
 
 struct Member {
@@ -56,14 +54,14 @@ class CmaEs::Runs {
     Random random(search_.options().seed, "evolve/cma-es/sample", is_mirrored ? index - 1 : index);
     VectorXd z(dimension());
     for (double& value : z) value = is_mirrored ? -random.Normal() : random.Normal();
-    const VectorXd step = distribution_->Step(z);
-    samples_.emplace(id, Sample{restarts_.count(), num_distributions_, step});
-    return {.point = InBox(distribution_->mean() + distribution_->step_size() * step), .origin = "sample"};
+    VectorXd unfolded = distribution_->mean() + distribution_->step_size() * distribution_->Step(z);
+    std::vector<double> point = InBox(unfolded);
+    samples_.emplace(id, Sample{restarts_.count(), num_distributions_, std::move(unfolded)});
+    return {.point = std::move(point), .origin = "sample"};
   }
 
   void LearnStart(const Proposal& proposal, const Outcome& outcome) {
     --num_starts_left_;
-    if (restarts_.count() > 0 || num_starts_left_ + 1 == 0) return;
     if (!outcome.failed() && (!best_start_ || IsBetter(outcome, *best_start_))) {
       best_start_ = outcome;
       distribution_->MoveTo(ToVector(search_.box().ToUnit(proposal.point)));
@@ -71,7 +69,7 @@ class CmaEs::Runs {
       num_distributions_ += config_.max_delay + 1;
       members_.clear();
     }
-    if (num_starts_left_ == 0) UpdateIfFull();
+    UpdateIfFull();
   }
 
   void LearnSample(const Proposal& proposal, const Outcome& outcome) {
@@ -80,8 +78,11 @@ class CmaEs::Runs {
     samples_.erase(found);
     if (sample.run != restarts_.count()) return;
     ++num_results_;
-    if (num_distributions_ - sample.distribution > config_.max_delay) return;
-    members_.push_back({proposal.id, std::move(sample.step), outcome});
+    const int delay = num_distributions_ - sample.distribution;
+    if (delay > config_.max_delay) return;
+    VectorXd step = (sample.unfolded - distribution_->mean()) / distribution_->step_size();
+    if (delay > 0) step *= std::min(1.0, LongestInjectedStep() / distribution_->Whitened(step).norm());
+    members_.push_back({proposal.id, std::move(step), outcome});
     UpdateIfFull();
   }
 
@@ -107,6 +108,12 @@ class CmaEs::Runs {
  private:
   int dimension() const { return static_cast<int>(search_.box().size()); }
 
+  /// c_y of Hansen 2011, table 1: a step from elsewhere may be no longer, in Mahalanobis length.
+  double LongestInjectedStep() const {
+    const double n = dimension();
+    return std::sqrt(n) + 2 * n / (n + 2);
+  }
+
   std::vector<double> InBox(const VectorXd& unfolded) const {
     std::vector<double> unit(unfolded.begin(), unfolded.end());
     for (double& value : unit) value = ReflectIntoUnit(value);
@@ -130,7 +137,7 @@ class CmaEs::Runs {
   }
 
   void UpdateIfFull() {
-    if (num_starts_left_ > 0 && restarts_.count() == 0) return;
+    if (num_starts_left_ > 0) return;
     const auto size = static_cast<std::size_t>(restarts_.current().population_size);
     if (members_.size() < size) return;
     // More than a generation can wait only while start points are out; what came first counts.
@@ -142,7 +149,8 @@ class CmaEs::Runs {
     if (!members_.front().outcome.failed()) Learn();
     members_.clear();
     const bool is_used_up = num_results_ >= restarts_.current().max_results;
-    has_ended_ = is_used_up || stop_rule_->ShouldStop(distribution_->Reach(), distribution_->ConditionNumber());
+    has_ended_ =
+        is_used_up || stop_rule_->ShouldStop(distribution_->Reach(), distribution_->ConditionNumber());
     if (has_ended_ && restarts_.HasNext()) Restart();
   }
 
@@ -175,7 +183,8 @@ class CmaEs::Runs {
       best_mean_ = distribution_->mean();
     }
     restarts_.Next(num_results_);
-    Random random(search_.options().seed, "evolve/cma-es/restart", static_cast<std::uint64_t>(restarts_.count()));
+    Random random(search_.options().seed, "evolve/cma-es/restart",
+                  static_cast<std::uint64_t>(restarts_.count()));
     Begin(ToVector(search_.box().ToUnit(search_.box().RandomPoint(random))));
   }
 
@@ -196,11 +205,7 @@ class CmaEs::Runs {
 };
 
 CmaEs::CmaEs(SearchOptions options, const CmaEsConfig& config) : SearchAlgorithm(std::move(options)) {
-  if (const std::vector<std::string> problems = Problems(config); !problems.empty())
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot search with cma-es",
-                 .why = fmt::format("{}", fmt::join(problems, "; ")),
-                 .fix = "choose values in these ranges"});
+  ThrowIfOutOfRange("cma-es", Problems(config));
   runs_ = std::make_unique<Runs>(*this, config);
 }
 

@@ -37,8 +37,8 @@ void LearningRateAdaptation::Observe(const Eigen::VectorXd& mean_change,
   covariance_average_ += kCovarianceMemory * (covariance_change - covariance_average_);
   covariance_square_ += kCovarianceMemory * (covariance_change.squaredNorm() - covariance_square_);
   mean_rate_ = NextRate(mean_rate_, mean_average_.squaredNorm(), mean_square_, kMeanMemory);
-  covariance_rate_ = NextRate(covariance_rate_, covariance_average_.squaredNorm(), covariance_square_,
-                              kCovarianceMemory);
+  covariance_rate_ =
+      NextRate(covariance_rate_, covariance_average_.squaredNorm(), covariance_square_, kCovarianceMemory);
 }
 
 }  // namespace forge::evolve

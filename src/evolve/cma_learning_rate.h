@@ -11,8 +11,8 @@ namespace forge::evolve {
 ///   SNR = (|E|^2 - beta / (2 - beta) V) / (V - |E|^2)
 /// and moves each rate eta towards SNR = alpha * eta; the rates lie in (0, 1], and are 1 at the start.
 ///
-/// Where we differ: a floor of 1e-4 under the rates. Below it a run would not move within any budget here, and
-/// sigma, which is multiplied by the inverse of a change of the rate, would overflow.
+/// Where we differ: a floor of 1e-4 under the rates. Below it a run would not move within any budget here,
+/// and sigma, which is multiplied by the inverse of a change of the rate, would overflow.
 class LearningRateAdaptation {
  public:
   explicit LearningRateAdaptation(int dimension);

@@ -46,7 +46,8 @@ bool CmaStopRule::ShouldStop(double reach, double condition_number) const {
 
 bool CmaStopRule::IsFlat() const {
   if (best_.size() < flat_window_) return false;
-  const auto [low, high] = std::minmax_element(best_.end() - static_cast<std::ptrdiff_t>(flat_window_), best_.end());
+  const auto [low, high] =
+      std::minmax_element(best_.end() - static_cast<std::ptrdiff_t>(flat_window_), best_.end());
   return *high - std::min(*low, last_worst_) < objective_tolerance_;
 }
 
@@ -82,9 +83,10 @@ void CmaRestarts::Next(std::uint64_t results) {
   Random random(seed_, "evolve/cma-es/restart-size", static_cast<std::uint64_t>(count_));
   const double u = random.Uniform();
   const double growth = std::pow(0.5 * large_population_ / first_.population_size, u * u);
-  current_ = {.population_size = std::max(first_.population_size, static_cast<int>(first_.population_size * growth)),
-              .step_size = first_.step_size * std::pow(10.0, -2 * random.Uniform()),
-              .max_results = std::max<std::uint64_t>(1, last_large_results_ / 2)};
+  current_ = {
+      .population_size = std::max(first_.population_size, static_cast<int>(first_.population_size * growth)),
+      .step_size = first_.step_size * std::pow(10.0, -2 * random.Uniform()),
+      .max_results = std::max<std::uint64_t>(1, last_large_results_ / 2)};
 }
 
 }  // namespace forge::evolve

@@ -17,7 +17,8 @@ class CmaStopRule {
   /// Call once a generation with its successful objectives, best first (may be empty).
   void Observe(const std::vector<double>& objectives);
 
-  /// - the best of each of the last 10 + 30 n / lambda generations, and all results of the last one, lie within
+  /// - the best of each of the last 10 + 30 n / lambda generations, and all results of the last one, lie
+  /// within
   ///   objective_tolerance;
   /// - reach < least_reach;  - condition number of C > 1e14;
   /// - stagnation: over the last 120 + 30 n / lambda generations (at least; 20 % of all), neither the median
@@ -44,8 +45,8 @@ struct CmaRun {
 /// What run follows what. ipop: the population doubles at each restart (Auger and Hansen 2005,
 /// doi:10.1109/CEC.2005.1554902). bipop: beside that, runs with a small population and step,
 ///   lambda = lambda_0 (lambda_large / (2 lambda_0))^(u^2),  sigma = sigma_0 10^(-2 u'),  u, u' ~ U[0, 1],
-/// whenever those have used fewer results in total than the large ones; a small run takes at most half of what
-/// the last large one took (Hansen 2009). none: one run.
+/// whenever those have used fewer results in total than the large ones; a small run takes at most half of
+/// what the last large one took (Hansen 2009). none: one run.
 class CmaRestarts {
  public:
   CmaRestarts(std::string kind, int max_restarts, CmaRun first, std::uint64_t seed);

@@ -5,12 +5,12 @@
 
 namespace forge::evolve {
 
-/// The start points, then points uniform in the box: what any other search has to be better than (Bergstra and
-/// Bengio 2012). Learns nothing but the best.
+/// The start points, then points uniform in the box: what any other search has to be better than (Bergstra
+/// and Bengio 2012). Learns nothing but the best.
 class RandomSearch : public SearchAlgorithm {
  public:
   explicit RandomSearch(SearchOptions options) : SearchAlgorithm(std::move(options)) {}
-  double SpreadLeft() const override { return 0.28867513459481287; }  // sqrt(1 / 12)
+  double SpreadLeft() const override { return kUniformDeviation; }
 
  protected:
   Proposal Propose(std::uint64_t id) override {

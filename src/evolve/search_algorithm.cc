@@ -2,6 +2,7 @@
 #include "evolve/search_algorithm.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -36,8 +37,8 @@ void CheckOutcome(std::uint64_t id, const Outcome& outcome, std::size_t num_obje
 }  // namespace
 
 bool Outcome::failed() const {
-  return objectives.empty() ||
-         !std::all_of(objectives.begin(), objectives.end(), [](double value) { return std::isfinite(value); });
+  return objectives.empty() || !std::all_of(objectives.begin(), objectives.end(),
+                                            [](double value) { return std::isfinite(value); });
 }
 
 bool IsBetter(const Outcome& a, const Outcome& b) {
@@ -68,23 +69,47 @@ void SearchAlgorithm::Tell(std::uint64_t id, const Outcome& outcome) {
                  .why = id < num_asked_ ? "it has been told already" : "it was never asked for",
                  .fix = "tell each proposal once; replay the journal from its beginning"});
   CheckOutcome(id, outcome, num_objectives_);
-  const Proposal proposal = std::move(found->second);
-  outstanding_.erase(found);
-  ++num_told_;
   Outcome result = outcome;
   if (result.failed()) result.objectives.clear();
+  Learn(found->second, result);  // first: it may throw, and then nothing has been told
   if (!result.failed()) {
     num_objectives_ = result.objectives.size();
     if (!best_seen_ || IsBetter(Cautious(result), Cautious(best_seen_->outcome)))
-      best_seen_ = Evaluated{proposal, result};
+      best_seen_ = Evaluated{std::move(found->second), std::move(result)};
   }
-  Learn(proposal, result);
+  outstanding_.erase(found);
+  ++num_told_;
 }
 
 std::vector<double> SearchAlgorithm::Recommended() const {
   if (best_seen_) return best_seen_->proposal.point;
   if (!options_.start_points.empty()) return options_.start_points[0];
   return box().FromUnit(std::vector<double>(box().size(), 0.5));
+}
+
+double LargestDeviation(const Box& box, const std::vector<const Evaluated*>& results) {
+  if (results.size() < 2) return kUniformDeviation;
+  const auto count = static_cast<double>(results.size());
+  std::vector<double> sum(box.size()), square(box.size());
+  for (const Evaluated* result : results) {
+    const std::vector<double> unit = box.ToUnit(result->proposal.point);
+    for (std::size_t i = 0; i < unit.size(); ++i) {
+      sum[i] += unit[i];
+      square[i] += unit[i] * unit[i];
+    }
+  }
+  double largest = 0;
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    largest = std::max(largest, square[i] / count - sum[i] * sum[i] / (count * count));
+  return std::sqrt(largest);
+}
+
+void ThrowIfOutOfRange(std::string_view algorithm, const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = fmt::format("cannot search with {}", algorithm),
+               .why = fmt::format("{}", fmt::join(problems, "; ")),
+               .fix = "choose values in these ranges"});
 }
 
 std::vector<std::uint64_t> SearchAlgorithm::Outstanding() const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evolve/box.h"
@@ -49,6 +50,15 @@ struct Evaluated {
   Outcome outcome;
 };
 
+constexpr double kUniformDeviation = 0.28867513459481287;  // of U(0, 1): sqrt(1 / 12)
+
+/// Standard deviation of the points, as a share of the box's width, in the dimension where it is largest; of
+/// fewer than two: kUniformDeviation, since nothing is known yet.
+double LargestDeviation(const Box& box, const std::vector<const Evaluated*>& results);
+
+/// Throws Error that lists the problems of an algorithm's config, if there are any.
+void ThrowIfOutOfRange(std::string_view algorithm, const std::vector<std::string>& problems);
+
 struct SearchOptions {
   Box box;
   /// Proposed first, in this order. The first also is where a search with one centre begins.
@@ -59,9 +69,9 @@ struct SearchOptions {
 /// A search that is asked for points and told results. There is no barrier: Ask may be called any number of
 /// times before results come, and results may come in any order.
 ///
-/// Resume: all state is a function of options and of the sequence of Ask and Tell calls, so a journal of those
-/// calls, played again, gives the same proposals, bit by bit on the same kind of processor and C library. No
-/// other state is kept anywhere.
+/// Resume: all state is a function of options and of the sequence of Ask and Tell calls, so a journal of
+/// those calls, played again, gives the same proposals, bit by bit on the same kind of processor and C
+/// library. No other state is kept anywhere.
 class SearchAlgorithm {
  public:
   virtual ~SearchAlgorithm() = default;
@@ -77,7 +87,7 @@ class SearchAlgorithm {
   /// is one (which with noise is better than the best seen). Need not have been evaluated.
   virtual std::vector<double> Recommended() const;
   /// Standard deviation of what is proposed now, as a share of the box's width, of the dimension where it is
-  /// largest; 0.29 is uniform over the box.
+  /// largest; kUniformDeviation is uniform over the box.
   virtual double SpreadLeft() const = 0;
   /// Whether further proposals would be of no use. Ask goes on working.
   virtual bool Converged() const { return false; }

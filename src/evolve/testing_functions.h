@@ -27,7 +27,8 @@ inline double Sphere(std::span<const double> x) {
 inline double Ellipsoid(std::span<const double> x) {
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i)
-    sum += std::pow(1e6, x.size() == 1 ? 0 : static_cast<double>(i) / static_cast<double>(x.size() - 1)) * x[i] * x[i];
+    sum += std::pow(1e6, x.size() == 1 ? 0 : static_cast<double>(i) / static_cast<double>(x.size() - 1)) *
+           x[i] * x[i];
   return sum;
 }
 
