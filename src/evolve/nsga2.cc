@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "evolve/pareto.h"
 #include "evolve/variation.h"
 
 namespace forge::evolve {
@@ -25,12 +24,27 @@ void Nsga2::Rank() {
   crowding_.assign(population_.size(), 0);
   const auto fronts = NonDominatedFronts(points, violations);
   for (std::size_t f = 0; f < fronts.size(); ++f) {
-    const std::vector<double> distances = CrowdingDistances(points, fronts[f]);
-    for (std::size_t i = 0; i < fronts[f].size(); ++i) {
-      front_of_[fronts[f][i]] = f;
-      crowding_[fronts[f][i]] = distances[i];
-    }
+    for (const std::size_t i : fronts[f]) front_of_[i] = f;
+    SetCrowding(points, fronts[f]);
   }
+  if (population_.size() <= static_cast<std::size_t>(config_.population_size)) return;
+  // The last front loses a member; no other member changes its front by that.
+  std::vector<std::size_t> last = fronts.back();
+  // Of equals, the youngest leaves.
+  const auto worst = std::min_element(
+      last.rbegin(), last.rend(), [&](std::size_t a, std::size_t b) { return crowding_[a] < crowding_[b]; });
+  const std::size_t leaving = *worst;
+  last.erase(std::next(worst).base());
+  SetCrowding(points, last);
+  const auto place = static_cast<std::ptrdiff_t>(leaving);
+  population_.erase(population_.begin() + place);
+  front_of_.erase(front_of_.begin() + place);
+  crowding_.erase(crowding_.begin() + place);
+}
+
+void Nsga2::SetCrowding(std::span<const Objectives> points, std::span<const std::size_t> front) {
+  const std::vector<double> distances = CrowdingDistances(points, front);
+  for (std::size_t i = 0; i < front.size(); ++i) crowding_[front[i]] = distances[i];
 }
 
 /// The better of two by front, then by crowding distance; the first drawn if both are equal.
@@ -66,13 +80,6 @@ void Nsga2::Learn(const Proposal& proposal, const Outcome& outcome) {
       std::upper_bound(population_.begin(), population_.end(), proposal.id,
                        [](std::uint64_t id, const Evaluated& member) { return id < member.proposal.id; });
   population_.insert(place, {proposal, outcome});
-  Rank();
-  if (population_.size() <= static_cast<std::size_t>(config_.population_size)) return;
-  std::size_t worst = 0;  // of equals, the youngest leaves
-  for (std::size_t i = 1; i < population_.size(); ++i)
-    if (front_of_[i] != front_of_[worst] ? front_of_[i] > front_of_[worst] : crowding_[i] <= crowding_[worst])
-      worst = i;
-  population_.erase(population_.begin() + static_cast<std::ptrdiff_t>(worst));
   Rank();
 }
 

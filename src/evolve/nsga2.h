@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/config_field.h"
+#include "evolve/pareto.h"
 #include "evolve/search_algorithm.h"
 
 namespace forge::evolve {
@@ -55,7 +56,9 @@ class Nsga2 : public SearchAlgorithm {
   void Learn(const Proposal& proposal, const Outcome& outcome) override;
 
  private:
+  /// Fronts and crowding distances of the population; one more than population_size leaves.
   void Rank();
+  void SetCrowding(std::span<const Objectives> points, std::span<const std::size_t> front);
   const Evaluated& Tournament(Random& random) const;
 
   Nsga2Config config_;

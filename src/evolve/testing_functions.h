@@ -45,6 +45,37 @@ inline double Rastrigin(std::span<const double> x) {
   return sum;
 }
 
+/// Condition number 100, axes turned against those of the box by a chain of plane rotations (fixed, arbitrary
+/// angles), and its optimum at (1, 8, 1, 8, ..).
+inline double TurnedEllipsoid(std::span<const double> x) {
+  const std::size_t n = x.size();
+  std::vector<double> y(n);
+  for (std::size_t i = 0; i < n; ++i) y[i] = x[i] - (i % 2 == 0 ? 1 : 8);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = i + 1; j < n; ++j) {
+      const double angle = 0.7 * static_cast<double>(i + 1) + 1.3 * static_cast<double>(j);
+      const double c = std::cos(angle), s = std::sin(angle), u = y[i], v = y[j];
+      y[i] = c * u - s * v;
+      y[j] = s * u + c * v;
+    }
+  double sum = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    sum += std::pow(100, static_cast<double>(i) / static_cast<double>(n - 1)) * y[i] * y[i];
+  return sum;
+}
+
+/// ZDT1 and ZDT2 (Zitzler, Deb and Thiele 2000) over [0, 1]^n, negated: both objectives to be high.
+inline Outcome Zdt(std::span<const double> x, bool second) {
+  double g = 0;
+  for (std::size_t i = 1; i < x.size(); ++i) g += x[i];
+  g = 1 + 9 * g / static_cast<double>(x.size() - 1);
+  const double ratio = x[0] / g;
+  return {.objectives = {-x[0], -g * (1 - (second ? ratio * ratio : std::sqrt(ratio)))}};
+}
+// Area between the whole front of ZDT1 (f2 = 1 - sqrt(f1)) or ZDT2 (f2 = 1 - f1^2) and the reference
+// (1.1, 1.1): integral of 1.1 - f2 over f1 in [0, 1], and 0.1 * 1.1 beyond.
+inline constexpr double kZdt1Area = 0.1 + 2.0 / 3 + 0.11, kZdt2Area = 0.1 + 1.0 / 3 + 0.11;
+
 inline Box Cube(std::size_t dimensions, double low, double high) {
   Box box;
   for (std::size_t i = 0; i < dimensions; ++i) box.dimensions.push_back({"x" + std::to_string(i), low, high});
