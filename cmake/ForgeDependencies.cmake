@@ -4,6 +4,7 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)  # SSL: for tests
 find_package(SQLite3 REQUIRED)
 find_package(CURL 7.85 REQUIRED)  # headers only: src/io/http_client.cc opens the library when it is needed

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="g++ cmake ninja-build ccache mold pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libsqlite3-dev
-libyaml-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev
+libyaml-cpp-dev libeigen3-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev
 libcurl4-openssl-dev ca-certificates zlib1g-dev libbz2-dev bubblewrap clang-format clang libclang-rt-14-dev"
 TORCH_VERSION=2.13.0
 ARROW_VERSION=26.0.1
