@@ -26,10 +26,10 @@ std::string InLayer(const std::string& name, int layer) {
 
 class TensorMerger {
  public:
-  TensorMerger(const MergeRecipe& recipe, const MergeSources& sources, int group, std::string name)
+  TensorMerger(const MergeRecipe& recipe, const MergeSources& sources, int coefficient, std::string name)
       : recipe_(recipe),
         sources_(sources),
-        group_(group),
+        coefficient_(coefficient),
         name_(std::move(name)),
         base_(sources.base->at(name_).values) {
     for (const model::ModelWeights* parent : sources.parents) {
@@ -40,10 +40,15 @@ class TensorMerger {
   }
 
   Tensor Merge() {
-    std::vector<float> merged = recipe_.continuous == Continuous::kLinear ? LinearDelta() : SlerpDelta();
-    Deltas list{merged};
+    if (recipe_.joins_parents) ScaleDeltas();
+    const std::vector<float> merged = recipe_.joins_parents                       ? std::vector<float>()
+                                      : recipe_.continuous == Continuous::kLinear ? LinearDelta()
+                                                                                  : SlerpDelta();
+    Deltas list;
+    if (!recipe_.joins_parents) list.emplace_back(merged);
     for (const std::vector<float>& delta : deltas_) list.emplace_back(delta);
-    std::vector<double> weights = recipe_.ensemble_weights;
+    std::vector<double> weights =
+        recipe_.joins_parents ? std::vector<double>(deltas_.size(), 1.0) : recipe_.ensemble_weights;
     while (weights.size() > 1 && weights.back() == 0) {  // unused models cost nothing
       weights.pop_back();
       list.pop_back();
@@ -61,7 +66,12 @@ class TensorMerger {
 
  private:
   double Coefficient(std::size_t parent) const {
-    return recipe_.coefficients[parent][static_cast<std::size_t>(group_)];
+    return recipe_.coefficients[parent][static_cast<std::size_t>(coefficient_)];
+  }
+
+  void ScaleDeltas() {
+    for (std::size_t p = 0; p < deltas_.size(); ++p)
+      for (float& value : deltas_[p]) value *= static_cast<float>(Coefficient(p));
   }
 
   std::vector<float> LinearDelta() const {
@@ -93,7 +103,7 @@ class TensorMerger {
 
   const MergeRecipe& recipe_;
   const MergeSources& sources_;
-  int group_;
+  int coefficient_;
   std::string name_;
   const std::vector<float>& base_;
   std::vector<std::vector<float>> deltas_;
@@ -105,12 +115,14 @@ void CheckRecipe(const MergeRecipe& recipe, const MergeSources& sources) {
   if (recipe.coefficients.size() != parents)
     why = fmt::format("it has coefficients for {} parents, not {}", recipe.coefficients.size(), parents);
   for (const std::vector<double>& row : recipe.coefficients)
-    if (row.size() != kComponentGroups)
-      why = fmt::format("a parent has {} coefficients, not {}", row.size(), kComponentGroups);
+    if (row.empty() || row.size() % kComponentGroups != 0 || row.size() != recipe.coefficients[0].size())
+      why = fmt::format("a parent has {} coefficients, not as many as the others and a multiple of {}",
+                        row.size(), kComponentGroups);
   if (recipe.ensemble_weights.size() != parents + 1)
     why = fmt::format("it has {} ensemble weights, not {}", recipe.ensemble_weights.size(), parents + 1);
   if (!(recipe.density > 0 && recipe.density <= 1))
     why = fmt::format("density is {}; it must be above 0 and at most 1", recipe.density);
+  if (recipe.coefficients.empty()) why = "it has no parents";
   if (recipe.layers.empty()) why = "it has no layers";
   for (const LayerChoice& choice : recipe.layers)
     if (choice.source < 0 || choice.source > static_cast<int>(parents) || choice.layer < 0 ||
@@ -142,30 +154,41 @@ int ComponentGroup(const model::TensorSpec& spec) {
   }
 }
 
+int CoefficientIndex(const model::TensorSpec& spec, int num_coefficients, int num_layers) {
+  const int groups = num_coefficients / kComponentGroups;
+  const bool is_first = spec.role == model::TensorRole::kEmbedding;
+  const int group = spec.layer >= 0 ? spec.layer * groups / num_layers : is_first ? 0 : groups - 1;
+  return group * kComponentGroups + ComponentGroup(spec);
+}
+
 MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) {
   CheckRecipe(recipe, sources);
   MergedModel result{.config = *sources.config};
   result.config.num_hidden_layers = static_cast<int>(recipe.layers.size());
+  const auto num_coefficients =
+      static_cast<int>(recipe.coefficients.empty() ? 0 : recipe.coefficients[0].size());
   struct Job {
-    int group;
+    int coefficient;
     std::string from;
     const model::ModelWeights* copy_of;  // null: merge
     Tensor* to;
   };
   std::vector<Job> jobs;
-  for (const model::TensorSpec& spec : model::ListTensors(result.config)) {
-    Job job{ComponentGroup(spec), spec.name, nullptr, &result.weights[spec.name]};
+  for (model::TensorSpec spec : model::ListTensors(result.config)) {
+    Job job{0, spec.name, nullptr, &result.weights[spec.name]};
     if (spec.layer >= 0) {
       const LayerChoice& choice = recipe.layers[static_cast<std::size_t>(spec.layer)];
       job.from = InLayer(spec.name, choice.layer);
       if (choice.source > 0) job.copy_of = sources.parents[static_cast<std::size_t>(choice.source - 1)];
+      spec.layer = choice.layer;
     }
+    job.coefficient = CoefficientIndex(spec, num_coefficients, sources.config->num_hidden_layers);
     jobs.push_back(std::move(job));
   }
   ThreadPool::Global().Run(jobs.size(), [&](std::size_t i) {
     const Job& job = jobs[i];
     *job.to = job.copy_of != nullptr ? job.copy_of->at(job.from)
-                                     : TensorMerger(recipe, sources, job.group, job.from).Merge();
+                                     : TensorMerger(recipe, sources, job.coefficient, job.from).Merge();
   });
   return result;
 }

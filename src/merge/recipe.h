@@ -21,6 +21,8 @@ std::string Name(Structure structure);
 /// Tensors that share a coefficient: attention, MLP, and the rest (embedding, head, norms).
 inline constexpr int kComponentGroups = 3;
 int ComponentGroup(const model::TensorSpec& spec);
+/// Which coefficient of a row of `coefficients` a tensor of a model with `num_layers` layers takes.
+int CoefficientIndex(const model::TensorSpec& spec, int num_coefficients, int num_layers);
 
 /// Where a layer of the result comes from: source 0 is the merged model, 1 .. parents the parents.
 struct LayerChoice {
@@ -30,13 +32,17 @@ struct LayerChoice {
 };
 
 /// How one candidate is made from the base and its parents (fine-tunes of that base). d_p = parent p - base.
-///  1. continuous, per component group g, with the coefficients c = coefficients[p][g]:
-///     linear: D = sum_p c_p d_p.
-///     slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the next
-///     parent by t / 2, t / 3, ..; D is the result minus the base.
+///  1. continuous, per component group g, with the coefficients c = coefficients[p][g]; where a parent has
+///  several
+///     times kComponentGroups of them, they are those of so many equal groups of layers, from the first layer
+///     on. The embedding belongs to the first group, final norm and head to the last: linear: D = sum_p c_p
+///     d_p. slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the
+///     next parent by t / 2, t / 3, ..; D is the result minus the base.
 ///  2. ensemble over the list D, d_1, d_2, ..  with weights ensemble_weights [parents + 1]:
 ///     ties: Ties at `density`; dare: Dare with drop probability 1 - density. The result is multiplied by
 ///     lambda. Weights that are zero for every parent pass D on (trimmed or thinned by density).
+///     With joins_parents the list is c_1 d_1, c_2 d_2, .. instead, all with weight 1; `continuous` then has
+///     no part.
 ///  3. structure: layer l of the result is layers[l]. frankenmerge keeps the number of layers and chooses a
 ///  source
 ///     for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source, any
@@ -45,10 +51,11 @@ struct MergeRecipe {
   Continuous continuous = Continuous::kLinear;
   Ensemble ensemble = Ensemble::kTies;
   Structure structure = Structure::kFrankenmerge;
-  std::vector<std::vector<double>> coefficients;  // [parents][kComponentGroups]
-  double slerp_t = 0.5;                           // [0, 1]
-  std::vector<double> ensemble_weights;           // [parents + 1], >= 0
-  double density = 1;                             // (0, 1]
+  std::vector<std::vector<double>> coefficients;  // [parents][layer groups * kComponentGroups]
+  bool joins_parents = false;
+  double slerp_t = 0.5;                  // [0, 1]
+  std::vector<double> ensemble_weights;  // [parents + 1], >= 0
+  double density = 1;                    // (0, 1]
   double lambda = 1;
   std::vector<LayerChoice> layers;
   std::uint64_t dare_seed = 1;

@@ -22,6 +22,15 @@ struct EvolveConfig {
   int selection_items = 150;
   int test_items = 500;
   int finalists = 12;
+  std::string algorithm = "classic";
+  int evaluations = 120;
+  std::string guide = "likelihood";
+  int guide_items = 64;
+  int promoted = 6;
+  std::string finest_level = "layers";
+  int layer_groups = 4;
+  bool method_gene = false;
+  double min_per_domain = -1;
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
@@ -50,6 +59,26 @@ struct EvolveConfig {
           "Other items of each domain, read once for the report.");
     visit("finalists", finalists, InRange{1, 1000},
           "Best candidates of the search that the selection split decides between.");
+    visit("algorithm", algorithm, OneOf{{"classic", "cma-es", "nsga2", "map-elites", "random"}},
+          "How the search goes on: classic breeds whole recipes in generations; the others search the "
+          "coefficients of task arithmetic.");
+    visit("evaluations", evaluations, InRange{1, 100000}, "Proposals of every algorithm but classic.");
+    visit(
+        "guide", guide, OneOf{{"likelihood", "task"}},
+        "What scores the proposals of every algorithm but classic: the likelihood of the gold answers, which "
+        "needs no generation, or the task's own metric.");
+    visit("guide_items", guide_items, InRange{0, 100000},
+          "Search items of each domain that the likelihood is taken of; 0: all.");
+    visit("promoted", promoted, InRange{1, 1000},
+          "Proposals of each level, the best by likelihood, that the task's metric is measured of.");
+    visit("finest_level", finest_level, OneOf{{"models", "components", "layers"}},
+          "How finely coefficients are set: one a model; attention, MLP and the rest; those by groups of "
+          "layers.");
+    visit("layer_groups", layer_groups, InRange{1, 64}, "Groups of layers of the finest level.");
+    visit("method_gene", method_gene, AnyValue{},
+          "Let the search also choose between a sum, TIES and DARE, with density and factor.");
+    visit("min_per_domain", min_per_domain, InRange{-1, 1000},
+          "No domain may fall below its best parent by more than this, in units of the guide; -1: any may.");
   }
 };
 

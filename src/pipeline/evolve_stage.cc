@@ -12,168 +12,133 @@
 #include "eval/statistics.h"
 #include "evolve/plateau.h"
 #include "io/atomic_file.h"
+#include "pipeline/box_search.h"
+#include "pipeline/evolve_candidates.h"
 #include "pipeline/merge_genome.h"
-#include "runtime/native_model.h"
-#include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
 namespace {
 
-namespace fs = std::filesystem;
 using eval::Split;
 using evolve::Individual;
 using io::Json;
 
-constexpr const char* kStage = "evolve";
 constexpr int kReferenceIds = 1000000;            // candidates of the references are numbered from here
 constexpr double kTaskArithmetic[] = {0.6, 1.0};  // lambdas that a search has to be better than
-
-/// Scores by domain and item.
-using Scores = std::vector<std::vector<double>>;
-
-double WeightedMean(const std::vector<eval::DomainItems>& domains, const Scores& scores) {
-  double sum = 0, weights = 0;
-  for (std::size_t d = 0; d < domains.size(); ++d) {
-    sum += domains[d].weight * eval::Mean(scores[d]);
-    weights += domains[d].weight;
-  }
-  return sum / weights;
-}
 
 class EvolveStage {
  public:
   EvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context)
       : config_(config),
         context_(context),
-        sink_(*context.store, context.run, kStage, context.terminal),
-        base_(std::move(inputs.base)),
-        parents_(std::move(inputs.parents)),
-        sources_{&base_.config, &base_.weights, {}},
-        domains_(std::move(inputs.domains)) {
-    for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
-    if (inputs.base_is_average)
-      sink_.Log("no common base model given: the average of the parents stands for it");
-    const double gib = static_cast<double>(WeightBytes(base_.config)) / 1073741824.0;
-    sink_.Log(fmt::format("memory: about {:.2f} GiB (base, {} parents, one candidate and its packed copy)",
-                          gib * (parents() + 3), parents()));
-  }
+        candidates_(std::move(inputs), context),
+        base_(candidates_.base()),
+        parents_(candidates_.parents()),
+        domains_(candidates_.domains()) {}
 
   LoadedModel Run() {
-    Search();
+    ScoreReferences();
+    if (config_.algorithm == "classic")
+      ClassicSearch();
+    else
+      evaluated_ = RunBoxSearch(config_, candidates_);
     return Finish();
   }
 
  private:
-  int parents() const { return static_cast<int>(parents_.size()); }
-  int layers() const { return base_.config.num_hidden_layers; }
+  int parents() const { return candidates_.num_parents(); }
+  int layers() const { return candidates_.num_layers(); }
 
-  Scores Evaluate(const merge::MergedModel& model, Split split) const {
-    runtime::NativeModel engine(model.config, model.weights);
-    Scores scores;
-    for (const eval::DomainItems& domain : domains_)
-      scores.push_back(eval::ScoreItems(engine, *base_.tokenizer, domain.Of(split), domain.metric));
-    return scores;
-  }
-
-  /// Scores of a model on a split: from the store if it was evaluated before, else measured and kept.
   Scores EvaluateOnce(const std::string& id, Split split, const std::function<merge::MergedModel()>& make) {
-    const std::string key = fmt::format("{} {}", id, eval::Name(split));
-    if (const auto kept = context_.store->GetUnit(context_.run, kStage, key))
-      return kept->at("scores").get<Scores>();
-    context_.stop->ThrowIfRequested(("candidate " + id).c_str());
-    const Scores scores = Evaluate(make(), split);
-    context_.store->PutUnit(context_.run, kStage, key, {{"scores", scores}});
-    return scores;
+    return candidates_.ScoreOnce(id, {.split = split}, make);
   }
-
-  merge::MergedModel Make(const Individual& individual) const {
-    return merge::ApplyRecipe(ToRecipe(individual.genome, parents(), layers(), context_.seed), sources_);
+  merge::MergedModel Make(const MergeCandidate& candidate) const {
+    return candidates_.Make(candidate.recipe);
   }
-  merge::MergedModel AsMerged(const LoadedModel& model) const { return {model.config, model.weights}; }
+  static merge::MergedModel AsMerged(const LoadedModel& model) { return EvolveCandidates::AsMerged(model); }
 
   static std::int64_t Number(
       const std::string& id) {  // "g003_c05" -> 305; references have numbers of their own
     return std::stoll(id.substr(1, 3)) * 100 + std::stoll(id.substr(6));
   }
 
-  void Record(std::int64_t id, int generation, const std::string& kind, const std::string& label,
-              const Json& genome, const std::vector<std::int64_t>& parent_ids, const Scores& scores) {
-    track::Store::Transaction unit(*context_.store);
-    Json by_domain{{"fitness", WeightedMean(domains_, scores)}};
-    for (std::size_t d = 0; d < domains_.size(); ++d) {
-      by_domain[domains_[d].name] = eval::Mean(scores[d]);
-      context_.store->RecordEvaluation(context_.run, {.candidate = id,
-                                                      .split = "search",
-                                                      .domain = domains_[d].name,
-                                                      .score = eval::Mean(scores[d]),
-                                                      .items = {scores[d].begin(), scores[d].end()}});
-    }
-    context_.store->RecordCandidate(context_.run, {.id = id,
-                                                   .generation = generation,
-                                                   .kind = kind,
-                                                   .label = label,
-                                                   .genome = genome,
-                                                   .parents = parent_ids,
-                                                   .scores = by_domain});
-    unit.Commit();
-  }
-
-  void Search() {
-    const int total = 8 * (config_.generations + 1) + parents() + 2;
+  void ScoreReferences() {
     int done = 0;
-    const auto report = [&] { sink_.Progress(kStage, ++done, total, "candidates"); };
     const auto reference = [&](const std::string& id, const std::string& kind, const std::string& label,
                                const std::function<merge::MergedModel()>& make) {
       const Scores scores = EvaluateOnce(id, Split::kSearch, make);
-      Record(kReferenceIds + done, 0, kind, label, Json::object(), {}, scores);
-      report();
-      return WeightedMean(domains_, scores);
+      candidates_.Record({.number = kReferenceIds + done, .kind = kind, .genome = Json::object()}, label,
+                         scores);
+      candidates_.sink().Progress(kEvolveStage, ++done, parents() + 2, "references");
     };
     for (const LoadedModel& parent : parents_)
       reference("parent " + parent.name, "parent", parent.name, [&] { return AsMerged(parent); });
     reference("base", "base", base_.name, [&] { return AsMerged(base_); });
     reference("uniform", "uniform", "uniform average",
-              [&] { return merge::ApplyRecipe(UniformRecipe(parents(), layers()), sources_); });
+              [&] { return candidates_.Make(UniformRecipe(parents(), layers())); });
+  }
 
+  MergeCandidate ToCandidate(const Individual& individual) const {
+    MergeCandidate candidate{.number = Number(individual.id),
+                             .generation = individual.generation,
+                             .kind = individual.origin == "average" ? "child" : individual.origin,
+                             .recipe = ToRecipe(individual.genome, parents(), layers(), context_.seed),
+                             .genome = GenomeJson(individual.genome, parents(), layers())};
+    for (const std::string& parent : individual.parents) candidate.parents.push_back(Number(parent));
+    return candidate;
+  }
+
+  void ClassicSearch() {
+    const int total = 8 * (config_.generations + 1);
     const evolve::GenomeSpace space = MergeGenomeSpace(parents(), layers());
     const evolve::GenerationSearchConfig search{.mutation_rate = config_.mutation_rate,
                                                 .seed = context_.seed};
     const evolve::PlateauRule plateau{config_.plateau_window, config_.plateau_threshold,
                                       config_.plateau_patience};
     std::vector<double> best_by_generation;
-    std::vector<Individual> proposals = MergeSeeds(parents(), layers());
+    std::vector<Individual> individuals, proposals = MergeSeeds(parents(), layers());
     for (int generation = 0;; ++generation) {
       for (Individual& individual : proposals) {
-        const Scores scores = EvaluateOnce(individual.id, Split::kSearch, [&] { return Make(individual); });
-        individual.score = WeightedMean(domains_, scores);
-        std::vector<std::int64_t> parent_ids;
-        for (const std::string& parent : individual.parents) parent_ids.push_back(Number(parent));
-        Record(Number(individual.id), generation,
-               individual.origin == "average" ? "child" : individual.origin, individual.id,
-               GenomeJson(individual.genome, parents(), layers()), parent_ids, scores);
-        evaluated_.push_back(individual);
-        report();
+        MergeCandidate candidate = ToCandidate(individual);
+        const Scores scores = EvaluateOnce(candidate.id(), Split::kSearch, [&] { return Make(candidate); });
+        individual.score = candidate.fitness = WeightedMean(domains_, scores);
+        candidates_.Record(candidate, candidate.id(), scores);
+        individuals.push_back(individual);
+        evaluated_.push_back(std::move(candidate));
+        candidates_.sink().Progress(kEvolveStage, static_cast<std::int64_t>(evaluated_.size()), total,
+                                    "candidates");
       }
-      best_by_generation.push_back(*evolve::Ranked(evaluated_).front()->score);
-      sink_.Metric("evolve/best_fitness", generation, best_by_generation.back());
+      best_by_generation.push_back(*evolve::Ranked(individuals).front()->score);
+      candidates_.sink().Metric("evolve/best_fitness", generation, best_by_generation.back());
       if (generation >= config_.generations) break;
       if (evolve::HasPlateaued(best_by_generation, plateau)) {
-        sink_.Log(fmt::format("the search has been flat for {} generations: stopping after generation {}",
-                              plateau.patience, generation));
+        candidates_.sink().Log(
+            fmt::format("the search has been flat for {} generations: stopping after generation {}",
+                        plateau.patience, generation));
         break;
       }
-      proposals = evolve::NextGeneration(evaluated_, generation + 1, space, search);
+      proposals = evolve::NextGeneration(individuals, generation + 1, space, search);
     }
+  }
+
+  /// The best first; of equals that which came first.
+  std::vector<const MergeCandidate*> Ranked() const {
+    std::vector<const MergeCandidate*> ranked;
+    for (const MergeCandidate& candidate : evaluated_) ranked.push_back(&candidate);
+    std::sort(ranked.begin(), ranked.end(), [](const MergeCandidate* a, const MergeCandidate* b) {
+      return a->fitness != b->fitness ? a->fitness > b->fitness : a->number < b->number;
+    });
+    return ranked;
   }
 
   LoadedModel Finish() {
     // The champion: best mean on the selection split among the finalists of the search.
-    const std::vector<const Individual*> ranked = evolve::Ranked(evaluated_);
-    const Individual* champion = nullptr;
+    const std::vector<const MergeCandidate*> ranked = Ranked();
+    const MergeCandidate* champion = nullptr;
     double best = 0;
     for (std::size_t i = 0; i < ranked.size() && i < static_cast<std::size_t>(config_.finalists); ++i) {
       const double score = WeightedMean(
-          domains_, EvaluateOnce(ranked[i]->id, Split::kSelection, [&] { return Make(*ranked[i]); }));
+          domains_, EvaluateOnce(ranked[i]->id(), Split::kSelection, [&] { return Make(*ranked[i]); }));
       if (champion == nullptr || score > best) {
         best = score;
         champion = ranked[i];
@@ -201,18 +166,17 @@ class EvolveStage {
     result.path = context_.folder / "evolve" / "champion";
     io::CreateFolders(result.path.parent_path());
     SaveLoadedModel(result.path, result, IsSmall(), true);
-    context_.store->EndStage(context_.run, kStage, track::State::kDone, report);
+    context_.store->EndStage(context_.run, kEvolveStage, track::State::kDone, report);
     return result;
   }
 
   bool IsSmall() const { return model::CountParameters(base_.config) < 20'000'000; }
 
-  Json Report(const Individual& champion, const LoadedModel& best_parent, const merge::MergedModel& merged,
-              bool gained) {
-    const Scores ours = EvaluateOnce(champion.id, Split::kTest, [&] { return merged; });
-    const Scores uniform = EvaluateOnce("uniform", Split::kTest, [&] {
-      return merge::ApplyRecipe(UniformRecipe(parents(), layers()), sources_);
-    });
+  Json Report(const MergeCandidate& champion, const LoadedModel& best_parent,
+              const merge::MergedModel& merged, bool gained) {
+    const Scores ours = EvaluateOnce(champion.id(), Split::kTest, [&] { return merged; });
+    const Scores uniform = EvaluateOnce("uniform", Split::kTest,
+                                        [&] { return candidates_.Make(UniformRecipe(parents(), layers())); });
     std::vector<Scores> by_parent;
     double parent_mean = 0;
     std::size_t best_index = 0;
@@ -247,14 +211,15 @@ class EvolveStage {
     for (const double lambda : kTaskArithmetic) {
       const std::string name = fmt::format("task arithmetic {:.1f}", lambda);
       const Scores scores = EvaluateOnce(name, Split::kTest, [&] {
-        return merge::ApplyRecipe(TaskArithmeticRecipe(parents(), layers(), lambda), sources_);
+        return candidates_.Make(TaskArithmeticRecipe(parents(), layers(), lambda));
       });
       baselines.push_back(Baseline(name, scores, ours));
     }
     return {
         {"verdict", gained ? "gain" : "no_gain"},
-        {"champion", Number(champion.id)},
-        {"champion_recipe", GenomeJson(champion.genome, parents(), layers())},
+        {"algorithm", config_.algorithm},
+        {"champion", champion.number},
+        {"champion_recipe", champion.genome},
         {"metric", domains_[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token"},
         {"champion_score", champion_score},
         {"best_parent", best_parent.name},
@@ -270,8 +235,21 @@ class EvolveStage {
         {"lost", pairs.lost},
         {"n", n},
         {"candidates", evaluated_.size()},
+        {"cost", CostJson()},
         {"baselines", baselines},
         {"per_domain", per_domain}};
+  }
+
+  /// What scoring on the search items cost, in evaluations by the domains' metric: the time of the likelihood
+  /// evaluations counts as a share of one.
+  Json CostJson() const {
+    const EvolveCandidates::Cost full = candidates_.full_cost(), likelihood = candidates_.likelihood_cost();
+    const double one = full.models > 0 ? full.seconds / full.models : 0;
+    return {{"full_evaluations", full.models},
+            {"full_seconds", full.seconds},
+            {"likelihood_evaluations", likelihood.models},
+            {"likelihood_seconds", likelihood.seconds},
+            {"full_evaluation_equivalents", one > 0 ? (full.seconds + likelihood.seconds) / one : 0}};
   }
 
   /// A merge that needs no search, beside the champion.
@@ -315,18 +293,17 @@ class EvolveStage {
 
   const EvolveConfig& config_;
   const RunContext& context_;
-  track::StoreMetricSink sink_;
-  LoadedModel base_;
-  std::vector<LoadedModel> parents_;
-  merge::MergeSources sources_;
-  std::vector<eval::DomainItems> domains_;
-  std::vector<Individual> evaluated_;
+  EvolveCandidates candidates_;
+  const LoadedModel& base_;
+  const std::vector<LoadedModel>& parents_;
+  const std::vector<eval::DomainItems>& domains_;
+  std::vector<MergeCandidate> evaluated_;  // by the domains' metric, on the search items
 };
 
 }  // namespace
 
 LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context) {
-  context.store->BeginStage(context.run, kStage);
+  context.store->BeginStage(context.run, kEvolveStage);
   return EvolveStage(config, std::move(inputs), context).Run();
 }
 

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/merge_space.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+
+namespace forge::pipeline {
+namespace {
+
+constexpr double kLowest = -0.2, kHighest = 1.6;  // of a coefficient
+constexpr const char* kComponents[merge::kComponentGroups] = {"attention", "mlp", "other"};
+constexpr std::size_t kMethodGenes = 3;
+constexpr double kTaskArithmetic[] = {0.3, 0.4, 0.5, 0.6, 0.8, 1.0};
+constexpr double kNormStart = 0.6;  // task arithmetic whose sum of coefficients the inverse norms share
+
+}  // namespace
+
+std::string Name(MergeLevel level) {
+  switch (level) {
+    case MergeLevel::kModels:
+      return "models";
+    case MergeLevel::kComponents:
+      return "components";
+    case MergeLevel::kLayers:
+      return "layers";
+  }
+  return "";
+}
+
+MergeSpace::MergeSpace(MergeLevel level, const Shape& shape) : level_(level), shape_(shape) {
+  FORGE_CHECK(shape.parents >= 1 && shape.layers >= 1 && shape.layer_groups >= 1);
+  shape_.layer_groups = std::min(shape_.layer_groups, shape_.layers);
+  for (int parent = 0; parent < shape_.parents; ++parent)
+    for (int i = 0; i < coefficients_a_parent(); ++i) {
+      std::string name = fmt::format("parent {}", parent + 1);
+      if (level != MergeLevel::kModels) name += fmt::format(" {}", kComponents[i % merge::kComponentGroups]);
+      if (level == MergeLevel::kLayers) name += fmt::format(" layers {}", i / merge::kComponentGroups + 1);
+      box_.dimensions.push_back({std::move(name), kLowest, kHighest});
+    }
+  if (!shape_.with_method) return;
+  box_.dimensions.push_back({"method", 0, 3});
+  box_.dimensions.push_back({"density", 0.2, 1});
+  box_.dimensions.push_back({"lambda", 0.5, 1.5});
+}
+
+int MergeSpace::groups() const { return level_ == MergeLevel::kLayers ? shape_.layer_groups : 1; }
+
+int MergeSpace::coefficients_a_parent() const {
+  return level_ == MergeLevel::kModels ? 1 : merge::kComponentGroups * groups();
+}
+
+merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::uint64_t dare_seed) const {
+  FORGE_CHECK(point.size() == box_.size());
+  const auto parents = static_cast<std::size_t>(shape_.parents);
+  merge::MergeRecipe recipe{.dare_seed = dare_seed};
+  auto gene = point.begin();
+  for (std::size_t parent = 0; parent < parents; ++parent, gene += coefficients_a_parent()) {
+    std::vector<double>& row = recipe.coefficients.emplace_back(gene, gene + coefficients_a_parent());
+    if (level_ == MergeLevel::kModels) row.assign(merge::kComponentGroups, *gene);
+  }
+  for (int layer = 0; layer < shape_.layers; ++layer) recipe.layers.push_back({0, layer});
+  recipe.ensemble_weights.assign(parents + 1, 0.0);
+  recipe.ensemble_weights[0] = 1;
+  if (!shape_.with_method) return recipe;
+  const int method = std::min(2, static_cast<int>(gene[0]));
+  if (method == 0) {  // a plain sum: nothing is trimmed
+    recipe.lambda = gene[2];
+    return recipe;
+  }
+  // TIES and DARE join the parents' own changes, each times its coefficient, instead of their sum.
+  recipe.joins_parents = true;
+  recipe.ensemble = method == 1 ? merge::Ensemble::kTies : merge::Ensemble::kDare;
+  recipe.density = gene[1];
+  recipe.lambda = gene[2];
+  return recipe;
+}
+
+io::Json MergeSpace::ToJson(const std::vector<double>& point) const {
+  const merge::MergeRecipe recipe = ToRecipe(point, 0);
+  io::Json genes = io::Json::object();
+  for (std::size_t i = 0; i < point.size(); ++i) genes[box_.dimensions[i].name] = point[i];
+  return {{"recipe", recipe.joins_parents ? merge::Name(recipe.ensemble) : "task arithmetic"},
+          {"level", Name(level_)},
+          {"coefficients", recipe.coefficients},
+          {"density", recipe.density},
+          {"lambda", recipe.lambda},
+          {"genome", {{"genes", std::move(genes)}, {"point", point}}}};
+}
+
+std::vector<double> MergeSpace::Uniform(const std::vector<double>& by_parent) const {
+  std::vector<double> point;
+  for (const double coefficient : by_parent)
+    point.insert(point.end(), static_cast<std::size_t>(coefficients_a_parent()),
+                 std::clamp(coefficient, kLowest, kHighest));
+  if (shape_.with_method) point.insert(point.end(), {0.5, 0.9, 1.0});
+  return point;
+}
+
+std::vector<std::vector<double>> MergeSpace::StartPoints(const std::vector<double>& change_norms) const {
+  const auto parents = static_cast<std::size_t>(shape_.parents);
+  FORGE_CHECK(change_norms.size() == parents);
+  std::vector<std::vector<double>> points;
+  for (const double lambda : kTaskArithmetic) points.push_back(Uniform(std::vector<double>(parents, lambda)));
+  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) {  // the likeliest first
+    return std::fabs(a[0] - kNormStart) < std::fabs(b[0] - kNormStart);
+  });
+  double inverse = 0;
+  for (const double norm : change_norms) inverse += norm > 0 ? 1 / norm : 0;
+  if (inverse > 0) {
+    std::vector<double> by_norm;
+    for (const double norm : change_norms)
+      by_norm.push_back(norm > 0 ? kNormStart * static_cast<double>(parents) / norm / inverse : 0);
+    points.push_back(Uniform(by_norm));
+  }
+  points.push_back(Uniform(std::vector<double>(parents, 1.0 / shape_.parents)));
+  for (std::size_t parent = 0; parent < parents; ++parent) {
+    std::vector<double> alone(parents, 0.0);
+    alone[parent] = 1;
+    points.push_back(Uniform(alone));
+  }
+  return points;
+}
+
+std::vector<double> MergeSpace::Refine(const MergeSpace& coarser, const std::vector<double>& point) const {
+  FORGE_CHECK(coarser.shape_.parents == shape_.parents && coarser.shape_.with_method == shape_.with_method);
+  std::vector<double> refined;
+  for (int parent = 0; parent < shape_.parents; ++parent) {
+    const double* from = point.data() + parent * coarser.coefficients_a_parent();
+    for (int i = 0; i < coefficients_a_parent(); ++i) {
+      const int component = i % merge::kComponentGroups;
+      refined.push_back(coarser.level_ == MergeLevel::kModels       ? from[0]
+                        : coarser.level_ == MergeLevel::kComponents ? from[component]
+                                                                    : from[i]);
+    }
+  }
+  if (shape_.with_method)
+    refined.insert(refined.end(), point.end() - static_cast<std::ptrdiff_t>(kMethodGenes), point.end());
+  return refined;
+}
+
+}  // namespace forge::pipeline
