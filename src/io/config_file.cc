@@ -3,6 +3,9 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "io/atomic_file.h"
 
 namespace forge::io {
@@ -53,6 +56,45 @@ class YamlReader {
   std::size_t values_ = 0;
 };
 
+/// Lines of a YAML text with at most one document.
+struct YamlPart {
+  std::string text;
+  int first_line = 0;
+};
+
+/// Cuts before each line that begins with "---" and after each that begins with "...", followed by a space or
+/// nothing: YAML allows these nowhere else at the start of a line (YAML 1.2, section 9.1.2). YAML::LoadAll
+/// (0.7) does not end for some texts that are no YAML.
+std::vector<YamlPart> SplitYaml(const std::string& text) {
+  std::vector<YamlPart> parts(1);
+  int line_number = 0;
+  for (std::size_t start = 0; start < text.size(); ++line_number) {
+    const std::size_t end = std::min(text.find('\n', start), text.size() - 1) + 1;
+    const std::string_view line = std::string_view(text).substr(start, end - start);
+    const bool is_mark =
+        line.size() == 3 || (line.size() > 3 && std::isspace(static_cast<unsigned char>(line[3])));
+    if (is_mark && line.starts_with("---")) parts.push_back({.first_line = line_number});
+    parts.back().text += line;
+    if (is_mark && line.starts_with("...")) parts.push_back({.first_line = line_number + 1});
+    if (parts.size() > kConfigLimits.max_values)
+      throw YAML::Exception(YAML::Mark::null_mark(),
+                            fmt::format("it has more than {} documents", kConfigLimits.max_values));
+    start = end;
+  }
+  return parts;
+}
+
+/// The document, with errors at the line of the whole text.
+YAML::Node LoadPart(const YamlPart& part) {
+  try {
+    return YAML::Load(part.text);
+  } catch (const YAML::Exception& error) {
+    YAML::Mark mark = error.mark;
+    if (!mark.is_null()) mark.line += part.first_line;
+    throw YAML::Exception(mark, error.msg);
+  }
+}
+
 /// What `read` makes of the text, with errors as Error.
 template <class Read>
 Json ReadYaml(const std::string& text, const std::string& source, Read&& read) {
@@ -93,8 +135,10 @@ Json ParseYaml(const std::string& text, const std::string& source) {
 std::vector<Json> ParseYamlDocuments(const std::string& text, const std::string& source) {
   const Json documents = ReadYaml(text, source, [&](YamlReader& reader) {
     Json values = Json::array();
-    for (const YAML::Node& node : YAML::LoadAll(text))
+    for (const YamlPart& part : SplitYaml(text)) {
+      const YAML::Node node = LoadPart(part);
       if (!node.IsNull()) values.push_back(reader.Read(node));
+    }
     return values;
   });
   return {documents.begin(), documents.end()};

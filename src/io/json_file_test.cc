@@ -75,17 +75,37 @@ TEST(Yaml, ReadsAllDocumentsOfAText) {
   EXPECT_EQ(documents[0]["a"], 1);
   EXPECT_EQ(documents[1], Json({2}));
   EXPECT_TRUE(ParseYamlDocuments("", "x.yaml").empty());
+  EXPECT_EQ(ParseYamlDocuments("%YAML 1.2\n--- {a: 1}\n...\n--- |\n --- b\n----\n", "x.yaml").size(), 2u);
+  EXPECT_EQ(ParseYamlDocuments("a: 1\r\n---\r\nb: 2\r\n---", "x.yaml").size(), 2u);
+}
+
+TEST(Yaml, NamesTheLineOfAnErrorInALaterDocument) {
+  try {
+    ParseYamlDocuments("a: 1\n---\nb: 2\nc: [\n", "x.yaml");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("error at line 5"));
+  }
+}
+
+// Found by the fuzzer: YAML::LoadAll gives empty documents for ever.
+TEST(Yaml, EndsForTextsThatAreNoYaml) {
+  for (const char* text : {"]", "a: 1\n---\n]", "}", ",", "a\n]\n", "- b\n}", "&", "%", "? ]"}) {
+    try {
+      ParseYamlDocuments(text, "x.yaml");
+    } catch (const Error&) {
+    }
+  }
 }
 
 TEST(Yaml, CountsTheValuesOfAllDocumentsTogether) {
+  std::string document = "---\n[0";
+  for (int i = 1; i < 9'999; ++i) document += ",0";
+  document += "]\n";  // 10 000 values with the list
   std::string text;
-  for (int i = 0; i < 11; ++i) {
-    text += "---\n[0";
-    for (int j = 0; j < 9'990; ++j) text += ",0";
-    text += "]\n";
-  }
-  EXPECT_THROW(ParseYamlDocuments(text, "x.yaml"), Error);
-  EXPECT_EQ(ParseYamlDocuments(text.substr(0, text.size() / 2), "x.yaml").size(), 6u);
+  for (int i = 0; i < 10; ++i) text += document;
+  EXPECT_EQ(ParseYamlDocuments(text, "x.yaml").size(), 10u);
+  EXPECT_THROW(ParseYamlDocuments(text + "---\n0", "x.yaml"), Error);
   EXPECT_THROW(ParseYamlDocuments("a: 1\n---\n!code x", "x.yaml"), Error);
 }
 

@@ -272,9 +272,10 @@ TEST(SeveralMerges, ComeInAnOrderInWhichEachFindsItsModels) {
 }
 
 TEST(SeveralMerges, MayUseAResultAsBaseAndForItsTokenizer) {
-  const std::string text = "name: z\nmerge_method: linear\nmodels: [{model: x}]\nbase_model: p\n---\n" +
-                           Document("p", {"w"}) +
-                           "name: t\nmerge_method: linear\nmodels: [{model: x}]\ntokenizer_source: z\n";
+  const std::string text =
+      "name: t\nmerge_method: linear\nmodels: [{model: x}]\ntokenizer_source: z\n---\n"
+      "name: z\nmerge_method: linear\nmodels: [{model: x}]\nbase_model: p\n---\n" +
+      Document("p", {"w"});
   EXPECT_THAT(NamesOf(ParseMergeConfigs(text, "x.yml")), ElementsAre("p", "z", "t"));
 }
 

@@ -410,11 +410,11 @@ TEST(MergePlan, RefusesATiedModelBesideOneWithItsOwnHead) {
 
 TEST(MergePlan, RefusesWeightsThatSumToZeroWhereTheyAreDividedBy) {
   const std::string models =
-      "\nmodels: [{model: a, parameters: {weight: [0.3, 1]}}, {model: b, parameters: {weight: 0.1}},"
-      " {model: c, parameters: {weight: [-0.4, 1]}}]\n";
+      "\nmodels: [{model: a, parameters: {weight: [0.1, 1]}}, {model: b, parameters: {weight: 0.2}},"
+      " {model: c, parameters: {weight: [-0.3, 1]}}]\n";
   EXPECT_THAT(Merge("merge_method: linear" + models).Error(),
               HasSubstr("the weights for model.embed_tokens.weight sum to zero, by which linear divides: "
-                        "0.3 (a), 0.1 (b), -0.4 (c) (and 11 more tensors)"));
+                        "0.1 (a), 0.2 (b), -0.3 (c) (and 11 more tensors)"));
   EXPECT_EQ(Merge("merge_method: linear" + models + "parameters: {normalize: false}").Error(), "no error");
   EXPECT_THAT(Merge("merge_method: multislerp" + models).Error(), HasSubstr("by which multislerp divides"));
   EXPECT_EQ(Merge("merge_method: multislerp" + models + "parameters: {normalize_weights: false}").Error(),
