@@ -14,6 +14,7 @@
 #include "io/atomic_file.h"
 #include "pipeline/box_search.h"
 #include "pipeline/evolve_candidates.h"
+#include "pipeline/evolve_verdict.h"
 #include "pipeline/merge_genome.h"
 
 namespace forge::pipeline {
@@ -134,29 +135,29 @@ class EvolveStage {
   LoadedModel Finish() {
     // The champion: best mean on the selection split among the finalists of the search.
     const std::vector<const MergeCandidate*> ranked = Ranked();
+    const std::size_t finalists = std::min(ranked.size(), static_cast<std::size_t>(config_.finalists));
     const MergeCandidate* champion = nullptr;
-    double best = 0;
-    for (std::size_t i = 0; i < ranked.size() && i < static_cast<std::size_t>(config_.finalists); ++i) {
-      const double score = WeightedMean(
-          domains_, EvaluateOnce(ranked[i]->id(), Split::kSelection, [&] { return Make(*ranked[i]); }));
-      if (champion == nullptr || score > best) {
-        best = score;
-        champion = ranked[i];
-      }
+    Scores best;
+    for (std::size_t i = 0; i < finalists; ++i) {
+      Scores scores = EvaluateOnce(ranked[i]->id(), Split::kSelection, [&] { return Make(*ranked[i]); });
+      if (champion != nullptr && WeightedMean(domains_, scores) <= WeightedMean(domains_, best)) continue;
+      best = std::move(scores);
+      champion = ranked[i];
     }
     const LoadedModel* best_parent = nullptr;
-    double best_parent_selection = 0;
+    Scores best_parent_scores;
     for (const LoadedModel& parent : parents_) {
-      const double score = WeightedMean(domains_, EvaluateOnce("parent " + parent.name, Split::kSelection,
-                                                               [&] { return AsMerged(parent); }));
-      if (best_parent == nullptr || score > best_parent_selection) {
-        best_parent_selection = score;
-        best_parent = &parent;
-      }
+      Scores scores =
+          EvaluateOnce("parent " + parent.name, Split::kSelection, [&] { return AsMerged(parent); });
+      if (best_parent != nullptr &&
+          WeightedMean(domains_, scores) <= WeightedMean(domains_, best_parent_scores))
+        continue;
+      best_parent_scores = std::move(scores);
+      best_parent = &parent;
     }
     LoadedModel result = *best_parent;
     const merge::MergedModel merged = Make(*champion);
-    const bool gained = best > best_parent_selection;
+    const bool gained = IsGain(best_parent_scores, best, static_cast<int>(finalists));
     if (gained) {
       result.name = "champion";
       result.config = merged.config;

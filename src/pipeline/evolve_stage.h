@@ -13,7 +13,7 @@ namespace forge::pipeline {
 ///
 /// Writes <run>/evolve/champion, a standard model folder. Ends the stage "evolve" in the store with the
 /// result that track/run_report.h describes. Returns the model to go on with: the champion, or the best
-/// parent if the champion is not better on the selection split (verdict "no_gain").
+/// parent if the champion is not better beyond chance on the selection split (IsGain; verdict "no_gain").
 LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, const RunContext& context);
 
 }  // namespace forge::pipeline

@@ -16,6 +16,7 @@ namespace forge::pipeline {
 namespace {
 
 constexpr std::string_view kFolderPrefix = "data:";
+constexpr std::string_view kShuffledStarter = "starter:shuffled";
 
 std::vector<NamedItem> ReadItemLines(const std::string& path) {
   io::JsonLines lines(path,
@@ -30,6 +31,24 @@ std::vector<NamedItem> ReadItemLines(const std::string& path) {
 std::vector<NamedItem> ReadItems(const std::string& spec, RealPart part) {
   const std::optional<std::string> folder = DataFolderOf(spec);
   return folder ? ReadRealItems(*folder, part) : ReadItemLines(spec);
+}
+
+/// Every item gets the answer of another one of its split.
+void ShuffleAnswers(std::vector<eval::Item>& items, const std::string& purpose) {
+  Random random(1, purpose);
+  for (std::size_t i = items.size(); i > 1; --i)
+    std::swap(items[i - 1].completion, items[random.Below(static_cast<std::uint32_t>(i))].completion);
+}
+
+std::vector<eval::DomainItems> StarterTasks(const TaskSizes& sizes, bool shuffled) {
+  std::vector<eval::DomainItems> domains = eval::StarterTasks({sizes.search, sizes.selection, sizes.test});
+  if (!shuffled) return domains;
+  for (eval::DomainItems& domain : domains) {
+    ShuffleAnswers(domain.search, domain.name + " search");
+    ShuffleAnswers(domain.selection, domain.name + " selection");
+    ShuffleAnswers(domain.test, domain.name + " test");
+  }
+  return domains;
 }
 
 }  // namespace
@@ -60,7 +79,7 @@ std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::stri
 }
 
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes) {
-  if (spec == "starter") return eval::StarterTasks({sizes.search, sizes.selection, sizes.test});
+  if (spec == "starter" || spec == kShuffledStarter) return StarterTasks(sizes, spec == kShuffledStarter);
   std::map<std::string, eval::DomainItems> domains;
   std::set<std::string> seen;
   for (NamedItem& named : ReadItems(spec, RealPart::kHeldOut)) {
