@@ -83,7 +83,7 @@ class BoxSearch {
       const auto starts = coarser ? std::vector<std::vector<double>>{space->Refine(*coarser, optimum)}
                                   : space->StartPoints(ChangeNorms(candidates_.sources()));
       const int budget = static_cast<int>(std::lround(config_.evaluations * kLevelShare[l] / shares));
-      optimum = RunLevel(*space, starts, std::max(budget, 1), coarser != nullptr);
+      optimum = RunLevel(*space, starts, std::max(budget, 1), l > 0, l + 1 == levels.size());
       coarser = std::move(space);
     }
     return std::move(scored_);
@@ -135,9 +135,10 @@ class BoxSearch {
     return shares;
   }
 
-  /// Returns the optimum: of the points scored by the domains' metric the best.
+  /// Returns the optimum: by the guide where finer levels follow, else of the points scored by the domains'
+  /// metric.
   std::vector<double> RunLevel(const MergeSpace& space, const std::vector<std::vector<double>>& starts,
-                               int budget, bool refines) {
+                               int budget, bool refines, bool is_last) {
     const auto algorithm = MakeAlgorithm(
         config_, {.box = space.box(), .start_points = starts, .seed = candidates_.context().seed}, refines,
         candidates_.domains().size());
@@ -154,6 +155,7 @@ class BoxSearch {
       if (!IsGuidedByLikelihood()) Keep(seen.back().candidate, scores);
       Report();
     }
+    if (IsGuidedByLikelihood() && !is_last) return algorithm->Recommended();
     return Best(space, *algorithm, seen);
   }
 

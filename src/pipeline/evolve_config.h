@@ -70,7 +70,9 @@ struct EvolveConfig {
     visit("guide_items", guide_items, InRange{0, 100000},
           "Search items of each domain that the likelihood is taken of; 0: all.");
     visit("promoted", promoted, InRange{1, 1000},
-          "Proposals of each level, the best by likelihood, that the task's metric is measured of.");
+          "Proposals of the finest level, the best by likelihood, that the task's metric is measured of, "
+          "beside "
+          "the search's centre.");
     visit("finest_level", finest_level, OneOf{{"models", "components", "layers"}},
           "How finely coefficients are set: one a model; attention, MLP and the rest; those by groups of "
           "layers.");
