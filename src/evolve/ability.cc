@@ -12,7 +12,7 @@
 namespace forge::evolve {
 namespace {
 
-constexpr double kLogDiscriminationDeviation = 0.5, kDifficultyDeviation = 2;
+constexpr double kLogDiscriminationDeviation = 0.3, kDifficultyDeviation = 1;
 
 /// ln P of an answer; for shares, the mean over its parts.
 double LogLikelihood(const AbilityItem& item, double ability, double answer) {

@@ -47,7 +47,7 @@ struct AbilityFit {
 
 /// Items and abilities from the answers of anchors (parents, earlier candidates): answers[anchor][item], as
 /// in EstimateAbility. Alternates between abilities (prior N(0, 1), which fixes origin and scale) and, item
-/// by item, (ln discrimination, difficulty) with priors N(0, 0.5^2) and N(0, 2^2): joint MAP. The priors
+/// by item, (ln discrimination, difficulty) with priors N(0, 0.3^2) and N(0, 1): joint MAP. The priors
 /// matter: a handful of anchors says little about one item, and an item that all or none answered would
 /// otherwise go to infinity. At most 50 rounds, or until no ability moves by 1e-6. O(rounds * anchors *
 /// items). Throws Error if an answer is outside [0, 1] or the rows have different lengths.

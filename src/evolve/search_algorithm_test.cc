@@ -12,6 +12,7 @@
 #include "evolve/map_elites.h"
 #include "evolve/nsga2.h"
 #include "evolve/random_search.h"
+#include "evolve/surrogate.h"
 #include "evolve/testing_functions.h"
 
 namespace forge::evolve {
@@ -37,6 +38,8 @@ std::vector<std::unique_ptr<SearchAlgorithm>> AllAlgorithms(const SearchOptions&
       options, CmaEsConfig{.mirrored_sampling = true, .learning_rate_adaptation = true, .restarts = "ipop"}));
   all.push_back(std::make_unique<Nsga2>(options, Nsga2Config{.population_size = 12}));
   all.push_back(std::make_unique<MapElites>(options, Cube(2, -5, 5), MapElitesConfig{.initial_points = 20}));
+  all.push_back(
+      std::make_unique<SurrogateSearch>(std::make_unique<CmaEs>(options, CmaEsConfig{}), SurrogateConfig{}));
   return all;
 }
 
