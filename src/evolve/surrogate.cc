@@ -19,7 +19,7 @@ constexpr double kPointsPerCoefficient = 1.1;
 constexpr double kBestWeight = 20;
 
 struct Moments {
-  double mean, deviation;  // deviation 1 where all values are the same
+  double mean, deviation;  // deviation 1 where all values are the same but for rounding
 };
 
 template <class Get>
@@ -27,7 +27,8 @@ Moments MomentsOf(std::size_t count, const Get& get) {
   double mean = 0, square = 0;
   for (std::size_t i = 0; i < count; ++i) mean += get(i) / static_cast<double>(count);
   for (std::size_t i = 0; i < count; ++i) square += std::pow(get(i) - mean, 2) / static_cast<double>(count);
-  return {mean, square > 0 ? std::sqrt(square) : 1};
+  const double deviation = std::sqrt(square);
+  return {mean, deviation > 1e-12 * std::abs(mean) ? deviation : 1};
 }
 
 /// Weight of each point: from kBestWeight for the highest value down to 1 for the lowest.
