@@ -48,7 +48,9 @@ void PolynomialMutation(std::vector<double>& point, double distribution_index, d
   const std::uint32_t always = random.Below(static_cast<std::uint32_t>(point.size()));
   for (std::size_t i = 0; i < point.size(); ++i) {
     const bool is_changed = random.Uniform() < rate;
-    const double uniform = random.Uniform();
+    double uniform = random.Uniform();
+    if (point[i] <= 0) uniform = 0.5 + 0.5 * uniform;  // on the border there is one way to go
+    if (point[i] >= 1) uniform = 0.5 * uniform;
     if (!is_changed && (i != always || rate == 0)) continue;
     point[i] = std::clamp(point[i] + PolynomialChange(point[i], uniform, distribution_index), 0.0, 1.0);
   }
