@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The streaming merges against mergekit's numerics in float32, which hold whole tensors and were written apart from
-// them, and against what the methods promise where mergekit's answer is a defect or a matter of chance.
+// The streaming merges against mergekit's numerics in float32, which hold whole tensors and were written
+// apart from them, and against what the methods promise where mergekit's answer is a defect or a matter of
+// chance.
 #include "merge/exact/tensor_merge.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -20,7 +22,8 @@ namespace {
 
 using Values = std::vector<float>;
 
-/// A tensor of a few pieces, its last one short, with models that are near the base and have elements in common.
+/// A tensor of a few pieces, its last one short, with models that are near the base and have elements in
+/// common.
 struct Problem {
   TensorTask task;
   std::vector<Values> inputs;
@@ -98,8 +101,8 @@ struct Case {
 
 class Twins : public testing::TestWithParam<Case> {};
 
-// Values are below 0.2, so one rounding is at most 2^-27; a handful of them on each side, and sums of 42 700 elements in
-// another order (relative 1e-6 in what multiplies a tensor), stay below 1e-7.
+// Values are below 0.2, so one rounding is at most 2^-27; a handful of them on each side, and sums of 42 700
+// elements in another order (relative 1e-6 in what multiplies a tensor), stay below 1e-7.
 TEST_P(Twins, AgreeInFloat32) {
   for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{61, 700}, {5}, {1, 1}}) {
     const Case& c = GetParam();
@@ -110,23 +113,27 @@ TEST_P(Twins, AgreeInFloat32) {
 
 INSTANTIATE_TEST_SUITE_P(
     EveryMethod, Twins,
-    testing::Values(Case{"linear", 3, {}}, Case{"linear", 2, {{"normalize", 0}}}, Case{"slerp", 1, {{"t", 0.3}}},
-                    Case{"nuslerp", 2, {}}, Case{"nuslerp", 2, {{"nuslerp_flatten", 0}}},
+    testing::Values(Case{"linear", 3, {}}, Case{"linear", 2, {{"normalize", 0}}},
+                    Case{"slerp", 1, {{"t", 0.3}}}, Case{"nuslerp", 2, {}},
+                    Case{"nuslerp", 2, {{"nuslerp_flatten", 0}}},
                     Case{"nuslerp", 2, {{"nuslerp_flatten", 0}, {"nuslerp_row_wise", 1}}},
-                    Case{"passthrough", 1, {{"scale", 0.5}}}, Case{"multislerp", 3, {}}, Case{"karcher", 3, {}},
-                    Case{"task_arithmetic", 3, {{"lambda", 0.8}}}, Case{"task_arithmetic", 2, {{"normalize", 1}}},
-                    Case{"ties", 3, {{"density", 0.3}}}, Case{"ties", 2, {{"density", 1}}},
+                    Case{"passthrough", 1, {{"scale", 0.5}}}, Case{"multislerp", 3, {}},
+                    Case{"karcher", 3, {}}, Case{"task_arithmetic", 3, {{"lambda", 0.8}}},
+                    Case{"task_arithmetic", 2, {{"normalize", 1}}}, Case{"ties", 3, {{"density", 0.3}}},
+                    Case{"ties", 2, {{"density", 1}}},
                     Case{"ties", 2, {{"density", 0.5}, {"rescale", 1}, {"lambda", 1.2}}},
                     Case{"ties", 3, {{"density", 0.4}, {"normalize", 0}}},
                     Case{"breadcrumbs", 2, {{"density", 0.6}, {"gamma", 0.05}}},
                     Case{"breadcrumbs", 2, {{"density", 0.9}, {"gamma", 0.3}, {"rescale", 1}}},
-                    Case{"breadcrumbs_ties", 3, {{"density", 0.6}, {"gamma", 0.05}}}, Case{"sce", 3, {{"select_topk", 1}}},
-                    Case{"sce", 3, {{"select_topk", 0.2}}}, Case{"ram", 3, {{"epsilon", 0.002}}},
-                    Case{"ramplus_tl", 2, {{"epsilon", 0.002}}}, Case{"nearswap", 1, {{"t", 0.001}}}),
+                    Case{"breadcrumbs_ties", 3, {{"density", 0.6}, {"gamma", 0.05}}},
+                    Case{"sce", 3, {{"select_topk", 1}}}, Case{"sce", 3, {{"select_topk", 0.2}}},
+                    Case{"ram", 3, {{"epsilon", 0.002}}}, Case{"ramplus_tl", 2, {{"epsilon", 0.002}}},
+                    Case{"nearswap", 1, {{"t", 0.001}}}),
     [](const auto& tested) { return std::string(tested.param.method) + "_" + std::to_string(tested.index); });
 
 TEST(ExactModelStock, IsTheFormulaWhereAnglesAreOrdinary) {
-  // Changes of about 0.8 m with m shared: cosines near 1/2, so no limit is reached and the floor of mergekit is far off.
+  // Changes of about 0.8 m with m shared: cosines near 1/2, so no limit is reached and the floor of mergekit
+  // is far off.
   Problem problem = Make("model_stock", 3);
   for (std::size_t i = 0; i < problem.task.size(); ++i) {
     const float shared = 0.01f * std::sin(static_cast<float>(i));
@@ -208,16 +215,26 @@ TEST(ExactDare, DependsOnSeedNameAndSourceOnly) {
   EXPECT_NE(renamed.Merge(), problem.Merge());
 }
 
+TEST(ExactDare, DrawsForEachModelAnew) {
+  Problem problem = Make("dare_linear", 2, {{"density", 0.5}, {"weight", 1}, {"rescale", 0}});
+  Values &first = problem.inputs[0], &second = problem.inputs[1], &base = problem.inputs[2];
+  for (std::size_t i = 0; i < base.size(); ++i) base[i] = 0, first[i] = 1, second[i] = 2;
+  const Values merged = problem.Merge();
+  for (const float value : {0.0f, 1.0f, 2.0f, 3.0f})  // neither, one, the other, both: a quarter each
+    EXPECT_NEAR(static_cast<double>(std::count(merged.begin(), merged.end(), value)) / 42'700, 0.25, 0.01)
+        << value;
+}
+
 TEST(ExactDare, KeepsWithALargerDensityWhatASmallerOneKept) {
   const Values few = Make("dare_linear", 1, {{"density", 0.2}, {"rescale", 0}}).Merge(),
                many = Make("dare_linear", 1, {{"density", 0.6}, {"rescale", 0}}).Merge();
   const Values base = Make("dare_linear", 1).inputs[1];
-  for (std::size_t i = 0; i < base.size(); ++i)
-    ASSERT_TRUE(few[i] == base[i] || many[i] != base[i]) << i;
+  for (std::size_t i = 0; i < base.size(); ++i) ASSERT_TRUE(few[i] == base[i] || many[i] != base[i]) << i;
 }
 
 TEST(ExactDella, KeepsLargeChangesMoreOftenByRank) {
-  Problem problem = Make("della_linear", 1, {{"density", 0.5}, {"epsilon", 0.2}, {"rescale", 0}}, {400, 1000});
+  Problem problem =
+      Make("della_linear", 1, {{"density", 0.5}, {"epsilon", 0.2}, {"rescale", 0}}, {400, 1000});
   Values &model = problem.inputs[0], &base = problem.inputs[1];
   // In each row a permutation of 1 .. 1000: the rank of an element is its change.
   for (std::size_t i = 0; i < base.size(); ++i) {
@@ -233,7 +250,8 @@ TEST(ExactDella, KeepsLargeChangesMoreOftenByRank) {
       kept += merged[i] != 0;
     }
     // p runs from 0.3 to 0.7; 40 000 draws: standard deviation 0.0025. Bins of an octave's 32nd add 0.003.
-    EXPECT_NEAR(static_cast<double>(kept) / static_cast<double>(all), 0.3 + 0.4 * (tenth + 0.5) / 10, 0.012) << tenth;
+    EXPECT_NEAR(static_cast<double>(kept) / static_cast<double>(all), 0.3 + 0.4 * (tenth + 0.5) / 10, 0.012)
+        << tenth;
   }
 }
 
@@ -270,6 +288,23 @@ TEST(MergeTensor, HandsOnWhatAReaderThrows) {
     problem.Reader()(source, first, out);
   };
   EXPECT_THROW(MergeTensor(problem.task, 1, failing, [](const Piece&, std::span<const float>) {}), Error);
+}
+
+TEST(MergeTensor, LetsNoPieceWaitForOneThatFailed) {
+  Problem problem = Make("ties", 1, {{"density", 0.5}}, {100, 1000});
+  std::fill(problem.inputs[1].begin(), problem.inputs[1].end(), 0.0f);
+  std::fill(problem.inputs[0].begin(), problem.inputs[0].end(),
+            0.25f);  // all equal: pieces count on each other
+  std::atomic<int> passes{0};
+  const SourceReader failing = [&](std::size_t source, std::size_t first, std::span<float> out) {
+    if (source == 0 && first == 0) ++passes;
+    if (passes >= 3 && first == 32'000) throw Error({.what = "gone", .why = "the file", .fix = "none"});
+    problem.Reader()(source, first, out);
+  };
+  for (int pass = 1; pass <= 3; ++pass) {  // whichever pass it is that fails
+    passes = 3 - pass;
+    EXPECT_THROW(MergeTensor(problem.task, 1, failing, [](const Piece&, std::span<const float>) {}), Error);
+  }
 }
 
 }  // namespace
