@@ -167,12 +167,12 @@ TEST(CmaEs, ALateResultMovesTheMeanNoFurtherThanAnInjectedSolutionMay) {
   for (int i = 0; i < 200; ++i) asked.push_back(search.Ask());
   std::sort(asked.begin(), asked.end(), [](const auto& a, const auto& b) { return a.point < b.point; });
   for (std::size_t i = 0; i < 4; ++i) search.Tell(asked[i].id, Low(static_cast<double>(i)));
-  const double mean = search.Recommended()[0], step_size = search.status().step_size;
+  const double mean = search.Recommended()[0], deviation = search.SpreadLeft();
   EXPECT_LT(mean, 0.42);
   for (std::size_t i = 196; i < 200; ++i) search.Tell(asked[i].id, Low(static_cast<double>(i)));
   EXPECT_EQ(search.status().generation, 2);
   EXPECT_GT(search.Recommended()[0], mean);
-  EXPECT_LE(search.Recommended()[0], mean + step_size * (1 + 2.0 / 3) + 1e-12);
+  EXPECT_LE(search.Recommended()[0], mean + deviation * (1 + 2.0 / 3) + 1e-12);
 }
 
 TEST(CmaEs, ResultsFromBeforeARestartTeachTheNewRunNothing) {
