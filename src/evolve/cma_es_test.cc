@@ -176,7 +176,7 @@ TEST(CmaEs, ALateResultMovesTheMeanNoFurtherThanAnInjectedSolutionMay) {
 }
 
 TEST(CmaEs, ResultsFromBeforeARestartTeachTheNewRunNothing) {
-  CmaEs search({.box = Cube(2, 0, 1)}, {.population_size = 6, .restarts = "ipop"});
+  CmaEs search({.box = Cube(2, 0, 1)}, {.population_size = 6, .restarts = "ipop", .max_delay = 50});
   Proposal last = search.Ask();
   while (search.status().restarts == 0) {
     search.Tell(std::exchange(last, search.Ask()).id, Low(1));  // flat: ends soon
