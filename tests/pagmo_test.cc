@@ -84,7 +84,7 @@ std::pair<double, double> BothBest(const Case& c, std::uint64_t seed) {
 }
 
 // The values fall geometrically, on the sphere in 10 dimensions by a factor of 5 in about 100 evaluations: a
-// factor of 5 is 10 % of the budget or less. pagmo moves samples outside the box onto its border, so it
+// factor of 5 is about 10 % of the budget. pagmo moves samples outside the box onto its border, so it
 // meets an optimum in a corner exactly, where reflection only comes near it: there the bound is a share of
 // the function's range (1e-5 and 1e-3). Where the border is not parallel to the axes of the function, moving
 // samples is the worse rule (last two rows).

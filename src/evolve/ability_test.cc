@@ -145,6 +145,12 @@ TEST(Ability, ItemsThatAllOrNoneAnsweredStayFinite) {
   for (const AbilityItem& item : fit.items)
     EXPECT_TRUE(std::isfinite(item.difficulty) && item.discrimination > 0.1 && item.discrimination < 10);
   EXPECT_EQ(fit.items[3].difficulty, 0);
+  // At the maximum, the answers' pull on the first difficulty, discrimination * sum (P - 1), is the prior's:
+  // -b.
+  double pull = 0;
+  for (const AbilityEstimate& anchor : fit.anchors)
+    pull += fit.items[0].discrimination * (AnswerProbability(fit.items[0], anchor.ability) - 1);
+  EXPECT_NEAR(pull, fit.items[0].difficulty, 1e-3);
   EXPECT_GT(fit.anchors[0].ability, fit.anchors[1].ability);
 }
 

@@ -139,10 +139,6 @@ void CmaDistribution::UpdateCovariance(const MatrixXd& steps) {
 
 void CmaDistribution::Decompose() {
   covariance_ = (0.5 * (covariance_ + covariance_.transpose())).eval();
-  if (!covariance_.allFinite()) {
-    is_degenerate_ = true;
-    return;
-  }
   const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(covariance_);
   const double largest = solver.eigenvalues().maxCoeff();
   is_degenerate_ = solver.info() != Eigen::Success || !(solver.eigenvalues().minCoeff() > 1e-20 * largest);

@@ -120,6 +120,12 @@ TEST(CmaDistribution, LimitsTheDeviationOfTheDimensionsThatAreTooWide) {
   distribution.LimitDeviations(0.25);
   EXPECT_NEAR(distribution.Deviations()[0], 0.25, 1e-12);
   EXPECT_EQ(distribution.step_size(), 1);
+  CmaDistribution uneven =
+      AfterSelection([](const VectorXd& step) { return std::abs(step[1]) + std::abs(step[2]); });
+  const VectorXd before = uneven.Deviations();
+  uneven.LimitDeviations(2 * before[1]);
+  EXPECT_NEAR(uneven.Deviations()[0], 2 * before[1], 1e-12 * before[0]);
+  EXPECT_NEAR(uneven.Deviations()[1], before[1], 1e-12 * before[1]);
 }
 
 TEST(CmaDistribution, IsNotBroughtDownByStepsThatAreNotNumbers) {

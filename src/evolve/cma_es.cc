@@ -64,10 +64,13 @@ class CmaEs::Runs {
     --num_starts_left_;
     if (!outcome.failed() && (!best_start_ || IsBetter(outcome, *best_start_))) {
       best_start_ = outcome;
-      distribution_->MoveTo(ToVector(search_.box().ToUnit(proposal.point)));
-      // What was drawn around another point says nothing about the neighbourhood of this one.
-      num_distributions_ += config_.max_delay + 1;
-      members_.clear();
+      const VectorXd mean = ToVector(search_.box().ToUnit(proposal.point));
+      if (mean != distribution_->mean()) {
+        distribution_->MoveTo(mean);
+        // What was drawn around another point says nothing about the neighbourhood of this one.
+        num_distributions_ += config_.max_delay + 1;
+        members_.clear();
+      }
     }
     UpdateIfFull();
   }
@@ -169,7 +172,7 @@ class CmaEs::Runs {
     if (!run_best_ || IsBetter(best, *run_best_)) run_best_ = best;
     distribution_->Update(steps, adaptation_ ? &*adaptation_ : nullptr);
     const CmaParameters& parameters = distribution_->parameters();
-    if (!IsBetter(best, members_[static_cast<std::size_t>(size / 4)].outcome))
+    if (!IsBetter(best, members_[static_cast<std::size_t>(std::max(1, size / 4))].outcome))
       distribution_->Widen(std::exp(0.2 + parameters.path_rate_step / parameters.damping));
     distribution_->LimitDeviations(kLargestDeviation);
     stop_rule_->Observe(objectives);

@@ -64,10 +64,10 @@ struct CmaEsStatus {
 ///
 /// Asynchronous: the distribution is updated whenever lambda results have come since the last update. The
 /// result of a sample from an earlier distribution, at most max_delay updates ago, counts as an injected
-/// solution (Hansen 2011, arXiv:1110.4181, equations 3 and 4 for single candidates): its step is taken from
-/// the new mean, (x - m) / sigma, and shortened to sqrt(n) + 2n / (n + 2) in Mahalanobis length. Later ones
-/// only count for the best seen. Measured in cma_es_test.cc: with lambda workers, hardly more evaluations
-/// than one worker. A gradient with delay, (x - m) / sigma of the sample's own distribution, took half as
+/// solution (Hansen 2011, arXiv:1110.4181): its step is taken from the new mean, (x - m) / sigma, and
+/// shortened to sqrt(n) + 2n / (n + 2) in Mahalanobis length. Later ones only count for the best seen. With
+/// lambda workers that takes 1.0 (sphere) to 1.6 times (Rosenbrock) the evaluations of one worker
+/// (docs/search.md). A gradient with delay, (x - m) / sigma of the sample's own distribution, took half as
 /// many again on the sphere; results two or more updates late make the search unstable on ill-conditioned
 /// functions. With more workers than lambda, evaluations are wasted: give population_size = workers.
 ///
@@ -79,7 +79,8 @@ struct CmaEsStatus {
 ///
 /// Start points: all are evaluated first. Until the last of them is told, samples are drawn around the best
 /// so far; when it is told, the first generation starts at the best of all, and samples drawn around others
-/// count no more. Without start points the search begins at the middle of the box.
+/// count no more. So a start point that is never told keeps the search from learning: tell a failure. Without
+/// start points the search begins at the middle of the box.
 ///
 /// Failures have the worst rank, equal results are ordered by id; a generation in which all failed teaches
 /// nothing and is drawn anew. Where a quarter of a generation shares the best result exactly, the step size

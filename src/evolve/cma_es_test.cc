@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "evolve/testing_functions.h"
 
 namespace forge::evolve {
@@ -158,6 +161,34 @@ TEST(CmaEs, UpdatesWhenAsManyResultsAsAGenerationHasHaveComeWhateverIsOutstandin
   EXPECT_EQ(search.status().generation, 2);  // two updates late: not
 }
 
+TEST(CmaEs, ALateResultMovesTheMeanNoFurtherThanAnInjectedSolutionMay) {
+  CmaEs search({.box = Cube(1, 0, 1)}, {.population_size = 4, .initial_step_size = 0.05});
+  std::vector<Proposal> asked;
+  for (int i = 0; i < 200; ++i) asked.push_back(search.Ask());
+  std::sort(asked.begin(), asked.end(), [](const auto& a, const auto& b) { return a.point < b.point; });
+  for (std::size_t i = 0; i < 4; ++i) search.Tell(asked[i].id, Low(static_cast<double>(i)));
+  const double mean = search.Recommended()[0], deviation = search.SpreadLeft();
+  EXPECT_LT(mean, 0.42);
+  for (std::size_t i = 196; i < 200; ++i) search.Tell(asked[i].id, Low(static_cast<double>(i)));
+  EXPECT_EQ(search.status().generation, 2);
+  EXPECT_GT(search.Recommended()[0], mean);
+  EXPECT_LE(search.Recommended()[0], mean + deviation * (1 + 2.0 / 3) + 1e-12);
+}
+
+TEST(CmaEs, ResultsFromBeforeARestartTeachTheNewRunNothing) {
+  CmaEs search({.box = Cube(2, 0, 1)}, {.population_size = 6, .restarts = "ipop", .max_delay = 50});
+  Proposal last = search.Ask();
+  while (search.status().restarts == 0) {
+    search.Tell(std::exchange(last, search.Ask()).id, Low(1));  // flat: ends soon
+    ASSERT_LT(search.num_told(), 1000u);
+  }
+  search.Tell(last.id, Low(0));
+  for (int i = 0; i < 11; ++i) search.Tell(search.Ask().id, Low(i));
+  EXPECT_EQ(search.status().generation, 0);
+  search.Tell(search.Ask().id, Low(1));
+  EXPECT_EQ(search.status().generation, 1);
+}
+
 TEST(CmaEs, BeginsAtTheBestStartPoint) {
   CmaEs search({.box = Cube(2, -5, 5), .start_points = {{3, 3}, {1, -1}, {-4, 2}}},
                {.initial_step_size = 1e-3});
@@ -168,6 +199,15 @@ TEST(CmaEs, BeginsAtTheBestStartPoint) {
   search.Tell(0, Failure());
   search.Tell(1, Low(2));
   EXPECT_NEAR(search.Ask().point[0], 1, 0.1);
+}
+
+TEST(CmaEs, CountsWhatWasDrawnAroundTheStartPointThatProvesBest) {
+  CmaEs search(From(2, 3, 1), {.population_size = 6});
+  for (int i = 0; i < 7; ++i) search.Ask();
+  for (std::uint64_t id = 1; id < 7; ++id) search.Tell(id, Low(static_cast<double>(id)));
+  EXPECT_EQ(search.status().generation, 0);
+  search.Tell(0, Low(100));
+  EXPECT_EQ(search.status().generation, 1);
 }
 
 TEST(CmaEs, GoesAroundWhereEvaluationsFail) {
@@ -209,6 +249,13 @@ TEST(CmaEs, WidensOnAPlateau) {
   RunInTurn(
       search, [](std::span<const double>) { return 1.0; }, 100);
   EXPECT_GT(search.status().step_size, 0.05);
+}
+
+TEST(CmaEs, WorksWithTheSmallestPopulation) {
+  CmaEs search(From(2, 2, 1), {.population_size = 1});
+  EXPECT_EQ(search.status().population_size, 2);
+  RunInTurn(search, Sphere, 400);
+  EXPECT_LT(Sphere(search.Recommended()), 1e-3);
 }
 
 TEST(CmaEs, MirroredSamplesStandOppositeEachOther) {

@@ -34,10 +34,10 @@ struct Nsga2Config {
 ///
 /// Where we differ: steady-state, so that there is no barrier. Every result joins the population, and when
 /// there are more than population_size, the most crowded of the worst front leaves (Durillo et al. 2009,
-/// doi:10.1007/978-3-642-01020-0_18, found this better than generations, too: distances are always up to
-/// date). One child is made at a time. A child always has a mutated dimension. Failures never join. Start
-/// points, then random points, fill the first population_size asks; while fewer than two results are known,
-/// points are random. Ask and Tell cost O(M N^2) for N kept results.
+/// EMO, found this better than generations, too: distances are always up to date). One child is made at a
+/// time. A child always has a mutated dimension. Failures never join. Start points, then random points, fill
+/// the first population_size asks; while fewer than two results are known, points are random. Ask and Tell
+/// cost O(M N^2) for N kept results.
 class Nsga2 : public SearchAlgorithm {
  public:
   /// Throws Error if the config is out of range.

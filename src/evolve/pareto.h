@@ -35,7 +35,7 @@ double Hypervolume(std::span<const Objectives> points, const Objectives& referen
 
 /// Index of the knee of a front: each objective is scaled so that the front's lowest value is 0 and its
 /// highest 1; the knee has the largest sum, which is the largest distance from the plane through the ends
-/// (Das 1999, doi:10.1007/BF01194058). With two objectives the ends sum to 1, so a concave front has its knee
+/// (Das 1999). With two objectives the ends sum to 1, so a concave front has its knee
 /// inside. An objective of range 0 does not count; the first of equals. The points must not be empty; those
 /// that others dominate never win.
 std::size_t KneePoint(std::span<const Objectives> points);

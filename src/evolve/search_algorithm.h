@@ -71,7 +71,7 @@ struct SearchOptions {
 ///
 /// Resume: all state is a function of options and of the sequence of Ask and Tell calls, so a journal of
 /// those calls, played again, gives the same proposals, bit by bit on the same kind of processor and C
-/// library. No other state is kept anywhere.
+/// library. No other state is kept anywhere. Not for use from several threads at once.
 class SearchAlgorithm {
  public:
   virtual ~SearchAlgorithm() = default;
