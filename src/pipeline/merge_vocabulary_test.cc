@@ -139,6 +139,9 @@ TEST_F(VocabularyMerge, UnionRunsOnTexts) {
 }
 
 TEST_F(VocabularyMerge, BaseKeepsTheTokenizersFilesAndDropsTheOthersTokens) {
+  io::Json tokenizer_config = io::ReadJsonFile(folder_ / "a/tokenizer_config.json");
+  tokenizer_config["a key that forge does not write"] = true;
+  io::WriteJsonFile(folder_ / "a/tokenizer_config.json", tokenizer_config);
   const io::Json report = Merge(Recipe("tokenizer_source: base"), NoSmokeTest());
   EXPECT_THAT(NewRows(), ElementsAre(259, 260));
   EXPECT_EQ(Rows()[7], 507);
@@ -160,17 +163,17 @@ TEST_F(VocabularyMerge, AModelAsSourceGivesItsTokensAndItsSpecials) {
 }
 
 TEST_F(VocabularyMerge, AFolderOfATokenizerAloneIsASourceToo) {
-  text::TokenizerData few = a_;  // "the" is token 0 and text ends with token 1
-  few.tokens = {"the", "<|endoftext|>", "x"};
+  text::TokenizerData few = a_;  // "the" is token 0, and text ends with token 1, which no model has
+  few.tokens = {"the", "<|end|>", "x"};
   few.types = {TokenType::kNormal, TokenType::kControl, TokenType::kNormal};
   few.merges.clear();
   few.eos = few.pad = 1;
   std::filesystem::create_directories(folder_ / "few");
   text::SaveTokenizer(folder_ / "few", few, 128);
   const io::Json report = Merge(Recipe("tokenizer_source: \"@few\""), NoSmokeTest());
-  EXPECT_THAT(Rows(), ElementsAre(260, 256 + 500, 'x' + 500));
+  EXPECT_THAT(Rows(), ElementsAre(260, 0, 'x' + 500));
   EXPECT_EQ(LoadModel(folder_ / "out").config.eos_token_ids, std::vector{1});
-  EXPECT_EQ(report["vocabulary"]["models"][0]["dropped"], kBytes + 2 - 3);
+  EXPECT_EQ(report["vocabulary"]["models"][0]["dropped"], kBytes + 2 - 2);
 }
 
 TEST_F(VocabularyMerge, PaddingIsTheMeanOfTheOtherRows) {
