@@ -52,6 +52,30 @@ Json MethodJson() {
   return methods;
 }
 
+/// What becomes of the vocabularies: nothing where they stay as they are.
+std::string VocabularyText(const Json& vocabulary) {
+  if (vocabulary.is_null()) return "";
+  const auto number = [](const Json& counts, const char* key) { return counts[key].get<int>(); };
+  std::string text =
+      fmt::format("vocabulary ({}): {} tokens in {} rows, {} in all models, {} new to the base\n",
+                  vocabulary["source"].get<std::string>(), number(vocabulary, "tokens"),
+                  number(vocabulary, "rows"), number(vocabulary, "shared"), number(vocabulary, "added"));
+  for (const Json& model : vocabulary["models"]) {
+    text += fmt::format("  {}: {} rows before, {} of them kept", model["name"].get<std::string>(),
+                        number(model, "rows_before"), number(model, "own"));
+    for (const auto& [key, meaning] : {std::pair{"only_owner", "from the only model with the token"},
+                                       {"base", "from the base"},
+                                       {"mean", "the mean of several models"},
+                                       {"zero", "zero"},
+                                       {"overridden", "as tokens: says"},
+                                       {"padding", "padding"},
+                                       {"dropped", "tokens dropped"}})
+      if (number(model, key) > 0) text += fmt::format(", {} {}", number(model, key), meaning);
+    text += "\n";
+  }
+  return text;
+}
+
 std::string PreviewText(const Json& preview) {
   std::string text = fmt::format("{} of\n", preview["method"].get<std::string>());
   for (const Json& model : preview["models"])
@@ -63,6 +87,9 @@ std::string PreviewText(const Json& preview) {
       preview["layers"].get<int>(), preview["dtype"].get<std::string>(), preview["bytes"].get<double>() / 1e6,
       preview["config_from"].get<std::string>(), preview["memory_bytes"].get<double>() / 1e6,
       preview["estimated_seconds"].get<double>());
+  text += VocabularyText(preview["vocabulary"]);
+  if (preview["chat_template"].is_string())
+    text += fmt::format("chat template: {}\n", preview["chat_template"].get<std::string>());
   for (const Json& note : preview["notes"]) text += "note: " + note.get<std::string>() + "\n";
   return text;
 }
@@ -83,7 +110,7 @@ class MergeCommand : public Command {
   std::string Summary() const override { return "Merge models as a mergekit YAML file says."; }
   std::string Example() const override { return "forge merge recipe.yml models/merged"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("CONFIG", config_, "A config of mergekit (docs/merge-methods.md).", false);
+    flags.AddPositional("CONFIG", config_, "A config of mergekit (docs/merging.md).", false);
     flags.AddPositional("OUT", out_, "The folder to write.", false);
     flags.AddWord(
         "--numerics", numerics_, {"exact", "mergekit"},

@@ -21,7 +21,6 @@
 #include "pipeline/merge_report.h"
 #include "pipeline/merge_smoke_test.h"
 #include "pipeline/model_reference.h"
-#include "pipeline/model_source.h"
 
 namespace forge::pipeline {
 namespace {
@@ -104,7 +103,7 @@ class ModelMerge::Writing {
  public:
   Writing(const ModelMerge& merge, const fs::path& folder)
       : merge_(merge),
-        reader_(merge.sources_),
+        reader_(merge.models_.sources()),
         tasks_(SortedByName(merge.plan_)),
         writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
 
@@ -178,14 +177,11 @@ class ModelMerge::Writing {
 };
 
 ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, const ResolveName& resolve)
-    : config_(std::move(config)), settings_(std::move(settings)) {
-  for (const std::string& name : merge::ModelsOf(config_)) {
-    paths_.push_back(resolve(name));
-    sources_.push_back(OpenWeights(paths_.back()));
-  }
+    : config_(std::move(config)), settings_(std::move(settings)), models_(config_, resolve) {
   std::vector<const model::WeightSource*> sources;
-  for (const auto& source : sources_) sources.push_back(source.get());
+  for (const auto& source : models_.sources()) sources.push_back(source.get());
   plan_ = merge::MakePlan(config_, sources, {.mergekit_numerics = settings_.mergekit_numerics});
+  models_.Complete(plan_);
   if (!settings_.masks.empty()) choices_ = merge::ReadStoredChoices(settings_.masks, plan_.models);
 }
 
@@ -224,7 +220,7 @@ io::Json ModelMerge::Describe() const {
   }
   io::Json models = io::Json::array();
   for (std::size_t m = 0; m < plan_.models.size(); ++m)
-    models.push_back({{"name", plan_.models[m]}, {"path", paths_[m].string()}});
+    models.push_back({{"name", plan_.models[m]}, {"path", models_.paths()[m].string()}});
   return {{"method", config_.method->name},
           {"numerics", settings_.mergekit_numerics ? "mergekit" : "exact"},
           {"seed", settings_.seed},
@@ -236,6 +232,8 @@ io::Json ModelMerge::Describe() const {
           {"dtype", io::LongName(StoredAs(plan_))},
           {"bytes", bytes},
           {"memory_bytes", memory + kMergeBaseBytes},
+          {"vocabulary", models_.DescribeVocabulary()},
+          {"chat_template", models_.DescribeChatTemplate()},
           {"notes", plan_.notes}};
 }
 
@@ -249,11 +247,22 @@ io::Json ModelMerge::Preview() {
   }
   std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
-  const TensorReader reader(sources_);
+  const TensorReader reader(models_.sources());
   const auto start = std::chrono::steady_clock::now();
   MergeOne(trial, reader.For(trial), [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
   return preview;
+}
+
+void ModelMerge::AddSmokeTest(const fs::path& merged, MetricSink& sink, io::Json& report) const {
+  report["smoke_test"] = nullptr;
+  if (!settings_.smoke_test || !HasTokenizer(merged)) return;
+  try {
+    report["smoke_test"] =
+        RunMergeSmokeTest(merged, models_.paths()[static_cast<std::size_t>(plan_.config_model)], sink);
+  } catch (const Error& error) {  // the weights are right without it
+    report["notes"].push_back("the result was not run on texts: " + error.fields().why);
+  }
 }
 
 io::Json ModelMerge::Write(const fs::path& out, MetricSink& sink, const StopToken& stop) {
@@ -267,16 +276,14 @@ io::Json ModelMerge::Write(const fs::path& out, MetricSink& sink, const StopToke
   report["merge_seconds"] = SecondsSince(start);
   report["norm_drift"] = ToJson(writing.Drift());
   report["recipe"] = settings_.recipe;
-  const fs::path& config_path = paths_[static_cast<std::size_t>(plan_.config_model)];
   model::WriteConfigFiles(folder.path(), plan_.config, StoredAs(plan_));
-  const fs::path tokenizer = PartsOf(config_path).base;
-  if (HasTokenizer(tokenizer)) CopyTokenizer(tokenizer, plan_.config.max_position_embeddings, folder.path());
-  if (settings_.hash) AddHashes(paths_, folder.path(), sink, report);
-  report["smoke_test"] = settings_.smoke_test && HasTokenizer(folder.path())
-                             ? RunMergeSmokeTest(folder.path(), config_path, sink)
-                             : io::Json(nullptr);
+  models_.WriteTokenizer(folder.path(), plan_.config.max_position_embeddings);
+  if (settings_.hash) AddHashes(models_.paths(), folder.path(), sink, report);
+  AddSmokeTest(folder.path(), sink, report);
   report["warnings"] = MergeWarnings(report);
-  io::WriteJsonFile(folder.path() / "merge_report.json", report);
+  // Answers may end within a character, and tokens may be any bytes.
+  io::WriteFileAtomically(folder.path() / "merge_report.json",
+                          report.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n");
   io::WriteFileAtomically(folder.path() / "README.md", ModelCard(report, out.filename().string()));
   folder.Commit();
   return report;

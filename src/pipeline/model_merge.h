@@ -3,10 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
@@ -15,7 +12,7 @@
 #include "merge/exact/tensor_merge.h"
 #include "merge/merge_plan.h"
 #include "merge/mergekit_numerics.h"
-#include "model/weight_source.h"
+#include "pipeline/merge_models.h"
 
 namespace forge::pipeline {
 
@@ -30,11 +27,9 @@ struct ModelMergeSettings {
   bool smoke_test = true;  // run the result on a text and four prompts, where it has a tokenizer
 };
 
-/// Finds the path of a model named in a config.
-using ResolveName = std::function<std::filesystem::path(const std::string&)>;
-
-/// One merge of a mergekit config: opened and planned by the constructor, which throws what the planning
-/// throws, then shown or written. Reads weights only in Write and in Preview's trial.
+/// One merge of a mergekit config: opened and planned by the constructor, which throws what planning the
+/// weights, the vocabulary and the chat template throws, then shown or written. Reads weights only in Write
+/// and in Preview's trial.
 class ModelMerge {
  public:
   ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, const ResolveName& resolve);
@@ -53,14 +48,15 @@ class ModelMerge {
  private:
   class Writing;
   io::Json Describe() const;
+  /// Where the result or the config's model cannot run, a note says why.
+  void AddSmokeTest(const std::filesystem::path& merged, MetricSink& sink, io::Json& report) const;
   void MergeOne(const merge::TensorTask& task, const merge::SourceReader& read,
                 const merge::PieceWriter& write) const;
   std::uint64_t MemoryOf(const merge::TensorTask& task) const;
 
   merge::MergeConfig config_;
   ModelMergeSettings settings_;
-  std::vector<std::filesystem::path> paths_;                   // of the models
-  std::vector<std::unique_ptr<model::WeightSource>> sources_;  // the same
+  MergeModels models_;
   merge::MergePlan plan_;
   merge::StoredChoices choices_;
 };

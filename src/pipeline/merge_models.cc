@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/merge_models.h"
+
+#include <algorithm>
+
+#include "pipeline/model_reference.h"
+#include "pipeline/model_source.h"
+
+namespace forge::pipeline {
+
+MergeModels::MergeModels(const merge::MergeConfig& config, const ResolveName& resolve) {
+  const std::vector<std::string> names = merge::ModelsOf(config);
+  for (const std::string& name : names) {
+    paths_.push_back(resolve(name));
+    opened_.push_back(OpenWeights(paths_.back()));
+    tokenizers_.push_back(ReadModelTokenizer(name, paths_.back()));
+  }
+  if (!config.base_model.empty())
+    leader_ =
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), config.base_model) - names.begin());
+  if (config.tokenizer) MakeVocabulary(config, resolve);
+  chat_template_ = ChooseChatTemplate(config.chat_template, tokenizers_, owner(), config.source);
+}
+
+void MergeModels::MakeVocabulary(const merge::MergeConfig& config, const ResolveName& resolve) {
+  const std::string& name = config.tokenizer->model;
+  std::optional<ModelTokenizer> chosen;
+  for (const ModelTokenizer& tokenizer : tokenizers_)
+    if (tokenizer.name == name) chosen = tokenizer;
+  if (!chosen && !name.empty()) chosen = ReadModelTokenizer(name, resolve(name));
+  vocabulary_.emplace(MergeVocabulary::Inputs{.setting = *config.tokenizer,
+                                              .tokenizers = tokenizers_,
+                                              .sources = opened_,
+                                              .leader = leader_,
+                                              .has_base = !config.base_model.empty(),
+                                              .chosen = chosen ? &*chosen : nullptr});
+  remapped_ = vocabulary_->Remapped(opened_);
+}
+
+void MergeModels::Complete(merge::MergePlan& plan) const {
+  if (vocabulary_) vocabulary_->SetSpecials(remapped_, plan.config);
+  const auto add = [&](const std::vector<std::string>& notes) {
+    plan.notes.insert(plan.notes.end(), notes.begin(), notes.end());
+  };
+  if (vocabulary_) add(vocabulary_->notes());
+  const std::string& from = chat_template_.from;
+  const bool is_of_a_model = std::any_of(tokenizers_.begin(), tokenizers_.end(),
+                                         [&](const ModelTokenizer& model) { return model.name == from; });
+  add(TokenizerNotes(owner(), tokenizers_, vocabulary_.has_value(),
+                     from.empty() ? "none" : (is_of_a_model ? "that of " : "the one of ") + from));
+  add(chat_template_.notes);
+  if (owner().data) add(TemplateNotes(chat_template_, *owner().data, plan.config.eos_token_ids));
+}
+
+io::Json MergeModels::DescribeChatTemplate() const {
+  return chat_template_.from.empty() ? io::Json(nullptr) : io::Json(chat_template_.from);
+}
+
+void MergeModels::WriteTokenizer(const std::filesystem::path& folder, int max_position_embeddings) const {
+  if (vocabulary_)
+    vocabulary_->WriteTokenizer(folder, max_position_embeddings);
+  else if (HasTokenizer(owner().base))
+    CopyTokenizer(owner().base, max_position_embeddings, folder);
+  if (chat_template_.is_changed) WriteChatTemplate(folder, chat_template_.text);
+}
+
+}  // namespace forge::pipeline
