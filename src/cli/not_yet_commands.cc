@@ -35,10 +35,6 @@ std::unique_ptr<Command> Make(const char* name, const char* summary, const char*
 std::unique_ptr<Command> MakeServeCommand() {
   return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat");
 }
-std::unique_ptr<Command> MakeLineageCommand() {
-  return Make("lineage", "Show how a model came about.",
-              "open report.html of the run, which draws the champion's lineage");
-}
 std::unique_ptr<Command> MakeWorkerCommand() {
   return Make("worker", "Evaluate candidates for a run on another machine.", "run forge evo on one machine");
 }

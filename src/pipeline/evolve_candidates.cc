@@ -57,12 +57,8 @@ Scores EvolveCandidates::ScoreOnce(const std::string& id, const Measure& measure
                                    const std::function<merge::MergedModel()>& make) {
   std::string key = fmt::format("{} {}", id, eval::Name(measure.split));
   if (measure.likelihood) key += fmt::format(" likelihood {}", measure.items);
-  Cost* cost = measure.split != eval::Split::kSearch ? nullptr : measure.likelihood ? &likelihood_ : &full_;
   if (const auto kept = context_.store->GetUnit(context_.run, kEvolveStage, key)) {
-    if (cost != nullptr) {
-      cost->seconds += kept->value("seconds", 0.0);
-      ++cost->models;
-    }
+    AddCost(measure, kept->value("seconds", 0.0));
     return kept->at("scores").get<Scores>();
   }
   context_.stop->ThrowIfRequested(("candidate " + id).c_str());
@@ -70,12 +66,23 @@ Scores EvolveCandidates::ScoreOnce(const std::string& id, const Measure& measure
   const auto start = std::chrono::steady_clock::now();
   const Scores scores = Score(model, measure);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (cost != nullptr) {
-    cost->seconds += seconds;
-    ++cost->models;
-  }
+  AddCost(measure, seconds);
   context_.store->PutUnit(context_.run, kEvolveStage, key, {{"scores", scores}, {"seconds", seconds}});
   return scores;
+}
+
+void EvolveCandidates::AddCost(const Measure& measure, double seconds) {
+  if (measure.split != eval::Split::kSearch) return;
+  Cost& cost = measure.likelihood ? likelihood_ : full_;
+  cost.seconds += seconds;
+  ++cost.models;
+  std::size_t scored = 0, all = 0;
+  for (const eval::DomainItems& domain : domains_) {
+    all += domain.search.size();
+    scored += measure.items > 0 ? std::min(domain.search.size(), static_cast<std::size_t>(measure.items))
+                                : domain.search.size();
+  }
+  cost.share += static_cast<double>(scored) / static_cast<double>(all);
 }
 
 void EvolveCandidates::Record(const MergeCandidate& candidate, const std::string& label,

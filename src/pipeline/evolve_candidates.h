@@ -70,17 +70,19 @@ class EvolveCandidates {
   /// Writes a candidate's row, with its scores on the search items, in one step.
   void Record(const MergeCandidate& candidate, const std::string& label, const Scores& scores);
 
-  /// Seconds that scoring took in this run, of search items by the domains' metric and by likelihood, and how
-  /// many models were so scored.
+  /// What scoring on the search items took, by the domains' metric and by likelihood, what was read back
+  /// included.
   struct Cost {
     double seconds = 0;
     int models = 0;
+    double share = 0;  // items scored / all search items, over all models
   };
   const Cost& full_cost() const { return full_; }
   const Cost& likelihood_cost() const { return likelihood_; }
 
  private:
   Scores Score(const merge::MergedModel& model, const Measure& measure) const;
+  void AddCost(const Measure& measure, double seconds);
 
   const RunContext& context_;
   track::StoreMetricSink sink_;

@@ -16,6 +16,7 @@
 #include "pipeline/evolve_candidates.h"
 #include "pipeline/evolve_verdict.h"
 #include "pipeline/merge_genome.h"
+#include "pipeline/model_reference.h"
 
 namespace forge::pipeline {
 namespace {
@@ -237,20 +238,38 @@ class EvolveStage {
         {"n", n},
         {"candidates", evaluated_.size()},
         {"cost", CostJson()},
+        {"models", ModelsJson()},
         {"baselines", baselines},
         {"per_domain", per_domain}};
   }
 
-  /// What scoring on the search items cost, in evaluations by the domains' metric: the time of the likelihood
-  /// evaluations counts as a share of one.
-  Json CostJson() const {
+  /// What the champion is made of, for who wants to make it again.
+  Json ModelsJson() const {
+    Json paths = Json::array();
+    for (const LoadedModel& parent : parents_)
+      paths.push_back(IsLoraFolder(PartsOf(parent.path).base)
+                          ? base_.path.string() + "+" + parent.path.string()
+                          : parent.path.string());
+    return {{"base", base_.path.string()},
+            {"parents", std::move(paths)},
+            {"layers", layers()},
+            {"stored_as", IsSmall() ? "float32" : "bfloat16"}};
+  }
+
+  /// What scoring on the search items cost, in evaluations of all of them by the domains' metric. A
+  /// likelihood evaluation counts by its items; by the time it takes, which goes to the log, it is cheaper
+  /// still.
+  Json CostJson() {
     const EvolveCandidates::Cost full = candidates_.full_cost(), likelihood = candidates_.likelihood_cost();
-    const double one = full.models > 0 ? full.seconds / full.models : 0;
+    if (full.models > 0 && likelihood.models > 0)
+      candidates_.sink().Log(
+          fmt::format("scoring took {:.1f} s: {} models by the tasks' metric, {} by likelihood, by time "
+                      "{:.1f} full evaluations",
+                      full.seconds + likelihood.seconds, full.models, likelihood.models,
+                      (full.seconds + likelihood.seconds) * full.models / full.seconds));
     return {{"full_evaluations", full.models},
-            {"full_seconds", full.seconds},
             {"likelihood_evaluations", likelihood.models},
-            {"likelihood_seconds", likelihood.seconds},
-            {"full_evaluation_equivalents", one > 0 ? (full.seconds + likelihood.seconds) / one : 0}};
+            {"full_evaluation_equivalents", full.models + likelihood.share}};
   }
 
   /// A merge that needs no search, beside the champion.
