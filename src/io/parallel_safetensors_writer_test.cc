@@ -2,6 +2,7 @@
 #include "io/parallel_safetensors_writer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <numeric>
@@ -23,7 +24,7 @@ class ParallelSafetensorsWriterTest : public testing::Test {
     fs::create_directories(folder_);
   }
   ~ParallelSafetensorsWriterTest() override { fs::remove_all(folder_); }
-  fs::path folder_ = fs::temp_directory_path() / "forge_parallel_writer";
+  fs::path folder_ = fs::temp_directory_path() / ("forge_parallel_writer" + std::to_string(getpid()));
 };
 
 std::vector<float> Ramp(std::size_t size) {
