@@ -23,7 +23,13 @@ constexpr double kMuchWorse = 1.0;     // nats a token above the reference: 2.7 
 constexpr double kRepetitive = 0.5;    // share of repeated 4-grams
 constexpr int kRepetitivePrompts = 3;  // of four
 
-Json ToJson(const TensorDrift& drift) { return {{"tensor", drift.tensor}, {"ratio", drift.ratio}}; }
+/// Sums of squares come in the order of the threads: the last digits of a ratio are not the same in every
+/// run.
+double SixDigits(double ratio) { return std::round(ratio * 1e6) / 1e6; }
+
+Json ToJson(const TensorDrift& drift) {
+  return {{"tensor", drift.tensor}, {"ratio", SixDigits(drift.ratio)}};
+}
 
 std::string HashOf(const Json& model) {
   return model.contains("sha256") ? model["sha256"].get<std::string>() : "not computed";
@@ -58,7 +64,7 @@ Json ToJson(std::vector<TensorDrift> drift) {
   std::sort(drift.begin(), drift.end(), [](const auto& a, const auto& b) { return a.ratio < b.ratio; });
   Json json = {{"lowest", ToJson(drift.front())},
                {"highest", ToJson(drift.back())},
-               {"median", drift[drift.size() / 2].ratio},
+               {"median", SixDigits(drift[drift.size() / 2].ratio)},
                {"unusual", Json::array()}};
   std::erase_if(drift, [](const TensorDrift& d) { return d.ratio >= kLowDrift && d.ratio <= kHighDrift; });
   const auto distance = [](const TensorDrift& d) { return std::fabs(std::log(std::max(d.ratio, 1e-30))); };

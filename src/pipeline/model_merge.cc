@@ -28,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 using merge::TensorTask;
 
-/// The widest type of the tensors: what config.json says the model is stored as.
+/// The type of most weights: what config.json says the model is stored as.
 io::FloatType StoredAs(const merge::MergePlan& plan) {
   std::map<io::FloatType, std::size_t> elements;
   for (const TensorTask& task : plan.tensors) elements[task.out_type] += task.size();
