@@ -79,7 +79,9 @@ std::string VocabularyText(const Json& vocabulary) {
 std::string PreviewText(const Json& preview) {
   std::string text = fmt::format("{} of\n", preview["method"].get<std::string>());
   for (const Json& model : preview["models"])
-    text += fmt::format("  {}  ({})\n", model["name"].get<std::string>(), model["path"].get<std::string>());
+    text += model["name"] == model["path"] ? fmt::format("  {}\n", model["name"].get<std::string>())
+                                           : fmt::format("  {}  ({})\n", model["name"].get<std::string>(),
+                                                         model["path"].get<std::string>());
   text += fmt::format(
       "gives {} parameters in {} tensors, {} layers, {}, {:.1f} MB; config and tokenizer of {}\n"
       "needs {:.0f} MB of memory and about {:.1f} s, without what the disk adds\n",
