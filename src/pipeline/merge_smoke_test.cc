@@ -50,9 +50,9 @@ struct Loaded {
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(model->config().max_position_embeddings)));
     tokens = ids.size() - 1;
     const model::ScoreRequest request{{ids.front()}, {{ids.begin() + 1, ids.end()}}};
+    const auto scores = model->Score(std::span(&request, 1));
     double sum = 0;
-    for (const float log_prob : model->Score(std::span(&request, 1))[0][0])
-      sum -= static_cast<double>(log_prob);
+    for (const float log_prob : scores[0][0]) sum -= static_cast<double>(log_prob);
     return sum / static_cast<double>(tokens);
   }
   std::unique_ptr<runtime::NativeModel> model;

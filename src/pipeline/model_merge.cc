@@ -254,6 +254,17 @@ io::Json ModelMerge::Preview() {
   return preview;
 }
 
+void ModelMerge::AddSmokeTest(const fs::path& merged, MetricSink& sink, io::Json& report) const {
+  report["smoke_test"] = nullptr;
+  if (!settings_.smoke_test || !HasTokenizer(merged)) return;
+  try {
+    report["smoke_test"] =
+        RunMergeSmokeTest(merged, models_.paths()[static_cast<std::size_t>(plan_.config_model)], sink);
+  } catch (const Error& error) {  // the weights are right without it
+    report["notes"].push_back("the result was not run on texts: " + error.fields().why);
+  }
+}
+
 io::Json ModelMerge::Write(const fs::path& out, MetricSink& sink, const StopToken& stop) {
   const auto start = std::chrono::steady_clock::now();
   io::AtomicFolder folder(out, settings_.replace);
@@ -265,15 +276,14 @@ io::Json ModelMerge::Write(const fs::path& out, MetricSink& sink, const StopToke
   report["merge_seconds"] = SecondsSince(start);
   report["norm_drift"] = ToJson(writing.Drift());
   report["recipe"] = settings_.recipe;
-  const fs::path& config_path = models_.paths()[static_cast<std::size_t>(plan_.config_model)];
   model::WriteConfigFiles(folder.path(), plan_.config, StoredAs(plan_));
   models_.WriteTokenizer(folder.path(), plan_.config.max_position_embeddings);
   if (settings_.hash) AddHashes(models_.paths(), folder.path(), sink, report);
-  report["smoke_test"] = settings_.smoke_test && HasTokenizer(folder.path())
-                             ? RunMergeSmokeTest(folder.path(), config_path, sink)
-                             : io::Json(nullptr);
+  AddSmokeTest(folder.path(), sink, report);
   report["warnings"] = MergeWarnings(report);
-  io::WriteJsonFile(folder.path() / "merge_report.json", report);
+  // Answers may end within a character, and tokens may be any bytes.
+  io::WriteFileAtomically(folder.path() / "merge_report.json",
+                          report.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n");
   io::WriteFileAtomically(folder.path() / "README.md", ModelCard(report, out.filename().string()));
   folder.Commit();
   return report;
