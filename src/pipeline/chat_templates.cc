@@ -154,7 +154,7 @@ ChatTemplateChoice ChooseChatTemplate(const std::string& setting, const std::vec
     choice = {.text = built_in->text, .from = setting};
   } else if (setting.size() >= kShortestTemplate && setting.find('{') != std::string::npos) {
     text::jinja::Template(setting, {.what = "the chat_template of " + config, .fix = "correct the template"});
-    choice = {.text = setting, .from = "the config"};
+    choice = {.text = setting, .from = "the config's"};
   } else {
     RefuseName(setting, config);
   }

@@ -26,7 +26,7 @@ const std::vector<BuiltInTemplate>& BuiltInTemplates();
 struct ChatTemplateChoice {
   bool is_changed = false;  // it is another than the tokenizer of the result comes with
   std::string text;         // Jinja; empty: none
-  std::string from;         // "chatml", "the config", or the name of the model; empty: none
+  std::string from;         // "chatml", "the config's", or the name of the model; empty: none
   std::vector<std::string> notes;
 };
 

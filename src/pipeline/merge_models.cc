@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/merge_models.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "pipeline/model_reference.h"
@@ -38,7 +41,14 @@ void MergeModels::MakeVocabulary(const merge::MergeConfig& config, const Resolve
 }
 
 void MergeModels::Complete(merge::MergePlan& plan) const {
+  const std::vector<int> planned_eos = plan.config.eos_token_ids;
   if (vocabulary_) vocabulary_->SetSpecials(remapped_, plan.config);
+  if (plan.config.eos_token_ids != planned_eos) {
+    // The plan knows the models' configs only, and noted that the result has the eos of the first.
+    std::erase_if(plan.notes, [](const std::string& note) { return note.starts_with("eos_token_id is "); });
+    plan.notes.push_back(fmt::format("eos_token_id of the result is [{}], as {} has it for its tokenizer",
+                                     fmt::join(plan.config.eos_token_ids, ", "), owner().name));
+  }
   const auto add = [&](const std::vector<std::string>& notes) {
     plan.notes.insert(plan.notes.end(), notes.begin(), notes.end());
   };
@@ -47,7 +57,7 @@ void MergeModels::Complete(merge::MergePlan& plan) const {
   const bool is_of_a_model = std::any_of(tokenizers_.begin(), tokenizers_.end(),
                                          [&](const ModelTokenizer& model) { return model.name == from; });
   add(TokenizerNotes(owner(), tokenizers_, vocabulary_.has_value(),
-                     from.empty() ? "none" : (is_of_a_model ? "that of " : "the one of ") + from));
+                     from.empty() ? "none" : (is_of_a_model ? "that of " : "") + from));
   add(chat_template_.notes);
   if (owner().data) add(TemplateNotes(chat_template_, *owner().data, plan.config.eos_token_ids));
 }
