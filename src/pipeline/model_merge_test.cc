@@ -135,6 +135,17 @@ TEST_F(ModelMerges, TakesTheChoicesOfAMasksFileWithMergekitsNumerics) {
   for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(merged[i] != base[i], i < size / 2) << i;
 }
 
+TEST(MergingPage, HasExamplesThatAreConfigs) {
+  const std::string page = io::ReadFile(std::filesystem::path(FORGE_SOURCE_DIR) / "docs/merging.md");
+  const std::string start = "```yaml\n", end = "```\n";
+  int examples = 0;
+  for (std::size_t at = page.find(start); at != std::string::npos; at = page.find(start, at), ++examples) {
+    at += start.size();
+    EXPECT_NO_THROW(merge::ParseMergeConfigs(page.substr(at, page.find(end, at) - at), "an example"));
+  }
+  EXPECT_EQ(examples, 5);
+}
+
 TEST_F(ModelMerges, ShowsWhatItWouldDoAndWritesNothing) {
   const io::Json preview = Open(kLinear).Preview();
   EXPECT_THAT(Files(), UnorderedElementsAre("a", "b"));
