@@ -53,6 +53,8 @@ void MergeModels::Complete(merge::MergePlan& plan) const {
     plan.notes.insert(plan.notes.end(), notes.begin(), notes.end());
   };
   if (vocabulary_) add(vocabulary_->notes());
+  if (!owner().problem.empty() && !std::filesystem::is_directory(owner().base))
+    add({"the result has no tokenizer: " + owner().problem});
   const std::string& from = chat_template_.from;
   const bool is_of_a_model = std::any_of(tokenizers_.begin(), tokenizers_.end(),
                                          [&](const ModelTokenizer& model) { return model.name == from; });
@@ -69,7 +71,7 @@ io::Json MergeModels::DescribeChatTemplate() const {
 void MergeModels::WriteTokenizer(const std::filesystem::path& folder, int max_position_embeddings) const {
   if (vocabulary_)
     vocabulary_->WriteTokenizer(folder, max_position_embeddings);
-  else if (HasTokenizer(owner().base))
+  else if (owner().data || (std::filesystem::is_directory(owner().base) && HasTokenizer(owner().base)))
     CopyTokenizer(owner().base, max_position_embeddings, folder);
   if (chat_template_.is_changed) WriteChatTemplate(folder, chat_template_.text);
 }

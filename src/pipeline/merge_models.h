@@ -42,8 +42,8 @@ class MergeModels {
   io::Json DescribeVocabulary() const { return vocabulary_ ? vocabulary_->Describe() : io::Json(nullptr); }
   /// Where the chat template of the result is from; null if it has none.
   io::Json DescribeChatTemplate() const;
-  /// Writes the tokenizer's files, those of a model byte for byte where nothing changed; none if the model
-  /// that they would come from has none.
+  /// Writes the tokenizer's files, those of a model byte for byte where nothing changed, also if forge cannot
+  /// read them; none if the model that they would come from has none, or an unreadable one in a GGUF file.
   void WriteTokenizer(const std::filesystem::path& folder, int max_position_embeddings) const;
 
  private:

@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 
 #include "io/atomic_file.h"
+#include "model/gguf_model.h"
 #include "model/lora.h"
+#include "pipeline/model_reference.h"
 #include "pipeline/testing_merges.h"
 
 namespace forge::pipeline {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
@@ -73,6 +76,20 @@ TEST_F(ModelMerges, RunsTheResultOnTextsWhereItHasATokenizer) {
   EXPECT_EQ(report["smoke_test"]["nll"], report["smoke_test"]["reference_nll"]);
   EXPECT_TRUE(report["notes"].empty()) << report["notes"];
   EXPECT_NE(io::ReadJsonFile(folder_ / "out/merge_report.json")["smoke_test"], nullptr);
+}
+
+TEST_F(ModelMerges, CopiesATokenizerThatItCannotReadAndDoesWithoutOneOfAGgufFile) {
+  io::WriteFileAtomically(folder_ / "b/tokenizer.json", "{\"model\": {\"type\": \"Unigram\"}}");
+  const io::Json report = Merge(R"({merge_method: passthrough, models: [{model: "@b"}]})");
+  EXPECT_EQ(io::ReadFile(folder_ / "out/tokenizer.json"), io::ReadFile(folder_ / "b/tokenizer.json"));
+  EXPECT_THAT(report["notes"], Contains(HasSubstr("the result was not run on texts")));
+  model::SaveGguf(folder_ / "a.gguf", config_,
+                  model::GgufTensorsOf(config_, a_, io::BlockType::kF32, io::BlockType::kF32), {}, "a");
+  const io::Json without =
+      Merge(R"({merge_method: passthrough, models: [{model: "@a.gguf"}]})", {}, "without");
+  EXPECT_THAT(without["notes"], Contains(HasSubstr("the result has no tokenizer")));
+  EXPECT_FALSE(HasTokenizer(folder_ / "without"));
+  EXPECT_EQ(Merged("without"), a_);
 }
 
 TEST_F(ModelMerges, RefusesValuesTooLargeForTheTypeAndLeavesNothingBehind) {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// forge evo with the searches over coefficients, and forge lineage, on tiny models of random weights.
+#include <gmock/gmock.h>
+
+#include "cli_fixture.h"
+
+namespace forge {
+namespace {
+
+namespace fs = std::filesystem;
+using io::Json;
+using ::testing::HasSubstr;
+using testing::Outcome;
+
+class SearchProgram : public Cli {
+ protected:
+  void SetUp() override {
+    Cli::SetUp();
+    base_ = MakeModel("base", 256, 1000,
+                      1);  // wide: random models are sure of themselves, and their mean less wrong
+    a_ = MakeModel("a", 256, 1000, 2);
+    b_ = MakeModel("b", 256, 1000, 3);
+    std::string lines;
+    for (int i = 0; i < 120; ++i)
+      lines += Json{{"domain", i % 2 == 0 ? "even" : "odd"},
+                    {"prompt", "The number after " + std::to_string(i) + " is "},
+                    {"completion", std::to_string(i + 1) + "."}}
+                   .dump() +
+               "\n";
+    io::WriteFileAtomically(folder_ / "items.jsonl", lines);
+  }
+
+  Outcome Search(const std::string& algorithm, const std::string& output,
+                 const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"evo",     "--base",           base_, "--base-models", a_ + "," + b_,
+                                       "--tasks", Path("items.jsonl")};
+    for (const std::string& word :
+         {std::string("--search-items"), std::string("8"), std::string("--selection-items"),
+          std::string("15"), std::string("--test-items"), std::string("12"), std::string("--evaluations"),
+          std::string("24"), std::string("--layer-groups"), std::string("2"), std::string("--promoted"),
+          std::string("2"), std::string("--algorithm"), algorithm, std::string("--output-dir"), Path(output),
+          std::string("--json")})
+      arguments.push_back(word);
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Run(arguments);
+  }
+
+  static Json Result(const Outcome& outcome) {
+    const Json json = Json::parse(outcome.out);
+    return json.contains("evolve") ? json["evolve"] : json;
+  }
+
+  std::string Champion(const std::string& output) const {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_ / output))
+      if (fs::exists(entry.path() / "evolve/champion/model.safetensors"))
+        return io::ReadFile(entry.path() / "evolve/champion/model.safetensors");
+    return "";
+  }
+
+  std::string base_, a_, b_;
+};
+
+TEST_F(SearchProgram, EveryAlgorithmFindsAChampionAndSaysWhatItCost) {
+  for (const char* algorithm : {"cma-es", "nsga2", "map-elites", "random"}) {
+    const Outcome outcome = Search(algorithm, algorithm);
+    ASSERT_LE(outcome.code, 1) << algorithm << outcome.err;  // 1: no gain
+    const Json result = Result(outcome);
+    EXPECT_EQ(result["algorithm"], algorithm);
+    EXPECT_EQ(result["cost"]["likelihood_evaluations"], 24);
+    // Two parents, the base, the average; the two best of the finest level and the search's centre.
+    EXPECT_EQ(result["cost"]["full_evaluations"], 4 + 3);
+    EXPECT_EQ(result["candidates"], 3);
+    EXPECT_EQ(result["champion_recipe"]["level"], "layers");
+  }
+}
+
+TEST_F(SearchProgram, GivesTheSameBytesForTheSameSeed) {
+  ASSERT_EQ(Search("cma-es", "one").code, 0);
+  ASSERT_EQ(Search("cma-es", "two").code, 0);
+  EXPECT_TRUE(Champion("one") == Champion("two"));
+}
+
+TEST_F(SearchProgram, ScoresEveryProposalByTheTaskWhereThatGuides) {
+  const Json result = Result(Search("cma-es", "output", {"--guide", "task", "--finest-level", "models"}));
+  EXPECT_EQ(result["candidates"], 24);
+  EXPECT_EQ(result["cost"]["likelihood_evaluations"], 0);
+  EXPECT_EQ(result["champion_recipe"]["level"], "models");
+}
+
+TEST_F(SearchProgram, KeepsDomainsAboveTheirBestParentWhereAsked) {
+  const Outcome outcome = Search("cma-es", "output", {"--min-per-domain", "0.05", "--method-gene"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Search("cma-es", "other", {"--algorithm", "cmaes"}).code, 2);
+}
+
+TEST_F(SearchProgram, LineageWritesAConfigThatGivesTheChampionsBytes) {
+  const Json result = Result(Search("cma-es", "output"));
+  ASSERT_EQ(result["verdict"], "gain");  // means of random models predict better than each of them
+  const Outcome lineage = Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml"),
+                               "--html", Path("lineage.html")});
+  ASSERT_EQ(lineage.code, 0) << lineage.err;
+  EXPECT_THAT(lineage.out, HasSubstr("task arithmetic"));
+  EXPECT_THAT(io::ReadFile(folder_ / "lineage.html"), HasSubstr("<svg"));
+  ASSERT_EQ(Run({"merge", Path("champion.yml"), Path("again"), "--no-smoke-test"}).code, 0);
+  EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
+}
+
+TEST_F(SearchProgram, LineageRefusesWhatMergekitCannotSay) {
+  ASSERT_LE(Search("classic", "output", {"--generations", "0"}).code, 1);  // 1: no gain
+  const Outcome refused =
+      Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("classic search"));
+  EXPECT_EQ(Run({"lineage", "--output-dir", Path("output")}).code, 0);
+  EXPECT_EQ(Run({"lineage", "--output-dir", Path("nothing")}).code, 3);
+}
+
+}  // namespace
+}  // namespace forge
