@@ -121,13 +121,7 @@ class LineageCommand : public Command {
     return "<!doctype html><meta charset=\"utf-8\"><title>Lineage of " + run_ +
            "</title><body style=\"font-family:sans-serif;max-width:60em;margin:2em auto\"><h1>Lineage of " +
            run_ + "</h1>" + track::LineagePlot(nodes, champion) + "<pre>" +
-           Escape(Text(candidates, champion, result)) + "</pre></body>\n";
-  }
-
-  static std::string Escape(const std::string& text) {
-    std::string escaped;
-    for (const char c : text) escaped += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
-    return escaped;
+           track::EscapeHtml(Text(candidates, champion, result)) + "</pre></body>\n";
   }
 
   std::string run_, output_dir_ = "output", html_, mergekit_;

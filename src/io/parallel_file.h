@@ -20,9 +20,10 @@ namespace forge::io {
 /// A file of known size whose parts are written by several threads in any order; in full or not at all, as
 /// AtomicFile. Disk space is taken at the start, so a disk that is too small is an Error before any work.
 ///
-/// Bytes are gathered in blocks of 4 MiB that go to the disk past the page cache (O_DIRECT) where the file
-/// system can: several times as fast as through it for large files, and what other files have there stays.
-/// Memory: the blocks that are partly filled, so parts should come roughly in order.
+/// Bytes are gathered in blocks of 4 MiB. A thread of its own writes those that are full, past the page cache
+/// (O_DIRECT) where the file system can: several times as fast as through it for large files, and what other
+/// files have there stays. Memory: 8 blocks that wait, and those that are partly filled, so parts should come
+/// roughly in order.
 class ParallelFile {
  public:
   ParallelFile(std::filesystem::path path, std::uint64_t size);

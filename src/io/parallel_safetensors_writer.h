@@ -17,7 +17,8 @@ namespace forge::io {
 /// come in any order. The same files as SafetensorsWriter makes, but tensors may have different types.
 ///
 /// Disk space is taken at the start, so a disk that is too small is an Error(kEnvironment) before any work.
-/// Files appear under their names in Finish. Needs no memory to speak of.
+/// Files appear under their names in Finish. Memory: see ParallelFile; values should come roughly in the
+/// order of the tensors.
 class ParallelSafetensorsWriter {
  public:
   ParallelSafetensorsWriter(std::filesystem::path folder, std::vector<StoredShape> tensors,

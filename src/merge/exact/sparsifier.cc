@@ -104,9 +104,9 @@ void Sparsifier::CountEqual(std::span<const float> changes, std::vector<std::siz
 }
 
 void Sparsifier::Apply(std::size_t first, std::span<const std::size_t> before,
-                       std::span<float> changes) const {
+                       std::span<const std::size_t> here, std::span<float> changes) const {
   if (kind_ == Kind::kNone) std::fill(changes.begin(), changes.end(), 0.0f);
-  if (kind_ == Kind::kMagnitude) ApplyMagnitude(before, changes);
+  if (kind_ == Kind::kMagnitude) ApplyMagnitude(before, here, changes);
   if (!draws()) return;
   thread_local std::vector<std::uint64_t> bits;
   bits.resize(changes.size() / 64 + 1);
@@ -116,7 +116,8 @@ void Sparsifier::Apply(std::size_t first, std::span<const std::size_t> before,
 
 /// Away from the thresholds a range of codes decides. Values that equal one are kept up to a number of them:
 /// mostly a piece lies wholly before or after the place where that number is reached.
-void Sparsifier::ApplyMagnitude(std::span<const std::size_t> before, std::span<float> changes) const {
+void Sparsifier::ApplyMagnitude(std::span<const std::size_t> before, std::span<const std::size_t> here,
+                                std::span<float> changes) const {
   struct Border {
     std::uint32_t code;
     std::size_t left;  // equal values still to be counted as larger
@@ -126,12 +127,9 @@ void Sparsifier::ApplyMagnitude(std::span<const std::size_t> before, std::span<f
   const auto border = [&](const MagnitudeThreshold* threshold) {
     Border result{threshold->code(), changes.size(), true};
     if (!NeedsCount(threshold)) return result;
-    const std::size_t earlier = before[counter++];
-    result.left = threshold->num_equal_kept() - std::min(threshold->num_equal_kept(), earlier);
-    const std::size_t here = result.left == 0 ? 0
-                                              : Elements().count_range(changes.data(), changes.size(),
-                                                                       {result.code, result.code + 1});
-    result.decided = result.left == 0 || here <= result.left;
+    result.left = threshold->num_equal_kept() - std::min(threshold->num_equal_kept(), before[counter]);
+    result.decided = result.left == 0 || here[counter] <= result.left;
+    ++counter;
     return result;
   };
   Border low = border(lower_.get());

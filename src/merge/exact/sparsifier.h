@@ -42,8 +42,9 @@ class Sparsifier {
 
   /// Sets what is not kept to zero.
   ///   first   element of the tensor that the piece starts at, a multiple of the columns
-  ///   before  [num_counts] of all pieces before this one
-  void Apply(std::size_t first, std::span<const std::size_t> before, std::span<float> changes) const;
+  ///   before  [num_counts] of all pieces before this one; here  [num_counts] of this one (CountEqual)
+  void Apply(std::size_t first, std::span<const std::size_t> before, std::span<const std::size_t> here,
+             std::span<float> changes) const;
 
   /// Whether what is kept is drawn at random.
   bool draws() const { return kind_ == Kind::kRandom || kind_ == Kind::kDella; }
@@ -54,7 +55,8 @@ class Sparsifier {
   enum class Kind { kAll, kNone, kMagnitude, kRandom, kDella };
 
   static bool NeedsCount(const MagnitudeThreshold* threshold);
-  void ApplyMagnitude(std::span<const std::size_t> before, std::span<float> changes) const;
+  void ApplyMagnitude(std::span<const std::size_t> before, std::span<const std::size_t> here,
+                      std::span<float> changes) const;
   static constexpr std::size_t kDellaBins = 256;
   struct DellaTable {
     std::array<std::uint16_t, kDellaBins> thresholds;

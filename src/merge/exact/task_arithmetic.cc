@@ -163,15 +163,16 @@ class TaskArithmetic : public TensorMerge {
   bool Sparsify(const Piece& piece, std::vector<float>& changes) {
     std::vector<std::size_t> counts;
     const auto of = [&](std::size_t m) { return std::span(changes).subspan(m * piece.size, piece.size); };
-    if (num_counts_ > 0) {
+    if (num_counts_ > 0)
       for (std::size_t m = 0; m < models_.size(); ++m) models_[m].sparsifier->CountEqual(of(m), counts);
-      if (!counts_.Add(piece.index, counts)) return false;
-    }
+    const std::vector<std::size_t> here = counts;
+    if (num_counts_ > 0 && !counts_.Add(piece.index, counts)) return false;
     std::size_t used = 0;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const Sparsifier& sparsifier = *models_[m].sparsifier;
       if (models_[m].kept.empty())
-        sparsifier.Apply(piece.first, std::span(counts).subspan(used, sparsifier.num_counts()), of(m));
+        sparsifier.Apply(piece.first, std::span(counts).subspan(used, sparsifier.num_counts()),
+                         std::span(here).subspan(used, sparsifier.num_counts()), of(m));
       else
         ApplyKept(models_[m], piece, of(m));
       used += sparsifier.num_counts();
