@@ -23,7 +23,6 @@ class ArceeFusion : public TensorMerge {
       : base_(static_cast<std::size_t>(task.base)),
         other_(1 - base_),
         columns_(task.columns()),
-        sampled_(!MagnitudeThreshold::WantsSample(task.size())),
         divergences_(task.size() / columns_, -1) {
     FORGE_CHECK(task.sources.size() == 2);
     const std::size_t n = task.size();
@@ -36,30 +35,21 @@ class ArceeFusion : public TensorMerge {
 
   std::optional<Pass> NextPass() override {
     for (const auto& quartile : quartiles_)
-      if (!quartile->done()) return Pass{.sample = !sampled_};
+      if (!quartile->done()) return Pass{.sample = quartile->is_sampling()};
     return std::nullopt;
   }
 
   void Observe(const Piece& piece, std::span<double>) override {
     const std::vector<float>& importance = Importance(piece);
     for (const auto& quartile : quartiles_) {
-      if (quartile->done()) continue;
-      if (sampled_)
-        quartile->Observe(importance.data(), importance.size());
-      else
-        quartile->Sample(importance.data(), importance.size());
+      if (!quartile->done()) quartile->Observe(importance.data(), importance.size());
     }
   }
 
   void EndPass(std::span<const double>) override {
     for (const auto& quartile : quartiles_) {
-      if (quartile->done()) continue;
-      if (sampled_)
-        quartile->EndPass();
-      else
-        quartile->UseSample();
+      if (!quartile->done()) quartile->EndPass();
     }
-    sampled_ = true;
   }
 
   void Merge(const Piece& piece, float* out) override {
@@ -107,7 +97,6 @@ class ArceeFusion : public TensorMerge {
   }
 
   std::size_t base_, other_, columns_;
-  bool sampled_;
   std::vector<double> divergences_;  // [rows]; -1: not computed yet. A row belongs to one piece of a pass
   std::vector<std::unique_ptr<MagnitudeThreshold>> quartiles_;
 };

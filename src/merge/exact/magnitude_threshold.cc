@@ -24,9 +24,11 @@ constexpr std::size_t kWorthSampling = 1 << 16;
 
 }  // namespace
 
-bool MagnitudeThreshold::WantsSample(std::size_t n) { return n >= kWorthSampling; }
+MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k)
+    : MagnitudeThreshold(n, k, n >= kWorthSampling) {}
 
-MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k) : n_(n), k_(k) {
+MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k, bool samples_first)
+    : n_(n), k_(k), is_sampling_(samples_first) {
   FORGE_CHECK(k >= 1 && k <= n);
   SetRange({0, kEndOfCodes});
 }
@@ -49,6 +51,7 @@ void MagnitudeThreshold::Sample(const float* values, std::size_t size) {
 }
 
 void MagnitudeThreshold::UseSample() {
+  is_sampling_ = false;
   std::vector<std::uint32_t> sample = std::exchange(sample_, {});
   if (sample.size() < kSmallestSample) return;
   const double at = static_cast<double>(k_) / static_cast<double>(n_);
@@ -84,6 +87,7 @@ void MagnitudeThreshold::CountInBins(Counts& counts) const {
 }
 
 void MagnitudeThreshold::Observe(const float* values, std::size_t size) {
+  if (is_sampling_) return Sample(values, size);
   thread_local std::vector<std::uint32_t> inside;
   inside.resize(std::max(inside.size(), size + 1));  // select_range writes before it knows whether to keep
   std::unique_ptr<Counts> counts = TakeCounts();
@@ -96,6 +100,7 @@ void MagnitudeThreshold::Observe(const float* values, std::size_t size) {
 }
 
 void MagnitudeThreshold::EndPass() {
+  if (is_sampling_) return UseSample();
   FORGE_CHECK(!counts_.empty());
   Counts total = std::move(*counts_.front());
   const bool in_bins =

@@ -20,17 +20,14 @@ namespace forge::merge {
 class MagnitudeThreshold {
  public:
   /// 1 <= k <= n
+  MagnitudeThreshold(std::size_t n, std::size_t k, bool samples_first);
+  /// Samples first where n is large enough for a sample to be worth a pass of its own.
   MagnitudeThreshold(std::size_t n, std::size_t k);
 
-  /// Whether a sample of n values is worth a pass of its own.
-  static bool WantsSample(std::size_t n);
-
   bool done() const { return done_; }
-  /// A few of the values; only before the first Observe. May be called from several threads.
-  void Sample(const float* values, std::size_t size);
-  /// Ends the sampling.
-  void UseSample();
-  /// Each value once a pass. May be called from several threads.
+  /// Whether this pass, the first, takes a few of the values only.
+  bool is_sampling() const { return is_sampling_; }
+  /// Each value once a pass, or those of the sample. May be called from several threads.
   void Observe(const float* values, std::size_t size);
   void EndPass();
 
@@ -42,6 +39,8 @@ class MagnitudeThreshold {
   std::size_t num_equal_kept() const { return k_ - num_above_; }
 
  private:
+  void Sample(const float* values, std::size_t size);
+  void UseSample();
   struct Counts {
     std::size_t above = 0;             // at or above the range's end
     std::vector<std::uint32_t> codes;  // inside, until there are too many
@@ -55,7 +54,7 @@ class MagnitudeThreshold {
   std::size_t n_, k_;
   CodeRange range_;  // that is believed to hold the code
   int shift_ = 0;    // codes of a bin: 2^shift
-  bool done_ = false;
+  bool done_ = false, is_sampling_;
   std::uint32_t code_ = 0;
   std::size_t num_above_ = 0, num_equal_ = 0;
 

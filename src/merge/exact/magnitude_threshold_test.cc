@@ -16,11 +16,11 @@ namespace {
 constexpr std::size_t kPiece = 5000;
 
 /// Runs the passes as a merge does; returns how many over all values it took.
-int Find(MagnitudeThreshold& threshold, const std::vector<float>& values, bool sample) {
-  if (sample) {
+int Find(MagnitudeThreshold& threshold, const std::vector<float>& values) {
+  if (threshold.is_sampling()) {
     for (std::size_t i = 0; i < values.size(); i += 64 * 1000)
-      threshold.Sample(values.data() + i, std::min<std::size_t>(1000, values.size() - i));
-    threshold.UseSample();
+      threshold.Observe(values.data() + i, std::min<std::size_t>(1000, values.size() - i));
+    threshold.EndPass();
   }
   int passes = 0;
   for (; !threshold.done() && passes < 10; ++passes) {
@@ -37,8 +37,8 @@ void ExpectAsSorted(const std::vector<float>& values, std::size_t k, bool sample
   std::vector<float> sorted;
   for (const float value : values) sorted.push_back(std::fabs(value));
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  MagnitudeThreshold threshold(values.size(), k);
-  EXPECT_LE(Find(threshold, values, sample), most_passes);
+  MagnitudeThreshold threshold(values.size(), k, sample);
+  EXPECT_LE(Find(threshold, values), most_passes);
   ASSERT_TRUE(threshold.done());
   const float border = sorted[k - 1];
   EXPECT_EQ(std::bit_cast<float>(threshold.code()), border);

@@ -20,13 +20,12 @@ class Sce : public TensorMerge {
       : task_(task), base_(static_cast<std::size_t>(task.base)), topk_(task.parameters.Get("select_topk")) {
     for (std::size_t s = 0; s < task.sources.size(); ++s)
       if (s != base_) models_.push_back(s);
-    sampled_ = !MagnitudeThreshold::WantsSample(task.size());
   }
 
   std::optional<Pass> NextPass() override {
     counts_.Restart(1);
     if (topk_ < 1 && !counted_) return Pass{.num_sums = 1};
-    if (threshold_ && !threshold_->done()) return Pass{.sample = !sampled_};
+    if (threshold_ && !threshold_->done()) return Pass{.sample = threshold_->is_sampling()};
     if (shares_.empty()) return Pass{.num_sums = models_.size()};
     return std::nullopt;
   }
@@ -36,10 +35,7 @@ class Sce : public TensorMerge {
       for (const float variance : Variances(piece)) sums[0] += variance > 0;
     } else if (threshold_ && !threshold_->done()) {
       const std::vector<float>& variances = Variances(piece);
-      if (sampled_)
-        threshold_->Observe(variances.data(), variances.size());
-      else
-        threshold_->Sample(variances.data(), variances.size());
+      threshold_->Observe(variances.data(), variances.size());
     } else if (Select(piece)) {
       for (std::size_t i = 0; i < piece.size; ++i)
         for (std::size_t m = 0; m < models_.size() && Selected()[i]; ++m) {
@@ -55,11 +51,7 @@ class Sce : public TensorMerge {
       const auto keep = static_cast<std::size_t>(totals[0] * topk_);
       if (keep > 0) threshold_ = std::make_unique<MagnitudeThreshold>(task_.size(), keep);
     } else if (threshold_ && !threshold_->done()) {
-      if (sampled_)
-        threshold_->EndPass();
-      else
-        threshold_->UseSample();
-      sampled_ = true;
+      threshold_->EndPass();
     } else {
       double sum = 0;
       for (const double energy : totals) sum += energy;
@@ -136,7 +128,7 @@ class Sce : public TensorMerge {
   std::size_t base_;
   double topk_;
   std::vector<std::size_t> models_;
-  bool counted_ = false, sampled_ = false;
+  bool counted_ = false;
   std::unique_ptr<MagnitudeThreshold> threshold_;  // of the variances; none: all are kept, or none
   std::vector<double> shares_;
   RunningCounts counts_;

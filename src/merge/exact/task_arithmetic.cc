@@ -29,13 +29,13 @@ class TaskArithmetic : public TensorMerge {
                          .sparsifier = std::make_unique<Sparsifier>(task, s, seed)});
       sparse_ = sparse_ || !models_.back().sparsifier->keeps_all();
     }
-    sampled_ = !MagnitudeThreshold::WantsSample(task.size());
     rescales_ = sparse_ && task.parameters.Get("rescale") != 0;
     SetWeights();
   }
 
   std::optional<Pass> NextPass() override {
-    if (!OpenThresholds().empty()) return Pass{.sample = !sampled_};
+    // All are of one tensor, so they sample in the same pass.
+    if (const auto open = OpenThresholds(); !open.empty()) return Pass{.sample = open[0]->is_sampling()};
     RestartCounts();
     if (!rescales_ || rescaled_) return std::nullopt;
     for (Model& model : models_)
@@ -52,11 +52,7 @@ class TaskArithmetic : public TensorMerge {
         const std::vector<MagnitudeThreshold*> open = model.sparsifier->OpenThresholds();
         if (!open.empty())
           Elements().subtract(piece.inputs[model.source], piece.inputs[base_], piece.size, change.data());
-        for (MagnitudeThreshold* threshold : open)
-          if (sampled_)
-            threshold->Observe(change.data(), piece.size);
-          else
-            threshold->Sample(change.data(), piece.size);
+        for (MagnitudeThreshold* threshold : open) threshold->Observe(change.data(), piece.size);
       }
       return;
     }
@@ -72,13 +68,7 @@ class TaskArithmetic : public TensorMerge {
   void EndPass(std::span<const double> totals) override {
     if (totals.empty()) {
       const std::vector<MagnitudeThreshold*> open = OpenThresholds();
-      ThreadPool::Global().Run(open.size(), [&](std::size_t i) {
-        if (sampled_)
-          open[i]->EndPass();
-        else
-          open[i]->UseSample();
-      });
-      sampled_ = true;
+      ThreadPool::Global().Run(open.size(), [&](std::size_t i) { open[i]->EndPass(); });
       return;
     }
     for (std::size_t m = 0; m < models_.size(); ++m)
@@ -192,7 +182,7 @@ class TaskArithmetic : public TensorMerge {
   const TensorTask& task_;
   std::size_t base_;
   bool votes_ = false, normalizes_ = false, sparse_ = false, rescales_ = false;
-  bool sampled_ = false, rescaled_ = false;
+  bool rescaled_ = false;
   float lambda_ = 1;
   std::vector<Model> models_;
   std::vector<float> weights_, shares_;
