@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
+#include "cli/shard_flag.h"
 #include "io/atomic_file.h"
 #include "io/gguf.h"
 #include "model/gguf_model.h"
@@ -17,8 +18,6 @@ namespace forge::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kBytesPerGb = 1e9;
 
 std::uint64_t BytesOf(const fs::path& path) {
   if (!fs::is_directory(path)) return fs::file_size(path);
@@ -71,8 +70,7 @@ class ConvertCommand : public Command {
         {"auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "q2_0", "tq2_0", "tq1_0"},
         "How weights are stored; auto loses nothing. Below q8_0, embedding and head are q8_0. q2_0, "
         "tq2_0 and tq1_0 are for models that forge compress made.");
-    flags.AddNumber("--max-shard-gb", max_shard_gb_,
-                    "A folder's weights are cut into files of at most this many 10^9 bytes.");
+    shards_.AddTo(flags);
     flags.AddText("--base", model_.base, "The model that a LoRA adapter belongs to.");
     flags.AddSwitch("--replace", replace_, "Replace OUT if it is there.");
     model_.AddFolderTo(flags);
@@ -93,11 +91,7 @@ class ConvertCommand : public Command {
 
  private:
   void CheckOutput(const fs::path& in, const fs::path& out) const {
-    if (!(max_shard_gb_ > 0))
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = fmt::format("cannot cut weights into files of {} GB", max_shard_gb_),
-                   .why = "--max-shard-gb must be above 0",
-                   .fix = "leave it out for 5"});
+    shards_.Check();
     if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out)) && !replace_)
       throw Error({.what = "cannot write " + out_,
                    .why = "it is there already",
@@ -121,7 +115,7 @@ class ConvertCommand : public Command {
         .type = type_ == "auto" ? model::NarrowestExactType(source) : io::ParseFloatType(type_),
         .tokenizer_source = pipeline::PartsOf(in).base,
         .replace = replace_,
-        .max_shard_bytes = static_cast<std::uint64_t>(std::min(max_shard_gb_ * kBytesPerGb, 9e18))};
+        .max_shard_bytes = shards_.bytes()};
     io::AtomicFolder staging(out.string() + ".tokenizer",
                              true);  // never committed: SaveModelFolder copies from it
     if (!fs::is_directory(options.tokenizer_source)) {
@@ -168,7 +162,7 @@ class ConvertCommand : public Command {
   }
 
   std::string in_, out_, type_ = "auto";
-  double max_shard_gb_ = 5;
+  ShardFlag shards_;
   bool replace_ = false;
   ModelFlags model_;
 };

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
+#include "cli/shard_flag.h"
 #include "io/atomic_file.h"
 #include "merge/method_table.h"
 #include "pipeline/model_merge.h"
@@ -16,8 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using io::Json;
-
-constexpr double kBytesPerGb = 1e9;
 
 std::string MethodList() {
   std::string text;
@@ -123,8 +122,7 @@ class MergeCommand : public Command {
         "With mergekit numerics: safetensors file of the choices that mergekit made at random or among "
         "equals.");
     flags.AddSeed("--random-seed", seed_, "Seed of the methods that drop changes at random.");
-    flags.AddNumber("--max-shard-gb", max_shard_gb_,
-                    "Weights are cut into files of at most this many 10^9 bytes.");
+    shards_.AddTo(flags);
     flags.AddText(
         "--intermediate-dir", intermediate_,
         "Where the named merges of a file of several go; those that are there already are not made again.");
@@ -164,11 +162,7 @@ class MergeCommand : public Command {
                    .what = "cannot use --masks",
                    .why = "it is for mergekit's arithmetic; the exact one draws its own",
                    .fix = "add --numerics mergekit, or leave --masks out"});
-    if (!(max_shard_gb_ > 0))
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = fmt::format("cannot cut weights into files of {} GB", max_shard_gb_),
-                   .why = "--max-shard-gb must be above 0",
-                   .fix = "leave it out for 5"});
+    shards_.Check();
   }
 
   /// A named merge of several goes to the intermediate folder; later ones find it by its name.
@@ -219,7 +213,7 @@ class MergeCommand : public Command {
             .mergekit_numerics = numerics_ == "mergekit",
             .masks = masks_,
             .seed = seed_,
-            .max_shard_bytes = static_cast<std::uint64_t>(std::min(max_shard_gb_ * kBytesPerGb, 9e18)),
+            .max_shard_bytes = shards_.bytes(),
             .replace = replace_,
             .hash = !no_hash_,
             .smoke_test = !no_smoke_test_};
@@ -227,7 +221,7 @@ class MergeCommand : public Command {
 
   std::string config_, out_, numerics_ = "exact", masks_, intermediate_;
   std::uint64_t seed_ = 42;
-  double max_shard_gb_ = 5;
+  ShardFlag shards_;
   bool dry_run_ = false, no_hash_ = false, no_smoke_test_ = false, methods_ = false, replace_ = false;
   std::map<std::string, fs::path> named_;
   ModelFlags model_;
