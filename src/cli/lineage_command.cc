@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <set>
 
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "io/atomic_file.h"
 #include "pipeline/lineage_recipe.h"
 #include "track/report_svg.h"
+#include "track/search_history.h"
 #include "track/store.h"
 
 namespace forge::cli {
@@ -63,12 +63,10 @@ class LineageCommand : public Command {
                                                 std::int64_t champion) {
     std::map<std::int64_t, const Candidate*> by_id;
     for (const Candidate& candidate : candidates) by_id[candidate.id] = &candidate;
+    const std::vector<track::LineageNode> nodes = track::LineageNodes(candidates);
     std::vector<const Candidate*> found;
-    std::set<std::int64_t> seen{champion};
-    if (by_id.contains(champion)) found.push_back(by_id.at(champion));
-    for (std::size_t i = 0; i < found.size(); ++i)
-      for (const std::int64_t parent : found[i]->parents)
-        if (by_id.contains(parent) && seen.insert(parent).second) found.push_back(by_id.at(parent));
+    for (const track::LineageNode* node : track::Ancestry(nodes, champion, nodes.size()))
+      found.push_back(by_id.at(node->id));
     return found;
   }
 
@@ -114,13 +112,9 @@ class LineageCommand : public Command {
 
   std::string Page(const std::vector<Candidate>& candidates, std::int64_t champion,
                    const Json& result) const {
-    std::vector<track::LineageNode> nodes;
-    for (const Candidate& candidate : candidates)
-      nodes.push_back({candidate.id, candidate.generation, candidate.kind, candidate.label,
-                       candidate.Fitness(), candidate.parents});
     return "<!doctype html><meta charset=\"utf-8\"><title>Lineage of " + run_ +
            "</title><body style=\"font-family:sans-serif;max-width:60em;margin:2em auto\"><h1>Lineage of " +
-           run_ + "</h1>" + track::LineagePlot(nodes, champion) + "<pre>" +
+           run_ + "</h1>" + track::LineagePlot(track::LineageNodes(candidates), champion) + "<pre>" +
            track::EscapeHtml(Text(candidates, champion, result)) + "</pre></body>\n";
   }
 

@@ -108,11 +108,8 @@ Section EvolveSection(const ReportInput& input, const Json& evolve) {
   const std::optional<std::int64_t> champion =
       given ? std::optional(static_cast<std::int64_t>(*given)) : history.best;
   if (champion) {
-    std::vector<LineageNode> nodes;
-    for (const Candidate& candidate : input.candidates)
-      nodes.push_back({candidate.id, candidate.generation, candidate.kind, candidate.label,
-                       candidate.Fitness(), candidate.parents});
-    section.plots.emplace_back("Where the champion comes from", LineagePlot(nodes, *champion));
+    section.plots.emplace_back("Where the champion comes from",
+                               LineagePlot(LineageNodes(input.candidates), *champion));
   }
   return section;
 }

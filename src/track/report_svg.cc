@@ -100,24 +100,7 @@ std::string ReferenceLines(std::vector<ReferenceLine> lines, const Scale& x, con
   return svg;
 }
 
-/// The champion and its ancestors, found breadth first; nodes that the store does not have are left out.
-std::vector<const LineageNode*> Ancestry(const std::vector<LineageNode>& nodes, std::int64_t champion) {
-  constexpr std::size_t kMaxNodes = 200;
-  std::map<std::int64_t, const LineageNode*> by_id;
-  for (const LineageNode& node : nodes) by_id[node.id] = &node;
-  std::vector<const LineageNode*> found;
-  std::set<std::int64_t> seen{champion};
-  std::deque<std::int64_t> queue{champion};
-  while (!queue.empty() && found.size() < kMaxNodes) {
-    const auto entry = by_id.find(queue.front());
-    queue.pop_front();
-    if (entry == by_id.end()) continue;
-    found.push_back(entry->second);
-    for (const std::int64_t parent : entry->second->parents)
-      if (seen.insert(parent).second) queue.push_back(parent);
-  }
-  return found;
-}
+constexpr std::size_t kMostDrawn = 200;  // nodes of a lineage
 
 struct LineageLayout {
   std::map<std::int64_t, std::pair<double, double>> place;  // by id
@@ -229,8 +212,26 @@ std::string FitnessPlot(const std::vector<GenerationPoint>& points, const std::v
   return svg + "</svg>\n";
 }
 
+std::vector<const LineageNode*> Ancestry(const std::vector<LineageNode>& nodes, std::int64_t champion,
+                                         std::size_t most) {
+  std::map<std::int64_t, const LineageNode*> by_id;
+  for (const LineageNode& node : nodes) by_id[node.id] = &node;
+  std::vector<const LineageNode*> found;
+  std::set<std::int64_t> seen{champion};
+  std::deque<std::int64_t> queue{champion};
+  while (!queue.empty() && found.size() < most) {
+    const auto entry = by_id.find(queue.front());
+    queue.pop_front();
+    if (entry == by_id.end()) continue;
+    found.push_back(entry->second);
+    for (const std::int64_t parent : entry->second->parents)
+      if (seen.insert(parent).second) queue.push_back(parent);
+  }
+  return found;
+}
+
 std::string LineagePlot(const std::vector<LineageNode>& nodes, std::int64_t champion) {
-  const std::vector<const LineageNode*> ancestry = Ancestry(nodes, champion);
+  const std::vector<const LineageNode*> ancestry = Ancestry(nodes, champion, kMostDrawn);
   if (ancestry.empty()) return {};
   const LineageLayout layout = LayOut(ancestry);
   std::string edges, circles, labels = layout.headings;

@@ -39,6 +39,10 @@ struct LineageNode {
   std::optional<double> fitness = {};
   std::vector<std::int64_t> parents = {};
 };
+/// The champion and its ancestors, breadth first, each once, at most `most`; those that are not in `nodes`
+/// are left out.
+std::vector<const LineageNode*> Ancestry(const std::vector<LineageNode>& nodes, std::int64_t champion,
+                                         std::size_t most);
 /// The champion and all its ancestors, one column per generation, at most 200 nodes (nearest ancestors
 /// first).
 std::string LineagePlot(const std::vector<LineageNode>& nodes, std::int64_t champion);

@@ -32,4 +32,12 @@ SearchHistory HistoryOf(const std::vector<Candidate>& candidates) {
   return history;
 }
 
+std::vector<LineageNode> LineageNodes(const std::vector<Candidate>& candidates) {
+  std::vector<LineageNode> nodes;
+  for (const Candidate& candidate : candidates)
+    nodes.push_back({candidate.id, candidate.generation, candidate.kind, candidate.label, candidate.Fitness(),
+                     candidate.parents});
+  return nodes;
+}
+
 }  // namespace forge::track

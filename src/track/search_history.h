@@ -19,4 +19,7 @@ struct SearchHistory {
 /// Candidates without a finite fitness (failed, or still running) are left out.
 SearchHistory HistoryOf(const std::vector<Candidate>& candidates);
 
+/// The candidates as the lineage is drawn of them.
+std::vector<LineageNode> LineageNodes(const std::vector<Candidate>& candidates);
+
 }  // namespace forge::track
