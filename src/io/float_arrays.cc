@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 #include "base/cpu_features.h"
@@ -81,6 +82,12 @@ void NarrowFloats(std::span<const float> values, FloatType type, std::byte* byte
       std::memcpy(bytes + 2 * i, &stored, 2);
     }
   }
+}
+
+float LargestOf(FloatType type) {
+  return type == FloatType::kF16    ? 65504.0f
+         : type == FloatType::kBF16 ? 0x1.FEp127f
+                                    : std::numeric_limits<float>::max();
 }
 
 bool AllFinite(std::span<const float> values) { return LargestCode(values) < 0x7F800000u; }

@@ -14,6 +14,9 @@ void WidenFloats(std::span<const std::byte> bytes, FloatType type, std::span<flo
 /// float32 to what is stored, rounded to nearest even. bytes [values.size() * BytesOf(type)].
 void NarrowFloats(std::span<const float> values, FloatType type, std::byte* bytes);
 
+/// The largest finite number of the type.
+float LargestOf(FloatType type);
+
 /// Whether no value is infinite or NaN.
 bool AllFinite(std::span<const float> values);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "merge/layer_name.h"
 #include "merge/model_agreement.h"
 #include "merge/parameter_plan.h"
 #include "merge/slice_plan.h"
@@ -17,9 +18,8 @@ namespace {
 using io::FloatType;
 
 /// The same tensor of a layer in another layer.
-model::TensorSpec InLayer(model::TensorSpec spec, int layer) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  spec.name = fmt::format("{}{}{}", kPrefix, layer, spec.name.substr(spec.name.find('.', kPrefix.size())));
+model::TensorSpec MoveToLayer(model::TensorSpec spec, int layer) {
+  spec.name = InLayer(spec.name, layer);
   spec.layer = layer;
   return spec;
 }
@@ -83,7 +83,7 @@ class Planner {
                     .base = slice.base};
     std::vector<std::string> types;
     for (std::size_t i = 0; i < slice.size(); ++i) {
-      const model::TensorSpec input = index < 0 ? spec : InLayer(spec, slice.first_layers[i] + index);
+      const model::TensorSpec input = index < 0 ? spec : MoveToLayer(spec, slice.first_layers[i] + index);
       task.sources.push_back({.model = slice.models[i], .tensor = input.name});
       types.push_back(models_[static_cast<std::size_t>(slice.models[i])]->StoredType(input));
     }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "merge/dare.h"
+#include "merge/layer_name.h"
 #include "merge/linear.h"
 #include "merge/slerp.h"
 #include "merge/ties.h"
@@ -16,13 +17,6 @@ namespace forge::merge {
 namespace {
 
 using model::Tensor;
-
-/// "model.layers.3.mlp.up_proj.weight" for another layer.
-std::string InLayer(const std::string& name, int layer) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  const std::size_t end = name.find('.', kPrefix.size());
-  return std::string(kPrefix) + std::to_string(layer) + name.substr(end);
-}
 
 class TensorMerger {
  public:

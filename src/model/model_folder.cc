@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "io/float_arrays.h"
 #include "io/safetensors_folder.h"
 #include "model/architecture.h"
 
@@ -120,7 +121,7 @@ void CheckRange(std::span<const float> values, io::FloatType type, const std::st
                 const std::string& source) {
   if (type == io::FloatType::kF32) return;
   const bool is_half = type == io::FloatType::kF16;
-  const float largest = is_half ? 65504.0f : 0x1.FEp127f;
+  const float largest = io::LargestOf(type);
   const auto large =
       std::find_if(values.begin(), values.end(), [&](float value) { return std::fabs(value) > largest; });
   if (large == values.end()) return;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <mutex>
 
@@ -153,9 +152,7 @@ class ModelMerge::Writing {
 
   void Take(std::size_t t, const merge::Piece& piece, std::span<const float> merged) {
     const TensorTask& task = *tasks_[t];
-    const float limit = task.out_type == io::FloatType::kF16    ? 65504.0f
-                        : task.out_type == io::FloatType::kBF16 ? 0x1.FEp127f
-                                                                : std::numeric_limits<float>::max();
+    const float limit = io::LargestOf(task.out_type);
     if (!(io::LargestMagnitude(merged) <= limit))
       for (const float value : merged)
         if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
