@@ -87,6 +87,7 @@ class BoxSearch {
     MergeCandidate candidate;
     Scores scores, ternary;
     int missing = 0;  // evaluations
+    std::int64_t tokens = 0;
     bool told = false;
     double guide = 0;
   };
@@ -162,7 +163,7 @@ class BoxSearch {
         return false;
     }
     return level.seen.empty() ||
-           !budget_.HasEnded(level.name, static_cast<int>(level.seen.size()), level.share);
+           !budget_.HasEnded(level.name, static_cast<int>(level.seen.size()), tokens_, level.share);
   }
 
   void Ask(Level& level) {
@@ -195,6 +196,7 @@ class BoxSearch {
       EvolveCandidates::Finished finished = candidates_.Next();
       Seen& seen = level.seen[finished.tag / 2];
       (finished.tag % 2 == 0 ? seen.scores : seen.ternary) = std::move(finished.scores);
+      seen.tokens += finished.tokens;
       --seen.missing;
     }
   }
@@ -206,6 +208,7 @@ class BoxSearch {
     seen.guide = Guide(seen) - kPenalty * outcome.violation;
     if (!IsGuidedByLikelihood()) Keep(seen.candidate, seen.scores);
     ++level.told;
+    tokens_ += seen.tokens;
     candidates_.sink().Progress(kEvolveStage, ++done_, config_.evaluations, "proposals");
   }
 
@@ -314,6 +317,7 @@ class BoxSearch {
   std::vector<MergeCandidate> scored_;
   std::int64_t number_ = 0;
   int done_ = 0;
+  std::int64_t tokens_ = 0;  // of what was told
   double best_ = -1e300;
 };
 

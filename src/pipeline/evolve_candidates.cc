@@ -22,6 +22,10 @@ Scores ScoresOf(const io::Json& result, const std::string& key) {
   }
 }
 
+std::int64_t TokensOf(const io::Json& result) {
+  return result.value("read", std::int64_t{0}) + result.value("written", std::int64_t{0});
+}
+
 }  // namespace
 
 double WeightedMean(const std::vector<eval::DomainItems>& domains, const Scores& scores) {
@@ -63,7 +67,7 @@ void EvolveCandidates::Submit(const Evaluation& evaluation, std::uint64_t tag) {
       AddCost(evaluation.measure, *kept);
     else
       ++repeated_;
-    ready_.push_back({tag, ScoresOf(*kept, key)});
+    ready_.push_back({tag, ScoresOf(*kept, key), TokensOf(*kept)});
     return;
   }
   waiting_.emplace(key, Waiting{evaluation.measure, {tag}});
@@ -80,7 +84,8 @@ EvolveCandidates::Finished EvolveCandidates::Next() {
       context_.store->PutUnit(context_.run, kEvolveStage, result.key, result.value);
     counted_.insert(result.key);
     AddCost(waiting.measure, result.value);
-    for (const std::uint64_t tag : waiting.tags) ready_.push_back({tag, ScoresOf(result.value, result.key)});
+    for (const std::uint64_t tag : waiting.tags)
+      ready_.push_back({tag, ScoresOf(result.value, result.key), TokensOf(result.value)});
   }
   Finished finished = std::move(ready_.front());
   ready_.pop_front();
@@ -100,8 +105,7 @@ std::vector<Scores> EvolveCandidates::Score(const std::vector<Evaluation>& evalu
 }
 
 void EvolveCandidates::AddCost(const Measure& measure, const io::Json& result) {
-  const std::int64_t tokens =
-      result.value("read", std::int64_t{0}) + result.value("written", std::int64_t{0});
+  const std::int64_t tokens = TokensOf(result);
   tokens_ += tokens;
   if (measure.split != eval::Split::kSearch) return;
   Cost& cost = measure.likelihood ? likelihood_ : full_;

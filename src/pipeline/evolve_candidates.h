@@ -59,6 +59,7 @@ class EvolveCandidates {
   struct Finished {
     std::uint64_t tag;
     Scores scores;
+    std::int64_t tokens;  // read and written for it
   };
   /// The next evaluation that is done, in any order; what was known already comes first. Throws
   /// Error(kInterrupted) on a request to stop, after which nothing that was done is lost.

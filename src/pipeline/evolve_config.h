@@ -104,7 +104,9 @@ struct EvolveConfig {
     visit("max_minutes", max_minutes, InRange{0, 1e6},
           "Minutes after which no more proposals are made; 0: no limit.");
     visit("max_tokens", max_tokens, InRange{0, 2'000'000'000},
-          "Tokens, read and written, after which no more proposals are made; 0: no limit.");
+          "Tokens, read and written, after which no more proposals are made (a generation under way is "
+          "finished); "
+          "0: no limit.");
     visit(
         "order", order, OneOf{{"ask", "arrival"}},
         "In which order results count: that of the proposals, so that the number of workers changes nothing, "

@@ -124,7 +124,7 @@ class EvolveStage {
                         plateau.patience, generation));
         break;
       }
-      if (budget.HasEnded("classic", static_cast<int>(evaluated_.size()))) break;
+      if (budget.HasEnded("classic", static_cast<int>(evaluated_.size()), candidates_.tokens())) break;
       proposals = evolve::NextGeneration(individuals, generation + 1, space, search);
     }
   }

@@ -16,12 +16,13 @@ class SearchBudget {
   SearchBudget(const EvolveConfig& config, EvolveCandidates& candidates)
       : config_(config), candidates_(candidates) {}
 
-  /// Whether the part may make no further proposal after `made` of them. `share` (0, 1]: of the whole budget
-  /// that may be used up when the part ends. Logs why.
-  bool HasEnded(const std::string& part, int made, double share = 1);
+  /// Whether the part may make no further proposal after `made` of them. `tokens`: that the results which
+  /// count have used; those still under way do not, so that the answer does not depend on the number of
+  /// workers. `share` (0, 1]: of the whole budget that may be used up when the part ends. Logs why.
+  bool HasEnded(const std::string& part, int made, std::int64_t tokens, double share = 1);
 
  private:
-  std::string WhatIsUsedUp(double share) const;
+  std::string WhatIsUsedUp(std::int64_t tokens, double share) const;
 
   const EvolveConfig& config_;
   EvolveCandidates& candidates_;
