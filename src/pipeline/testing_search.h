@@ -74,9 +74,9 @@ class TinySearch : public ::testing::Test {
     inputs.parents = {Model("a", 0.05f, 1), Model("b", 0.05f, 2)};
     for (const char* name : {"upper", "lower"}) {
       eval::DomainItems domain{.name = name, .metric = eval::Metric::kNegativeLogLikelihood};
-      for (int i = 0; i < 24; ++i) {
+      for (int i = 0; i < 48; ++i) {
         const eval::Item item{fmt::format("{} {}", name, i), fmt::format("{}\n", i * i)};
-        (i < 12 ? domain.search : i < 18 ? domain.selection : domain.test).push_back(item);
+        (i < 32 ? domain.search : i < 40 ? domain.selection : domain.test).push_back(item);
       }
       inputs.domains.push_back(std::move(domain));
     }
