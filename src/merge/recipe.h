@@ -40,7 +40,8 @@ struct LayerChoice {
 ///     first layer on. The embedding belongs to the first group, final norm and head to the last. linear:
 ///     base + sum_p c_p d_p. slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (t = slerp_t), then
 ///     towards the next parent by t / 2, t / 3, ..
-///  2. ensemble of the changes D of step 1 and d_1, d_2, .. with weights ensemble_weights [parents + 1]; weights
+///  2. ensemble of the changes D of step 1 and d_1, d_2, .. with weights ensemble_weights [parents + 1];
+///  weights
 ///     of zero leave a model out. ties: trimmed to `density`, a vote on signs, the mean of what agrees. dare:
 ///     thinned at random to `density` and divided by it, summed. The result is multiplied by lambda.
 ///     With joins_parents the list is c_1 d_1, c_2 d_2, .. instead, all with weight 1; `continuous` then has

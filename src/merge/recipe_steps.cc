@@ -98,9 +98,8 @@ class StepWriter {
     for (int parent = 0; parent < parents_; ++parent) parts.push_back(AddPart(parent));
     int current = parts[0];
     for (std::size_t p = 1; p < parts.size(); ++p)
-      current = Add({.method = "slerp",
-                     .models = {current, parts[p]},
-                     .t = recipe_.slerp_t / static_cast<double>(p)});
+      current = Add(
+          {.method = "slerp", .models = {current, parts[p]}, .t = recipe_.slerp_t / static_cast<double>(p)});
     return current;
   }
 

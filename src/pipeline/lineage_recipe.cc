@@ -83,7 +83,11 @@ class Documents {
       WriteStep(steps[i], !is_last ? fmt::format("step-{}", i + 1) : is_stacked ? "merged" : "");
     }
     if (is_stacked) WriteStructure(runs);
-    return "# The champion of a search, made by forge lineage.\n" + text_;
+    const char* const how = text_.find("\n---\n") == std::string::npos
+                                ? "forge merge THIS OUT, or mergekit-yaml THIS OUT"
+                                : "forge merge THIS OUT --intermediate-dir STEPS, or mergekit-multi THIS "
+                                  "--intermediate-dir STEPS --out-path OUT";
+    return fmt::format("# The champion of a search, made by forge lineage: {}\n{}", how, text_);
   }
 
  private:
@@ -97,7 +101,8 @@ class Documents {
     if (name.empty()) text_ += fmt::format("out_dtype: {}\n", stored_as_);
   }
   void AddSource(const std::string& model, int first, int end, const std::string& parameters) {
-    text_ += fmt::format("      - model: {}\n        layer_range: [{}, {}]\n", Json(model).dump(), first, end);
+    text_ +=
+        fmt::format("      - model: {}\n        layer_range: [{}, {}]\n", Json(model).dump(), first, end);
     if (!parameters.empty()) text_ += "        parameters:\n" + parameters;
   }
 
@@ -187,9 +192,10 @@ std::string MergekitRecipe(const Json& result) {
   const merge::MergeRecipe recipe =
       RecipeFromJson(result.at("champion_recipe"), models.at("layers").get<int>());
   if (recipe.rope_theta)
-    Refuse(fmt::format("its rope theta is {}, a value between those of the parents: mergekit copies the "
-                       "config of one model and has no key for it",
-                       Number(*recipe.rope_theta)));
+    Refuse(
+        fmt::format("its rope theta is {}, a value between those of the parents: mergekit copies the "
+                    "config of one model and has no key for it",
+                    Number(*recipe.rope_theta)));
   return Documents(recipe, models).Write();
 }
 

@@ -15,8 +15,9 @@ using merge::MergeRecipe;
 /// "linear x ties x dfs"; a sum of changes, or the changes joined as they are, by one word.
 std::string InWords(const MergeRecipe& recipe) {
   const auto is_zero = [](double weight) { return weight == 0; };
-  const bool is_sum = recipe.continuous == merge::Continuous::kLinear && recipe.density == 1 &&
-                      std::all_of(recipe.ensemble_weights.begin() + 1, recipe.ensemble_weights.end(), is_zero);
+  const bool is_sum =
+      recipe.continuous == merge::Continuous::kLinear && recipe.density == 1 &&
+      std::all_of(recipe.ensemble_weights.begin() + 1, recipe.ensemble_weights.end(), is_zero);
   bool is_stacked = false;
   for (std::size_t layer = 0; layer < recipe.layers.size(); ++layer)
     is_stacked = is_stacked || recipe.layers[layer] != merge::LayerChoice{0, static_cast<int>(layer)};
