@@ -89,6 +89,15 @@ class CmaEs::Runs {
     UpdateIfFull();
   }
 
+  int NumLeftOfGeneration() const {
+    if (num_starts_left_ > 0) return 0;
+    const auto drawn = std::count_if(samples_.begin(), samples_.end(), [&](const auto& entry) {
+      return entry.second.distribution == num_distributions_;
+    });
+    const int missing = restarts_.current().population_size - static_cast<int>(members_.size());
+    return std::max(0, missing - static_cast<int>(drawn));
+  }
+
   bool Converged() const { return has_ended_ && !restarts_.HasNext(); }
   const CmaDistribution& distribution() const { return *distribution_; }
 
@@ -213,6 +222,8 @@ CmaEs::CmaEs(SearchOptions options, const CmaEsConfig& config) : SearchAlgorithm
 }
 
 CmaEs::~CmaEs() = default;
+
+int CmaEs::IndependentProposals() const { return runs_->NumLeftOfGeneration(); }
 
 Proposal CmaEs::Propose(std::uint64_t id) { return runs_->Propose(id); }
 

@@ -99,6 +99,8 @@ class CmaEs : public SearchAlgorithm {
 
  protected:
   Proposal Propose(std::uint64_t id) override;
+  /// The rest of a generation; none while start points are out.
+  int IndependentProposals() const override;
   void Learn(const Proposal& proposal, const Outcome& outcome) override;
 
  private:

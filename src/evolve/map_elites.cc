@@ -33,6 +33,11 @@ Proposal MapElites::Propose(std::uint64_t id) {
   return proposal;
 }
 
+int MapElites::IndependentProposals() const {
+  const int random = config_.initial_points - static_cast<int>(num_asked());
+  return random > 0 ? random : SearchAlgorithm::IndependentProposals();
+}
+
 void MapElites::Learn(const Proposal& proposal, const Outcome& outcome) {
   if (outcome.failed()) return;
   if (outcome.descriptors.size() != ranges_.size())

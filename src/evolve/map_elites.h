@@ -50,6 +50,8 @@ class MapElites : public SearchAlgorithm {
 
  protected:
   Proposal Propose(std::uint64_t id) override;
+  /// The rest of the random ones.
+  int IndependentProposals() const override;
   /// Throws Error if the number of descriptors is wrong.
   void Learn(const Proposal& proposal, const Outcome& outcome) override;
 

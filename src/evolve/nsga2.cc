@@ -74,6 +74,11 @@ Proposal Nsga2::Propose(std::uint64_t id) {
   return proposal;
 }
 
+int Nsga2::IndependentProposals() const {
+  const int random = config_.population_size - static_cast<int>(num_asked());
+  return random > 0 ? random : SearchAlgorithm::IndependentProposals();
+}
+
 void Nsga2::Learn(const Proposal& proposal, const Outcome& outcome) {
   if (outcome.failed()) return;
   const auto place =

@@ -53,6 +53,8 @@ class Nsga2 : public SearchAlgorithm {
 
  protected:
   Proposal Propose(std::uint64_t id) override;
+  /// The rest of the random ones.
+  int IndependentProposals() const override;
   void Learn(const Proposal& proposal, const Outcome& outcome) override;
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <limits>
+
 #include "evolve/search_algorithm.h"
 
 namespace forge::evolve {
@@ -17,6 +19,7 @@ class RandomSearch : public SearchAlgorithm {
     Random random(options().seed, "evolve/random", id);
     return {.point = box().RandomPoint(random), .origin = "random"};
   }
+  int IndependentProposals() const override { return std::numeric_limits<int>::max(); }
   void Learn(const Proposal&, const Outcome&) override {}
 };
 

@@ -62,6 +62,11 @@ Proposal SearchAlgorithm::Ask() {
   return proposal;
 }
 
+int SearchAlgorithm::IndependentAsks() const {
+  const std::size_t starts = options_.start_points.size();
+  return num_asked_ < starts ? static_cast<int>(starts - num_asked_) : IndependentProposals();
+}
+
 void SearchAlgorithm::Tell(std::uint64_t id, const Outcome& outcome) {
   const auto found = outstanding_.find(id);
   if (found == outstanding_.end())

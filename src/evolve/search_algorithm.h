@@ -86,6 +86,10 @@ class SearchAlgorithm {
   /// Where the search says the optimum is: the best point seen, or the mean of the distribution where there
   /// is one (which with noise is better than the best seen). Need not have been evaluated.
   virtual std::vector<double> Recommended() const;
+  /// How many more times Ask can be called whose proposals are the same whatever the results still
+  /// outstanding turn out to be. A caller that asks only so many ahead, and tells in the order of asking,
+  /// gets the same search with one evaluator or many.
+  int IndependentAsks() const;
   /// Standard deviation of what is proposed now, as a share of the box's width, of the dimension where it is
   /// largest; kUniformDeviation is uniform over the box.
   virtual double SpreadLeft() const = 0;
@@ -106,6 +110,8 @@ class SearchAlgorithm {
 
   /// Point, origin and parents of proposal `id`; only called after all start points have been asked.
   virtual Proposal Propose(std::uint64_t id) = 0;
+  /// IndependentAsks once all start points have been asked.
+  virtual int IndependentProposals() const { return num_told_ == num_asked_ ? 1 : 0; }
   /// Called once for each told proposal, start points included. A failed outcome has no objectives.
   virtual void Learn(const Proposal& proposal, const Outcome& outcome) = 0;
 

@@ -54,6 +54,42 @@ Outcome Evaluate(const Proposal& proposal) {
   return outcome;
 }
 
+/// Points of the first `count` proposals of a search that is asked at most `ahead` ahead, and told in the
+/// order of asking.
+std::vector<std::vector<double>> Points(SearchAlgorithm& search, std::size_t count, int ahead) {
+  std::vector<std::vector<double>> points;
+  while (points.size() < count) {
+    std::vector<Proposal> batch;
+    while (search.IndependentAsks() > 0 && static_cast<int>(batch.size()) < ahead)
+      batch.push_back(search.Ask());
+    EXPECT_FALSE(batch.empty());
+    for (const Proposal& proposal : batch) {
+      points.push_back(proposal.point);
+      search.Tell(proposal.id, Evaluate(proposal));
+    }
+  }
+  points.resize(count);
+  return points;
+}
+
+TEST(SearchAlgorithms, AskedAsFarAheadAsProposalsAreIndependentAreTheSameSearch) {
+  const auto one = AllAlgorithms(kOptions), many = AllAlgorithms(kOptions);
+  for (std::size_t i = 0; i < one.size(); ++i)
+    EXPECT_EQ(Points(*one[i], 150, 1), Points(*many[i], 150, 64)) << "algorithm " << i;
+}
+
+TEST(SearchAlgorithms, SayHowFarAheadTheyCanBeAsked) {
+  CmaEs search(kOptions, {.population_size = 9});
+  EXPECT_EQ(search.IndependentAsks(), 2);  // start points
+  const Proposal a = search.Ask(), b = search.Ask();
+  EXPECT_EQ(search.IndependentAsks(), 0);
+  search.Tell(a.id, Evaluate(a));
+  search.Tell(b.id, Evaluate(b));
+  EXPECT_EQ(search.IndependentAsks(), 9);
+  search.Ask();
+  EXPECT_EQ(search.IndependentAsks(), 8);
+}
+
 TEST(Box, IsRefusedWithEveryDimensionThatIsWrong) {
   const Box box{{{"a", 0, 1}, {"b", 2, 2}, {"c", 3, -1}, {"d", 0, std::numeric_limits<double>::infinity()}}};
   EXPECT_EQ(WhyOf([&] { box.Check(); }),

@@ -5,23 +5,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <deque>
 #include <memory>
 
 #include "eval/evaluator.h"
-#include "evolve/cma_es.h"
-#include "evolve/map_elites.h"
-#include "evolve/nsga2.h"
-#include "evolve/random_search.h"
+#include "pipeline/ability_ranking.h"
+#include "pipeline/box_algorithm.h"
+#include "pipeline/candidate_race.h"
 #include "pipeline/merge_space.h"
+#include "pipeline/search_budget.h"
 
 namespace forge::pipeline {
 namespace {
 
 constexpr int kGeneration = 8;               // proposals that the display counts as one
-constexpr double kFirstStep = 0.15;          // standard deviation of the first samples, as a share of the box
-constexpr double kRefinedStep = 0.06;        // of a level that starts from an optimum
 constexpr double kLevelShare[] = {1, 2, 3};  // of the evaluations, by level
+constexpr double kPenalty = 1e3;             // of a violation: what is not allowed is never promoted first
+constexpr double kRaceKeeps = 0.34;          // of the promoted, at least two
 
 /// The length of a parent's change, over all weights.
 std::vector<double> ChangeNorms(const merge::MergeSources& sources) {
@@ -40,29 +40,10 @@ std::vector<double> ChangeNorms(const merge::MergeSources& sources) {
   return norms;
 }
 
-std::unique_ptr<evolve::SearchAlgorithm> MakeAlgorithm(const EvolveConfig& config,
-                                                       evolve::SearchOptions options, bool refines,
-                                                       std::size_t domains) {
-  if (config.algorithm == "random") return std::make_unique<evolve::RandomSearch>(std::move(options));
-  if (config.algorithm == "nsga2")
-    return std::make_unique<evolve::Nsga2>(std::move(options), evolve::Nsga2Config{.population_size = 24});
-  if (config.algorithm == "map-elites") {
-    // Behaviour: how the coefficients lean, one descriptor for each parent but the last.
-    evolve::Box ranges;
-    for (std::size_t d = 0; d + 1 < std::max<std::size_t>(domains, 2); ++d)
-      ranges.dimensions.push_back({fmt::format("share of parent {}", d + 1), 0, 1});
-    return std::make_unique<evolve::MapElites>(std::move(options), std::move(ranges),
-                                               evolve::MapElitesConfig{.bins = 6, .initial_points = 24});
-  }
-  return std::make_unique<evolve::CmaEs>(
-      std::move(options),
-      evolve::CmaEsConfig{.initial_step_size = refines ? kRefinedStep : kFirstStep, .restarts = "none"});
-}
-
 class BoxSearch {
  public:
   BoxSearch(const EvolveConfig& config, EvolveCandidates& candidates)
-      : config_(config), candidates_(candidates) {
+      : config_(config), candidates_(candidates), budget_(config, candidates) {
     shape_ = {.parents = candidates.num_parents(),
               .layers = candidates.num_layers(),
               .layer_groups = config.layer_groups,
@@ -74,109 +55,207 @@ class BoxSearch {
     std::vector<MergeLevel> levels{MergeLevel::kModels};
     if (config_.finest_level != "models") levels.push_back(MergeLevel::kComponents);
     if (config_.finest_level == "layers") levels.push_back(MergeLevel::kLayers);
-    double shares = 0;
+    double shares = 0, used = 0;
     for (std::size_t l = 0; l < levels.size(); ++l) shares += kLevelShare[l];
     std::unique_ptr<MergeSpace> coarser;
     std::vector<double> optimum;
     for (std::size_t l = 0; l < levels.size(); ++l) {
       auto space = std::make_unique<MergeSpace>(levels[l], shape_);
-      const auto starts = coarser ? std::vector<std::vector<double>>{space->Refine(*coarser, optimum)}
-                                  : space->StartPoints(ChangeNorms(candidates_.sources()));
-      const int budget = static_cast<int>(std::lround(config_.evaluations * kLevelShare[l] / shares));
-      optimum = RunLevel(*space, starts, std::max(budget, 1), l > 0, l + 1 == levels.size());
+      used += kLevelShare[l];
+      Level level{.name = Name(levels[l]), .space = *space, .share = used / shares};
+      level.budget =
+          std::max(1, static_cast<int>(std::lround(config_.evaluations * kLevelShare[l] / shares)));
+      level.algorithm = MakeBoxAlgorithm(
+          config_,
+          {.box = space->box(),
+           .start_points = coarser ? std::vector<std::vector<double>>{space->Refine(*coarser, optimum)}
+                                   : space->StartPoints(ChangeNorms(candidates_.sources())),
+           .seed = candidates_.context().seed},
+          l > 0, candidates_.domains().size());
+      Drive(level);
+      const bool is_last = l + 1 == levels.size();
+      optimum = IsGuidedByLikelihood() && !is_last ? level.algorithm->Recommended() : Best(level);
       coarser = std::move(space);
     }
     return std::move(scored_);
   }
 
  private:
+  /// A proposal, from the Ask on.
+  struct Seen {
+    evolve::Proposal proposal;
+    MergeCandidate candidate;
+    Scores scores, ternary;
+    int missing = 0;  // evaluations
+    std::int64_t tokens = 0;
+    bool told = false;
+    double guide = 0;
+  };
+
+  struct Level {
+    std::string name;
+    const MergeSpace& space;
+    double share = 1;  // of the budget that may be used when the level ends
+    int budget = 0;    // proposals
+    std::unique_ptr<evolve::SearchAlgorithm> algorithm = nullptr;
+    std::deque<Seen> seen = {};              // by proposal id
+    std::deque<std::size_t> under_way = {};  // ids, ascending
+    int told = 0;
+  };
+
   bool IsGuidedByLikelihood() const { return config_.guide == "likelihood"; }
 
-  EvolveCandidates::Measure GuideMeasure() const {
+  Measure GuideMeasure() const {
     if (!IsGuidedByLikelihood()) return {};
     return {.likelihood = true, .items = config_.guide_items};
+  }
+  Measure TernaryMeasure() const {
+    return {.likelihood = true, .items = config_.guide_items, .ternary = true};
   }
 
   /// With min_per_domain: what each domain must reach, by the measure that guides, less the margin.
   void SetDomainFloors() {
     if (config_.min_per_domain < 0) return;
     floors_.assign(candidates_.domains().size(), -1e300);
-    for (const LoadedModel& parent : candidates_.parents()) {
-      const Scores scores = candidates_.ScoreOnce("parent " + parent.name, GuideMeasure(),
-                                                  [&] { return EvolveCandidates::AsMerged(parent); });
+    std::vector<Evaluation> evaluations;
+    for (std::size_t p = 0; p < candidates_.parents().size(); ++p)
+      evaluations.push_back({ModelChoice::Parent(p), GuideMeasure()});
+    for (const Scores& scores : candidates_.Score(evaluations))
       for (std::size_t d = 0; d < floors_.size(); ++d)
         floors_[d] = std::max(floors_[d], eval::Mean(scores[d]) - config_.min_per_domain);
+  }
+
+  // ---- asking and telling
+
+  /// Asks and tells until the level's budget is used up.
+  void Drive(Level& level) {
+    while (true) {
+      const std::optional<io::Json> kept = KeptArrival(level);
+      while (MayAsk(level, kept)) Ask(level);
+      if (level.under_way.empty()) break;
+      const std::size_t id = WaitForOne(level, kept);
+      if (config_.order == "arrival" && !kept) KeepArrival(level, id);
+      Tell(level, level.seen[id]);
     }
   }
 
-  evolve::Outcome ToOutcome(const Scores& scores, const merge::MergeRecipe& recipe) const {
+  /// Results in the order of arrival: what a stopped run has written down of the next one.
+  std::string ArrivalKey(const Level& level) const {
+    return fmt::format("arrival {} {}", level.name, level.told);
+  }
+  std::optional<io::Json> KeptArrival(const Level& level) const {
+    if (config_.order != "arrival") return std::nullopt;
+    return candidates_.context().store->GetUnit(candidates_.context().run, kEvolveStage, ArrivalKey(level));
+  }
+  void KeepArrival(const Level& level, std::size_t id) const {
+    candidates_.context().store->PutUnit(candidates_.context().run, kEvolveStage, ArrivalKey(level),
+                                         {{"id", id}, {"asked", level.seen.size()}});
+  }
+
+  bool MayAsk(const Level& level, const std::optional<io::Json>& kept) {
+    if (static_cast<int>(level.seen.size()) >= level.budget) return false;
+    if (kept) return level.seen.size() < kept->at("asked").get<std::size_t>();
+    if (config_.order == "arrival") {
+      if (static_cast<int>(level.under_way.size()) >= std::max(1, candidates_.Slots())) return false;
+    } else if (!level.under_way.empty() && level.algorithm->IndependentAsks() <= 0) {
+      const bool is_steady = config_.algorithm == "nsga2" || config_.algorithm == "map-elites";
+      if (!is_steady || config_.surrogate || static_cast<int>(level.under_way.size()) >= config_.pending)
+        return false;
+    }
+    return level.seen.empty() ||
+           !budget_.HasEnded(level.name, static_cast<int>(level.seen.size()), tokens_, level.share);
+  }
+
+  void Ask(Level& level) {
+    evolve::Proposal proposal = level.algorithm->Ask();
+    const std::size_t id = level.seen.size();
+    MergeCandidate candidate = ToCandidate(level, proposal);
+    const ModelChoice model = ModelChoice::Merge(candidate.recipe);
+    level.seen.push_back({.proposal = std::move(proposal),
+                          .candidate = std::move(candidate),
+                          .scores = {},
+                          .ternary = {},
+                          .missing = 1 + (config_.ternary_weight > 0)});
+    level.under_way.push_back(id);
+    candidates_.Submit({model, GuideMeasure()}, 2 * id);
+    if (config_.ternary_weight > 0) candidates_.Submit({model, TernaryMeasure()}, 2 * id + 1);
+  }
+
+  /// Waits for the proposal whose result counts next.
+  std::size_t WaitForOne(Level& level, const std::optional<io::Json>& kept) {
+    while (true) {
+      for (std::size_t i = 0; i < level.under_way.size(); ++i) {
+        const std::size_t id = level.under_way[i];
+        const bool is_due = kept                     ? id == kept->at("id").get<std::size_t>()
+                            : config_.order == "ask" ? i == 0
+                                                     : true;
+        if (!is_due || level.seen[id].missing > 0) continue;
+        level.under_way.erase(level.under_way.begin() + static_cast<std::ptrdiff_t>(i));
+        return id;
+      }
+      EvolveCandidates::Finished finished = candidates_.Next();
+      Seen& seen = level.seen[finished.tag / 2];
+      (finished.tag % 2 == 0 ? seen.scores : seen.ternary) = std::move(finished.scores);
+      seen.tokens += finished.tokens;
+      --seen.missing;
+    }
+  }
+
+  void Tell(Level& level, Seen& seen) {
+    const evolve::Outcome outcome = ToOutcome(seen);
+    level.algorithm->Tell(seen.proposal.id, outcome);
+    seen.told = true;
+    seen.guide = Guide(seen) - kPenalty * outcome.violation;
+    if (!IsGuidedByLikelihood()) Keep(seen.candidate, seen.scores);
+    ++level.told;
+    tokens_ += seen.tokens;
+    candidates_.sink().Progress(kEvolveStage, ++done_, config_.evaluations, "proposals");
+  }
+
+  double Guide(const Seen& seen) const {
+    double guide = WeightedMean(candidates_.domains(), seen.scores);
+    if (config_.ternary_weight > 0)
+      guide += config_.ternary_weight * WeightedMean(candidates_.domains(), seen.ternary);
+    return guide;
+  }
+
+  evolve::Outcome ToOutcome(const Seen& seen) const {
     evolve::Outcome outcome;
-    if (config_.algorithm == "nsga2")
-      for (const std::vector<double>& domain : scores) outcome.objectives.push_back(eval::Mean(domain));
-    else
-      outcome.objectives = {WeightedMean(candidates_.domains(), scores)};
+    if (config_.algorithm == "nsga2") {
+      for (const std::vector<double>& domain : seen.scores) outcome.objectives.push_back(eval::Mean(domain));
+      if (config_.ternary_weight > 0)
+        outcome.objectives.push_back(WeightedMean(candidates_.domains(), seen.ternary));
+    } else {
+      outcome.objectives = {Guide(seen)};
+    }
     for (std::size_t d = 0; d < floors_.size(); ++d)
-      outcome.violation += std::max(0.0, floors_[d] - eval::Mean(scores[d]));
-    if (config_.algorithm == "map-elites") outcome.descriptors = Descriptors(recipe);
+      outcome.violation += std::max(0.0, floors_[d] - eval::Mean(seen.scores[d]));
+    if (config_.algorithm == "map-elites") outcome.descriptors = Descriptors(seen.candidate.recipe);
     return outcome;
   }
 
   std::vector<double> Descriptors(const merge::MergeRecipe& recipe) const {
-    std::vector<double> shares;
+    std::vector<double> shares = SharesOf(recipe);
     double total = 0;
-    for (const std::vector<double>& row : recipe.coefficients) {
-      double sum = 0;
-      for (const double coefficient : row) sum += std::fabs(coefficient);
-      shares.push_back(sum);
-      total += sum;
-    }
+    for (const double share : shares) total += share;
     for (double& share : shares) share = total > 0 ? share / total : 0;
-    shares.resize(std::max<std::size_t>(candidates_.domains().size(), 2) - 1);
+    shares.resize(NumDescriptors(candidates_.domains().size()));
     return shares;
   }
 
-  /// Returns the optimum: by the guide where finer levels follow, else of the points scored by the domains'
-  /// metric.
-  std::vector<double> RunLevel(const MergeSpace& space, const std::vector<std::vector<double>>& starts,
-                               int budget, bool refines, bool is_last) {
-    const auto algorithm = MakeAlgorithm(
-        config_, {.box = space.box(), .start_points = starts, .seed = candidates_.context().seed}, refines,
-        candidates_.domains().size());
-    std::vector<Seen> seen;
-    for (int i = 0; i < budget; ++i) {
-      const evolve::Proposal proposal = algorithm->Ask();
-      MergeCandidate candidate = ToCandidate(space, proposal, seen);
-      const Scores scores = candidates_.ScoreOnce(candidate.id(), GuideMeasure(),
-                                                  [&] { return candidates_.Make(candidate.recipe); });
-      const evolve::Outcome outcome = ToOutcome(scores, candidate.recipe);
-      algorithm->Tell(proposal.id, outcome);
-      const double guide = WeightedMean(candidates_.domains(), scores) - kPenalty * outcome.violation;
-      seen.push_back({std::move(candidate), proposal.point, guide});
-      if (!IsGuidedByLikelihood()) Keep(seen.back().candidate, scores);
-      Report();
-    }
-    if (IsGuidedByLikelihood() && !is_last) return algorithm->Recommended();
-    return Best(space, *algorithm, seen);
-  }
-
-  struct Seen {
-    MergeCandidate candidate;
-    std::vector<double> point;
-    double guide;
-  };
-
-  MergeCandidate ToCandidate(const MergeSpace& space, const evolve::Proposal& proposal,
-                             const std::vector<Seen>& seen) {
+  MergeCandidate ToCandidate(const Level& level, const evolve::Proposal& proposal) {
     MergeCandidate candidate{.number = number_ / kGeneration * 100 + number_ % kGeneration,
                              .generation = static_cast<int>(number_ / kGeneration),
                              .kind = proposal.origin == "start" ? "seed" : "sample",
-                             .recipe = space.ToRecipe(proposal.point, candidates_.context().seed),
-                             .genome = space.ToJson(proposal.point)};
+                             .recipe = level.space.ToRecipe(proposal.point, candidates_.context().seed),
+                             .genome = level.space.ToJson(proposal.point, candidates_.context().seed)};
     for (const std::uint64_t parent : proposal.parents)
-      candidate.parents.push_back(seen[static_cast<std::size_t>(parent)].candidate.number);
+      candidate.parents.push_back(level.seen[static_cast<std::size_t>(parent)].candidate.number);
     ++number_;
     return candidate;
   }
+
+  // ---- what the level found
 
   /// Records a candidate that the domains' metric has scored on the search items.
   void Keep(MergeCandidate& candidate, const Scores& scores) {
@@ -187,42 +266,58 @@ class BoxSearch {
     candidates_.sink().Metric("evolve/best_fitness", candidate.generation, best_);
   }
 
-  /// The best by the guide, and where the algorithm says the optimum is, are scored by the domains' metric.
-  std::vector<double> Best(const MergeSpace& space, const evolve::SearchAlgorithm& algorithm,
-                           std::vector<Seen>& seen) {
+  /// The level's optimum by the domains' metric: guided by likelihood, of the best by the guide and of where
+  /// the algorithm says the optimum is, which are measured now.
+  std::vector<double> Best(Level& level) {
     std::vector<Seen*> ranked;
-    for (Seen& s : seen) ranked.push_back(&s);
+    for (Seen& seen : level.seen)
+      if (seen.told) ranked.push_back(&seen);
     std::stable_sort(ranked.begin(), ranked.end(),
                      [](const Seen* a, const Seen* b) { return a->guide > b->guide; });
-    if (!IsGuidedByLikelihood()) return ranked.front()->point;
+    if (!IsGuidedByLikelihood()) return ranked.front()->proposal.point;
     ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(config_.promoted)));
-    Seen centre{ToCandidate(space, {.point = algorithm.Recommended(), .origin = "centre"}, seen),
-                algorithm.Recommended(), 0};
+    evolve::Proposal recommended{.point = level.algorithm->Recommended(), .origin = "centre"};
+    Seen centre{
+        .proposal = recommended, .candidate = ToCandidate(level, recommended), .scores = {}, .ternary = {}};
     ranked.push_back(&centre);
+    Measured(ranked);
     const Seen* best = nullptr;
-    for (Seen* s : ranked) {
-      Keep(s->candidate, candidates_.ScoreOnce(s->candidate.id(), {},
-                                               [&] { return candidates_.Make(s->candidate.recipe); }));
-      if (best == nullptr || s->candidate.fitness > best->candidate.fitness) best = s;
+    for (const Seen* seen : ranked)
+      if (best == nullptr || seen->candidate.fitness > best->candidate.fitness) best = seen;
+    return best->proposal.point;
+  }
+
+  /// Measures them by the domains' metric and keeps them. In a race, those that left it are taken out.
+  void Measured(std::vector<Seen*>& ranked) {
+    std::vector<ModelChoice> models;
+    for (const Seen* seen : ranked) models.push_back(ModelChoice::Merge(seen->candidate.recipe));
+    std::vector<Seen*> measured;
+    if (config_.race) {
+      const auto kept = static_cast<std::size_t>(std::max(2.0, kRaceKeeps * config_.promoted));
+      const CandidateRace race = RaceCandidates(candidates_, models, eval::Split::kSearch, kept, {});
+      for (const std::size_t i : race.survivors) {
+        Keep(ranked[i]->candidate, race.scores[i]);
+        measured.push_back(ranked[i]);
+      }
+      candidates_.sink().Log(fmt::format("race: {} of {} stayed to the end", measured.size(), ranked.size()));
+      ranked = std::move(measured);
+      return;
     }
-    return best->point;
+    std::vector<Evaluation> evaluations;
+    for (const ModelChoice& model : models) evaluations.push_back({model, {}});
+    const std::vector<Scores> scores = candidates_.Score(evaluations);
+    for (std::size_t i = 0; i < ranked.size(); ++i) Keep(ranked[i]->candidate, scores[i]);
   }
-
-  void Report() {
-    ++done_;
-    candidates_.sink().Progress(kEvolveStage, done_, config_.evaluations, "proposals");
-  }
-
-  static constexpr double kPenalty =
-      1e3;  // of a violation, so that what is not allowed is never promoted first
 
   const EvolveConfig& config_;
   EvolveCandidates& candidates_;
+  SearchBudget budget_;
   MergeSpace::Shape shape_;
   std::vector<double> floors_;
   std::vector<MergeCandidate> scored_;
   std::int64_t number_ = 0;
   int done_ = 0;
+  std::int64_t tokens_ = 0;  // of what was told
   double best_ = -1e300;
 };
 

@@ -4,13 +4,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/error.h"
 #include "eval/evaluator.h"
 #include "evolve/generation_search.h"
-#include "runtime/native_model.h"
 
 namespace forge::pipeline {
+namespace {
+
+Scores ScoresOf(const io::Json& result, const std::string& key) {
+  try {
+    return result.at("scores").get<Scores>();
+  } catch (const io::Json::exception&) {
+    throw Error({.what = "cannot use the kept scores of " + key,
+                 .why = "the row of the store is damaged",
+                 .fix = "delete the row from the table units of forge.db, or start the run anew"});
+  }
+}
+
+std::int64_t TokensOf(const io::Json& result) {
+  return result.value("read", std::int64_t{0}) + result.value("written", std::int64_t{0});
+}
+
+}  // namespace
 
 double WeightedMean(const std::vector<eval::DomainItems>& domains, const Scores& scores) {
   double sum = 0, weights = 0;
@@ -25,75 +41,95 @@ std::string MergeCandidate::id() const {
   return evolve::IndividualId(static_cast<int>(number / 100), static_cast<int>(number % 100));
 }
 
-EvolveCandidates::EvolveCandidates(EvolveInputs inputs, const RunContext& context)
-    : context_(context),
+EvolveCandidates::EvolveCandidates(const EvolveEvaluator& evaluator, const RunContext& context,
+                                   std::unique_ptr<jobs::Executor> executor)
+    : evaluator_(evaluator),
+      context_(context),
       sink_(*context.store, context.run, kEvolveStage, context.terminal),
-      base_(std::move(inputs.base)),
-      parents_(std::move(inputs.parents)),
-      sources_{&base_.config, &base_.weights, {}},
-      domains_(std::move(inputs.domains)) {
-  for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
-  if (inputs.base_is_average)
-    sink_.Log("no common base model given: the average of the parents stands for it");
-  const double gib = static_cast<double>(WeightBytes(base_.config)) / 1073741824.0;
-  sink_.Log(fmt::format("memory: about {:.2f} GiB (base, {} parents, one candidate and its packed copy)",
-                        gib * (num_parents() + 3), num_parents()));
+      executor_(std::move(executor)) {
+  if (executor_ == nullptr)
+    executor_ = std::make_unique<jobs::LocalExecutor>([this](const jobs::Job& job) {
+      context_.stop->ThrowIfRequested(("evaluation " + job.key).c_str());
+      return evaluator_.Evaluate(Evaluation::FromJson(job.what));
+    });
 }
 
-Scores EvolveCandidates::Score(const merge::MergedModel& model, const Measure& measure) const {
-  runtime::NativeModel engine(model.config, model.weights);
-  Scores scores;
-  for (const eval::DomainItems& domain : domains_) {
-    std::vector<eval::Item> items = domain.Of(measure.split);
-    if (measure.items > 0) items.resize(std::min(items.size(), static_cast<std::size_t>(measure.items)));
-    scores.push_back(
-        eval::ScoreItems(engine, *base_.tokenizer, items,
-                         measure.likelihood ? eval::Metric::kNegativeLogLikelihood : domain.metric));
+void EvolveCandidates::Submit(const Evaluation& evaluation, std::uint64_t tag) {
+  const std::string key = evaluation.Key();
+  const auto waiting = waiting_.find(key);
+  if (waiting != waiting_.end()) {
+    ++repeated_;
+    waiting->second.tags.push_back(tag);
+    return;
   }
-  return scores;
-}
-
-Scores EvolveCandidates::ScoreOnce(const std::string& id, const Measure& measure,
-                                   const std::function<merge::MergedModel()>& make) {
-  std::string key = fmt::format("{} {}", id, eval::Name(measure.split));
-  if (measure.likelihood) key += fmt::format(" likelihood {}", measure.items);
   if (const auto kept = context_.store->GetUnit(context_.run, kEvolveStage, key)) {
-    AddCost(measure, kept->value("seconds", 0.0));
-    return kept->at("scores").get<Scores>();
+    if (counted_.insert(key).second)
+      AddCost(evaluation.measure, *kept);
+    else
+      ++repeated_;
+    ready_.push_back({tag, ScoresOf(*kept, key), TokensOf(*kept)});
+    return;
   }
-  context_.stop->ThrowIfRequested(("candidate " + id).c_str());
-  const merge::MergedModel model = make();
-  const auto start = std::chrono::steady_clock::now();
-  const Scores scores = Score(model, measure);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  AddCost(measure, seconds);
-  context_.store->PutUnit(context_.run, kEvolveStage, key, {{"scores", scores}, {"seconds", seconds}});
+  waiting_.emplace(key, Waiting{evaluation.measure, {tag}});
+  executor_->Submit({key, evaluation.ToJson()});
+}
+
+EvolveCandidates::Finished EvolveCandidates::Next() {
+  if (ready_.empty()) {
+    const jobs::JobResult result = executor_->Next();
+    const auto found = waiting_.find(result.key);
+    const Waiting waiting = std::move(found->second);
+    waiting_.erase(found);
+    if (!context_.store->GetUnit(context_.run, kEvolveStage, result.key))
+      context_.store->PutUnit(context_.run, kEvolveStage, result.key, result.value);
+    counted_.insert(result.key);
+    AddCost(waiting.measure, result.value);
+    for (const std::uint64_t tag : waiting.tags)
+      ready_.push_back({tag, ScoresOf(result.value, result.key), TokensOf(result.value)});
+  }
+  Finished finished = std::move(ready_.front());
+  ready_.pop_front();
+  return finished;
+}
+
+std::vector<Scores> EvolveCandidates::Score(const std::vector<Evaluation>& evaluations,
+                                            const std::function<void(int)>& on_done) {
+  std::vector<Scores> scores(evaluations.size());
+  for (std::size_t i = 0; i < evaluations.size(); ++i) Submit(evaluations[i], i);
+  for (std::size_t done = 1; done <= evaluations.size(); ++done) {
+    Finished finished = Next();
+    scores[finished.tag] = std::move(finished.scores);
+    if (on_done) on_done(static_cast<int>(done));
+  }
   return scores;
 }
 
-void EvolveCandidates::AddCost(const Measure& measure, double seconds) {
+void EvolveCandidates::AddCost(const Measure& measure, const io::Json& result) {
+  const std::int64_t tokens = TokensOf(result);
+  tokens_ += tokens;
   if (measure.split != eval::Split::kSearch) return;
   Cost& cost = measure.likelihood ? likelihood_ : full_;
-  cost.seconds += seconds;
-  ++cost.models;
+  cost.seconds += result.value("seconds", 0.0);
+  cost.tokens += tokens;
   std::size_t scored = 0, all = 0;
-  for (const eval::DomainItems& domain : domains_) {
+  for (const eval::DomainItems& domain : domains()) {
     all += domain.search.size();
-    scored += measure.items > 0 ? std::min(domain.search.size(), static_cast<std::size_t>(measure.items))
-                                : domain.search.size();
+    scored += measure.End(domain.search.size()) - measure.Begin(domain.search.size());
   }
   cost.share += static_cast<double>(scored) / static_cast<double>(all);
+  if (measure.first == 0) ++cost.models;
 }
 
 void EvolveCandidates::Record(const MergeCandidate& candidate, const std::string& label,
                               const Scores& scores) {
   track::Store::Transaction unit(*context_.store);
-  io::Json by_domain{{"fitness", WeightedMean(domains_, scores)}};
-  for (std::size_t d = 0; d < domains_.size(); ++d) {
-    by_domain[domains_[d].name] = eval::Mean(scores[d]);
+  io::Json by_domain{{"fitness", WeightedMean(domains(), scores)}};
+  for (std::size_t d = 0; d < domains().size(); ++d) {
+    const std::string& name = domains()[d].name;
+    by_domain[name] = eval::Mean(scores[d]);
     context_.store->RecordEvaluation(context_.run, {.candidate = candidate.number,
                                                     .split = "search",
-                                                    .domain = domains_[d].name,
+                                                    .domain = name,
                                                     .score = eval::Mean(scores[d]),
                                                     .items = {scores[d].begin(), scores[d].end()}});
   }

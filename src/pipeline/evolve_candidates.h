@@ -2,23 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <optional>
+#include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "eval/item.h"
-#include "merge/recipe.h"
-#include "pipeline/evolve_inputs.h"
+#include "jobs/executor.h"
+#include "pipeline/evaluation.h"
+#include "pipeline/evolve_evaluator.h"
 #include "pipeline/run_context.h"
 #include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
 
 inline constexpr const char* kEvolveStage = "evolve";
-
-/// Scores by domain and item, higher is better.
-using Scores = std::vector<std::vector<double>>;
 
 /// The mean over domains, weighted, of the mean over items.
 double WeightedMean(const std::vector<eval::DomainItems>& domains, const Scores& scores);
@@ -35,62 +35,76 @@ struct MergeCandidate {
   std::string id() const;             // "g003_c05": unique in a run
 };
 
-/// Makes and scores the models of a search: parents, base and candidates. Every score is a unit of the run,
-/// so a search that was stopped reads it back instead of measuring again; every candidate is a row of the
-/// store. Counts what scoring cost.
+/// The evaluations of a search: parents, base and candidates, handed to an executor. Each result is a unit of
+/// the run, so that a search that was stopped reads it back instead of measuring again, and what is asked for
+/// twice is measured once; each candidate is a row of the store. Counts what scoring cost.
 class EvolveCandidates {
  public:
-  EvolveCandidates(EvolveInputs inputs, const RunContext& context);
+  /// `evaluator` outlives it. Without an executor evaluations are done in this process, one after the other.
+  EvolveCandidates(const EvolveEvaluator& evaluator, const RunContext& context,
+                   std::unique_ptr<jobs::Executor> executor = nullptr);
 
-  const LoadedModel& base() const { return base_; }
-  const std::vector<LoadedModel>& parents() const { return parents_; }
-  const std::vector<eval::DomainItems>& domains() const { return domains_; }
-  const merge::MergeSources& sources() const { return sources_; }
-  int num_parents() const { return static_cast<int>(parents_.size()); }
-  int num_layers() const { return base_.config.num_hidden_layers; }
+  const std::vector<LoadedModel>& parents() const { return evaluator_.parents(); }
+  const std::vector<eval::DomainItems>& domains() const { return evaluator_.domains(); }
+  const merge::MergeSources& sources() const { return evaluator_.sources(); }
+  int num_parents() const { return static_cast<int>(parents().size()); }
+  int num_layers() const { return sources().config->num_hidden_layers; }
   track::StoreMetricSink& sink() { return sink_; }
   const RunContext& context() const { return context_; }
+  /// How many evaluations are usefully under way at once.
+  int Slots() const { return executor_->Slots(); }
 
-  merge::MergedModel Make(const merge::MergeRecipe& recipe) const {
-    return merge::ApplyRecipe(recipe, sources_);
-  }
-  static merge::MergedModel AsMerged(const LoadedModel& model) { return {model.config, model.weights}; }
-
-  /// Scores of a model on a split by the domains' metric, or, with `likelihood`, minus the nats a token of
-  /// the gold answers, which needs no generation, of the first `items` of each domain (0: all). Measured once
-  /// per `id`.
-  struct Measure {
-    eval::Split split = eval::Split::kSearch;
-    bool likelihood = false;
-    int items = 0;
+  /// Asks for an evaluation. `tag` comes back with its scores.
+  void Submit(const Evaluation& evaluation, std::uint64_t tag);
+  struct Finished {
+    std::uint64_t tag;
+    Scores scores;
+    std::int64_t tokens;  // read and written for it
   };
-  Scores ScoreOnce(const std::string& id, const Measure& measure,
-                   const std::function<merge::MergedModel()>& make);
+  /// The next evaluation that is done, in any order; what was known already comes first. Throws
+  /// Error(kInterrupted) on a request to stop, after which nothing that was done is lost.
+  Finished Next();
+
+  /// All of them, in their order. `on_done`, if given, is called with how many are done after each.
+  std::vector<Scores> Score(const std::vector<Evaluation>& evaluations,
+                            const std::function<void(int)>& on_done = {});
+  Scores ScoreOne(const Evaluation& evaluation) { return Score({evaluation})[0]; }
 
   /// Writes a candidate's row, with its scores on the search items, in one step.
   void Record(const MergeCandidate& candidate, const std::string& label, const Scores& scores);
 
   /// What scoring on the search items took, by the domains' metric and by likelihood, what was read back
-  /// included.
+  /// included, each evaluation once.
   struct Cost {
     double seconds = 0;
     int models = 0;
     double share = 0;  // items scored / all search items, over all models
+    std::int64_t tokens = 0;
   };
   const Cost& full_cost() const { return full_; }
   const Cost& likelihood_cost() const { return likelihood_; }
+  /// Evaluations asked for again after they had been done for this search.
+  int num_repeated() const { return repeated_; }
+  /// Read and written, over all evaluations.
+  std::int64_t tokens() const { return tokens_; }
 
  private:
-  Scores Score(const merge::MergedModel& model, const Measure& measure) const;
-  void AddCost(const Measure& measure, double seconds);
+  struct Waiting {
+    Measure measure;
+    std::vector<std::uint64_t> tags;
+  };
+  void AddCost(const Measure& measure, const io::Json& result);
 
+  const EvolveEvaluator& evaluator_;
   const RunContext& context_;
   track::StoreMetricSink sink_;
-  LoadedModel base_;
-  std::vector<LoadedModel> parents_;
-  merge::MergeSources sources_;
-  std::vector<eval::DomainItems> domains_;
+  std::unique_ptr<jobs::Executor> executor_;
+  std::map<std::string, Waiting> waiting_;  // by key
+  std::deque<Finished> ready_;
+  std::set<std::string> counted_;
   Cost full_, likelihood_;
+  int repeated_ = 0;
+  std::int64_t tokens_ = 0;
 };
 
 }  // namespace forge::pipeline

@@ -31,6 +31,14 @@ struct EvolveConfig {
   int layer_groups = 4;
   bool method_gene = false;
   double min_per_domain = -1;
+  bool race = false;
+  bool surrogate = false;
+  std::string estimate = "mean";
+  double ternary_weight = 0;
+  double max_minutes = 0;
+  int max_tokens = 0;
+  std::string order = "ask";
+  int pending = 8;
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
@@ -81,6 +89,32 @@ struct EvolveConfig {
           "Let the search also choose between a sum, TIES and DARE, with density and factor.");
     visit("min_per_domain", min_per_domain, InRange{-1, 1000},
           "No domain may fall below its best parent by more than this, in units of the guide; -1: any may.");
+    visit(
+        "race", race, AnyValue{},
+        "Measure the promoted proposals on a quarter, half and all of the search items, and drop on the way "
+        "what is surely not among the best (paired tests).");
+    visit("surrogate", surrogate, AnyValue{},
+          "Let a quadratic model of the results rank four proposals for each that is evaluated, while its "
+          "predictions are in the right order (not for nsga2).");
+    visit("estimate", estimate, OneOf{{"mean", "ability"}},
+          "How the champion is chosen among the finalists: by their mean on the selection items, or by their "
+          "ability in a two-parameter logistic model of all answers (exact match only).");
+    visit("ternary_weight", ternary_weight, InRange{0, 100},
+          "How much the likelihood after rounding to ternary values counts beside that before.");
+    visit("max_minutes", max_minutes, InRange{0, 1e6},
+          "Minutes after which no more proposals are made; 0: no limit.");
+    visit("max_tokens", max_tokens, InRange{0, 2'000'000'000},
+          "Tokens, read and written, after which no more proposals are made (a generation under way is "
+          "finished); "
+          "0: no limit.");
+    visit(
+        "order", order, OneOf{{"ask", "arrival"}},
+        "In which order results count: that of the proposals, so that the number of workers changes nothing, "
+        "or that of their arrival, so that no worker waits; it is then written down and kept on a resume.");
+    visit(
+        "pending", pending, InRange{1, 10000},
+        "Proposals of nsga2 and map-elites that may be under way before the first of them counts; cma-es has "
+        "its generation.");
   }
 };
 

@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "merge/recipe_json.h"
 #include "merge/recipe_steps.h"
 #include "pipeline/evolve_candidates.h"
-#include "pipeline/recipe_json.h"
 
 namespace forge::pipeline {
 namespace {
@@ -189,8 +189,7 @@ Json EvolveResult(track::Store& store, const std::string& run) {
 
 std::string MergekitRecipe(const Json& result) {
   const Json& models = result.at("models");
-  const merge::MergeRecipe recipe =
-      RecipeFromJson(result.at("champion_recipe"), models.at("layers").get<int>());
+  const merge::MergeRecipe recipe = merge::RecipeFromJson(result.at("champion_recipe"));
   if (recipe.rope_theta)
     Refuse(
         fmt::format("its rope theta is {}, a value between those of the parents: mergekit copies the "

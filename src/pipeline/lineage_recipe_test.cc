@@ -5,7 +5,7 @@
 
 #include "io/atomic_file.h"
 #include "merge/recipe_steps.h"
-#include "pipeline/recipe_json.h"
+#include "pipeline/recipe_words.h"
 #include "pipeline/testing_merges.h"
 
 namespace forge::pipeline {
@@ -58,7 +58,7 @@ class LineageRecipe : public testing::MergeFolder {
     Json parents = Json::array();
     for (int parent = 0; parent < kParents; ++parent) parents.push_back(Path(Name(parent)));
     return MergekitRecipe(
-        {{"champion_recipe", RecipeJson(recipe)},
+        {{"champion_recipe", DescribeRecipe(recipe)},
          {"models",
           {{"base", Path("base")}, {"parents", parents}, {"layers", kLayers}, {"stored_as", "float32"}}}});
   }
@@ -132,18 +132,19 @@ TEST_F(LineageRecipe, GivesTheChampionsBytesWhereParentsAreJoinedByLayerGroups) 
 }
 
 TEST_F(LineageRecipe, WritesTheAverageThatStandsForABase) {
-  std::vector<merge::MergeStep> average{{.method = "linear", .models = {1, 2, 3}, .weights = {{1}, {1}, {1}}}};
+  std::vector<merge::MergeStep> average{
+      {.method = "linear", .models = {1, 2, 3}, .weights = {{1}, {1}, {1}}}};
   model::ModelWeights mean;
   for (const auto& [name, tensor] : base_)
-    mean[name] = {tensor.shape,
-                  merge::ApplyStep(average[0], name,
-                                   {&parents_[0].at(name), &parents_[1].at(name), &parents_[2].at(name)}, 0, 0)};
+    mean[name] = {
+        tensor.shape,
+        merge::ApplyStep(average[0], name,
+                         {&parents_[0].at(name), &parents_[1].at(name), &parents_[2].at(name)}, 0, 0)};
   sources_.base = &mean;
   const merge::MergeRecipe recipe = Recipe();
-  Json result{{"champion_recipe", RecipeJson(recipe)},
+  Json result{{"champion_recipe", DescribeRecipe(recipe)},
               {"models", {{"base", ""}, {"layers", kLayers}, {"stored_as", "float32"}}}};
-  for (int parent = 0; parent < kParents; ++parent)
-    result["models"]["parents"].push_back(Path(Name(parent)));
+  for (int parent = 0; parent < kParents; ++parent) result["models"]["parents"].push_back(Path(Name(parent)));
   const merge::MergedModel champion = merge::ApplyRecipe(recipe, sources_);
   model::SaveModelFolder(folder_ / "champion", champion.config, champion.weights, io::FloatType::kF32, "");
   EXPECT_TRUE(Merged(MergekitRecipe(result)) == io::ReadFile(folder_ / "champion/model.safetensors"));
@@ -169,27 +170,18 @@ TEST_F(LineageRecipe, RefusesRandomDrawsAndRopeThetaByName) {
   EXPECT_THAT(error(theta), HasSubstr("rope theta is 20000"));
 }
 
-TEST_F(LineageRecipe, IsReadBackFromTheStoreAsItWas) {
-  merge::MergeRecipe recipe = Recipe(2);
-  recipe.continuous = Continuous::kSlerp;
-  recipe.ensemble = Ensemble::kDare;
+TEST_F(LineageRecipe, IsSaidInWords) {
+  merge::MergeRecipe recipe = Recipe();
+  EXPECT_EQ(RecipeInWords(recipe), "task arithmetic");
+  recipe.layers = kPaths[1];
+  EXPECT_EQ(RecipeInWords(recipe), "task arithmetic x frankenmerge");
+  recipe.joins_parents = true;
   recipe.structure = merge::Structure::kDataFlow;
-  recipe.ensemble_weights = {1, 0.1, 0, 0.3};
-  recipe.density = 1.0 / 3;
-  recipe.lambda = 0.1 + 0.2;
-  recipe.layers = kPaths[3];
-  recipe.rope_theta = 12345.678;
-  const Json json = RecipeJson(recipe);
-  EXPECT_EQ(json["recipe"], "slerp x dare x dfs");
-  const merge::MergeRecipe again = RecipeFromJson(Json::parse(json.dump()), kLayers);
-  EXPECT_EQ(RecipeJson(again), json);
-  EXPECT_EQ(again.layers, recipe.layers);
-  EXPECT_EQ(again.lambda, recipe.lambda);
-  Json of_older{{"recipe", "ties"}, {"coefficients", recipe.coefficients}, {"lambda", 1}};
-  EXPECT_TRUE(RecipeFromJson(of_older, kLayers).joins_parents);
-  EXPECT_EQ(RecipeFromJson(of_older, kLayers).layers.size(), std::size_t{kLayers});
-  of_older["layers"] = {"nobody:1"};
-  EXPECT_THROW(RecipeFromJson(of_older, kLayers), Error);
+  EXPECT_EQ(RecipeInWords(recipe), "ties x dfs");
+  recipe.joins_parents = false;
+  recipe.ensemble = Ensemble::kDare;
+  recipe.continuous = Continuous::kSlerp;
+  EXPECT_EQ(RecipeInWords(recipe), "slerp x dare x dfs");
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/recipe_json.h"
+#include "pipeline/recipe_words.h"
 
 namespace forge::pipeline {
 namespace {
@@ -86,8 +86,8 @@ merge::MergeRecipe TaskArithmeticRecipe(int parents, int layers, double lambda) 
   return recipe;
 }
 
-io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers) {
-  io::Json json = RecipeJson(ToRecipe(genome, parents, layers, 0));
+io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers, std::uint64_t dare_seed) {
+  io::Json json = DescribeRecipe(ToRecipe(genome, parents, layers, dare_seed));
   json["genome"] = {{"choices", genome.choices}, {"genes", genome.genes}, {"path", genome.path}};
   return json;
 }

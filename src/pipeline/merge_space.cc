@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "pipeline/recipe_json.h"
+#include "pipeline/recipe_words.h"
 
 namespace forge::pipeline {
 namespace {
@@ -81,8 +81,8 @@ merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::u
   return recipe;
 }
 
-io::Json MergeSpace::ToJson(const std::vector<double>& point) const {
-  io::Json json = RecipeJson(ToRecipe(point, 0)), genes = io::Json::object();
+io::Json MergeSpace::ToJson(const std::vector<double>& point, std::uint64_t dare_seed) const {
+  io::Json json = DescribeRecipe(ToRecipe(point, dare_seed)), genes = io::Json::object();
   for (std::size_t i = 0; i < point.size(); ++i) genes[box_.dimensions[i].name] = point[i];
   json["level"] = Name(level_);
   json["genome"] = {{"genes", std::move(genes)}, {"point", point}};

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/evolve_evaluator.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "base/error.h"
+#include "compress/group_ternary.h"
+#include "eval/evaluator.h"
+#include "runtime/native_model.h"
+
+namespace forge::pipeline {
+namespace {
+
+constexpr std::int64_t kTernaryGroup = 64;
+
+/// In place, by the group optimum. A linear whose rows are no multiple of the group is cut into smaller ones.
+void RoundToTernary(merge::MergedModel& model) {
+  for (const model::TensorSpec& spec : model::ListTensors(model.config)) {
+    if (!model::IsLinear(spec)) continue;
+    std::vector<float>& values = model.weights.at(spec.name).values;
+    const std::int64_t group = std::gcd(spec.shape[1], kTernaryGroup);
+    compress::TernarizeValues(values.data(), spec.shape[0], spec.shape[1], static_cast<int>(group), {},
+                              values.data());
+  }
+}
+
+std::vector<eval::Item> ItemsOf(const eval::DomainItems& domain, const Measure& measure) {
+  const std::vector<eval::Item>& items = domain.Of(measure.split);
+  const auto begin = items.begin();
+  return {begin + static_cast<std::ptrdiff_t>(measure.Begin(items.size())),
+          begin + static_cast<std::ptrdiff_t>(measure.End(items.size()))};
+}
+
+}  // namespace
+
+EvolveEvaluator::EvolveEvaluator(EvolveInputs inputs)
+    : base_(std::move(inputs.base)),
+      parents_(std::move(inputs.parents)),
+      sources_{&base_.config, &base_.weights, {}},
+      domains_(std::move(inputs.domains)) {
+  for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
+}
+
+merge::MergedModel EvolveEvaluator::Make(const ModelChoice& model) const {
+  if (model.kind == ModelChoice::Kind::kRecipe) return merge::ApplyRecipe(model.recipe, sources_);
+  if (model.kind == ModelChoice::Kind::kBase) return {base_.config, base_.weights};
+  if (model.parent >= parents_.size())
+    throw Error({.what = fmt::format("cannot make parent {}", model.parent),
+                 .why = fmt::format("there are {}", parents_.size()),
+                 .fix = "give workers the same models as the search"});
+  return {parents_[model.parent].config, parents_[model.parent].weights};
+}
+
+io::Json EvolveEvaluator::Evaluate(const Evaluation& evaluation) const {
+  const Measure& measure = evaluation.measure;
+  merge::MergedModel model = Make(evaluation.model);
+  if (measure.ternary) RoundToTernary(model);
+  const auto start = std::chrono::steady_clock::now();
+  runtime::NativeModel engine(model.config, model.weights);
+  Scores scores;
+  eval::TokenCount tokens;
+  for (const eval::DomainItems& domain : domains_)
+    scores.push_back(
+        eval::ScoreItems(engine, *base_.tokenizer, ItemsOf(domain, measure),
+                         measure.likelihood ? eval::Metric::kNegativeLogLikelihood : domain.metric, &tokens));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {{"scores", scores}, {"seconds", seconds}, {"read", tokens.read}, {"written", tokens.written}};
+}
+
+}  // namespace forge::pipeline

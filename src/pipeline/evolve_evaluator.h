@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "eval/item.h"
+#include "merge/recipe.h"
+#include "pipeline/evaluation.h"
+#include "pipeline/evolve_inputs.h"
+
+namespace forge::pipeline {
+
+/// Makes and scores the models of a search. All of it that runs in a worker.
+class EvolveEvaluator {
+ public:
+  explicit EvolveEvaluator(EvolveInputs inputs);
+  EvolveEvaluator(const EvolveEvaluator&) = delete;  // sources point into it
+
+  const LoadedModel& base() const { return base_; }
+  const std::vector<LoadedModel>& parents() const { return parents_; }
+  const std::vector<eval::DomainItems>& domains() const { return domains_; }
+  const merge::MergeSources& sources() const { return sources_; }
+
+  merge::MergedModel Make(const ModelChoice& model) const;
+
+  /// {"scores": [domain][item], "seconds": of scoring, "read", "written": tokens}.
+  io::Json Evaluate(const Evaluation& evaluation) const;
+
+ private:
+  LoadedModel base_;
+  std::vector<LoadedModel> parents_;
+  merge::MergeSources sources_;
+  std::vector<eval::DomainItems> domains_;
+};
+
+}  // namespace forge::pipeline
