@@ -105,12 +105,23 @@ TEST_F(SearchProgram, LineageWritesAConfigThatGivesTheChampionsBytes) {
   EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
 }
 
+TEST_F(SearchProgram, LineageWritesTheChampionOfAClassicSearchAsAChain) {
+  const Json result = Result(Search("classic", "output", {"--generations", "3", "--seed", "4"}));
+  ASSERT_EQ(result["verdict"], "gain");
+  ASSERT_EQ(Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")}).code, 0);
+  EXPECT_THAT(io::ReadFile(folder_ / "champion.yml"), HasSubstr("\n---\n"));
+  const Outcome merge = Run(
+      {"merge", Path("champion.yml"), Path("again"), "--no-smoke-test", "--intermediate-dir", Path("steps")});
+  ASSERT_EQ(merge.code, 0) << merge.err;
+  EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
+}
+
 TEST_F(SearchProgram, LineageRefusesWhatMergekitCannotSay) {
   ASSERT_LE(Search("classic", "output", {"--generations", "0"}).code, 1);  // 1: no gain
   const Outcome refused =
       Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")});
   EXPECT_EQ(refused.code, 3);
-  EXPECT_THAT(refused.err, HasSubstr("classic search"));
+  EXPECT_THAT(refused.err, HasSubstr("DARE"));
   EXPECT_EQ(Run({"lineage", "--output-dir", Path("output")}).code, 0);
   EXPECT_EQ(Run({"lineage", "--output-dir", Path("nothing")}).code, 3);
 }

@@ -2,15 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "base/error.h"
-#include "base/philox.h"
-#include "merge/dare.h"
-#include "merge/linear.h"
 #include "merge/recipe.h"
-#include "merge/slerp.h"
-#include "merge/ties.h"
+#include "merge/recipe_steps.h"
 #include "model/testing_models.h"
 
 namespace forge::merge {
@@ -19,77 +13,41 @@ namespace {
 using model::testing::RandomWeights;
 using model::testing::TinyConfig;
 using testing::ElementsAre;
-using testing::FloatNear;
-using testing::Pointwise;
 
-TEST(Linear, AddsWeightedChanges) {
-  const std::vector<float> a{1, 2}, b{10, -20};
-  std::vector<float> merged(2);
-  Linear({a, b}, std::vector<double>{0.5, 0.1}, merged);
-  EXPECT_THAT(merged, Pointwise(FloatNear(1e-6f), {1.5f, -1.0f}));
-}
-
-TEST(Slerp, ReturnsTheFirstModelWhenTIsZeroAndTheSecondWhenItIsOne) {
-  const std::vector<float> a{1, 2, 3}, b{-3, 0, 1};
-  std::vector<float> out(3);
-  Slerp(a, b, 0, out);
-  EXPECT_THAT(out, Pointwise(FloatNear(1e-6f), a));
-  Slerp(a, b, 1, out);
-  EXPECT_THAT(out, Pointwise(FloatNear(1e-6f), b));
-}
-
-// Orthogonal unit vectors at t = 1/2: both weights are sin(45 deg) / sin(90 deg) = 0.70711.
-// At an angle of 120 deg: sin(60) / sin(120) = 1, so (1, 0) and (-1/2, sqrt(3)/2) give (1/2, sqrt(3)/2):
-// the original's absolute dot product would have used 60 deg.
-TEST(Slerp, MatchesTheExamplesWorkedByHand) {
-  std::vector<float> out(2);
-  Slerp(std::vector<float>{1, 0}, std::vector<float>{0, 1}, 0.5, out);
-  EXPECT_THAT(out, Pointwise(FloatNear(1e-6f), {0.70710678f, 0.70710678f}));
-  Slerp(std::vector<float>{1, 0}, std::vector<float>{-0.5f, 0.8660254f}, 0.5, out);
-  EXPECT_THAT(out, Pointwise(FloatNear(1e-5f), {0.5f, 0.8660254f}));
-}
-
-TEST(Slerp, IsLinearForParallelAndZeroVectors) {
-  std::vector<float> out(2);
-  Slerp(std::vector<float>{1, 1}, std::vector<float>{3, 3}, 0.25, out);
-  EXPECT_THAT(out, ElementsAre(1.5f, 1.5f));
-  Slerp(std::vector<float>{0, 0}, std::vector<float>{4, 8}, 0.25, out);
-  EXPECT_THAT(out, ElementsAre(1.0f, 2.0f));
-  Slerp(std::vector<float>{1, 2}, std::vector<float>{-1, -2}, 0.5, out);
-  EXPECT_THAT(out, ElementsAre(0.0f, 0.0f));
-}
-
-TEST(TrimByMagnitude, KeepsTheLargestAndBreaksTiesByIndex) {
-  EXPECT_THAT(TrimByMagnitude(std::vector<float>{0.1f, -5, 3, 0.2f}, 0.5), ElementsAre(0, -5, 3, 0));
-  EXPECT_THAT(TrimByMagnitude(std::vector<float>{2, -2, 2, 2}, 0.5), ElementsAre(2, -2, 0, 0));
-  EXPECT_THAT(TrimByMagnitude(std::vector<float>{1, 2}, 0.01), ElementsAre(0, 2));
-  EXPECT_THAT(TrimByMagnitude(std::vector<float>{0, 0}, 1), ElementsAre(0, 0));
+/// base + what ties or dare_linear make of changes of weight 1.
+std::vector<float> Join(const std::string& method, double density, const std::vector<float>& base,
+                        const std::vector<std::vector<float>>& models, std::uint64_t seed = 1) {
+  MergeStep step{.method = method, .models = {0}, .density = density};
+  std::vector<model::Tensor> tensors{{{static_cast<std::int64_t>(base.size())}, base}};
+  for (const std::vector<float>& model : models) {
+    step.models.push_back(static_cast<int>(tensors.size()));
+    step.weights.push_back({1});
+    tensors.push_back({tensors[0].shape, model});
+  }
+  std::vector<const model::Tensor*> inputs;
+  for (const model::Tensor& tensor : tensors) inputs.push_back(&tensor);
+  return ApplyStep(step, "w", inputs, 0, seed);
 }
 
 // Weight 0: 3 and 1 agree, -2 is outvoted (sum 2): mean 2. Weight 1: -4 against 1: -4. Weight 2: 2 and -2
-// cancel: 0. Weight 3 is trimmed away in the first two models (density 3/4 keeps the three largest of each).
-TEST(Ties, MatchesTheExampleWorkedByHand) {
-  const std::vector<float> a{3, -4, 2, 0.5f}, b{1, 1, -2, 0.5f}, c{-2, 0, 0, 6};
-  std::vector<float> merged(4);
-  Ties({a, b, c}, std::vector<double>{1, 1, 1}, 0.75, merged);
-  EXPECT_THAT(merged, ElementsAre(2, -4, 0, 6));
+// cancel, which counts as positive: 2. Weight 3 is trimmed away in the first two models (density 3/4 keeps
+// the three largest of each).
+TEST(ApplyStep, JoinsByTiesAsTheExampleWorkedByHand) {
+  const std::vector<float> zero(4), a{3, -4, 2, 0.5f}, b{1, 1, -2, 0.5f}, c{-2, 0, 0, 6};
+  EXPECT_THAT(Join("ties", 0.75, zero, {a, b, c}), ElementsAre(2, -4, 2, 6));
 }
 
-TEST(Dare, KeepsTheExpectationAndDropsTheAskedShare) {
-  const std::vector<float> ones(100'000, 1.0f);
-  std::vector<float> merged(ones.size());
-  Dare({ones}, std::vector<double>{1}, 0.3, 1, "w", merged);
+TEST(ApplyStep, ThinsWithoutRescalingByTheSeed) {
+  const std::vector<float> zero(100'000), ones(zero.size(), 1.0f);
+  const std::vector<float> thinned = Join("dare_linear", 0.7, zero, {ones});
   double sum = 0;
-  for (const float value : merged) {
-    EXPECT_TRUE(value == 0 || std::abs(value - 1 / 0.7f) < 1e-6f);
+  for (const float value : thinned) {
+    EXPECT_TRUE(value == 0 || value == 1);
     sum += static_cast<double>(value);
   }
-  EXPECT_NEAR(sum / 1e5, 1, 0.011);  // sd of the mean: sqrt(0.3/0.7/1e5) = 0.0021; 5 of them
-  std::vector<float> again(ones.size());
-  Dare({ones}, std::vector<double>{1}, 0.3, 1, "w", again);
-  EXPECT_EQ(again, merged);
-  Dare({ones}, std::vector<double>{1}, 0.3, 2, "w", again);
-  EXPECT_NE(again, merged);
+  EXPECT_NEAR(sum / 1e5, 0.7, 0.0075);  // sd of the mean: sqrt(0.3 * 0.7 / 1e5) = 0.0015; 5 of them
+  EXPECT_EQ(Join("dare_linear", 0.7, zero, {ones}), thinned);
+  EXPECT_NE(Join("dare_linear", 0.7, zero, {ones}, 2), thinned);
 }
 
 class Recipe : public testing::Test {
@@ -137,6 +95,29 @@ TEST_F(Recipe, StacksLayersByThePath) {
             second_.at("model.layers.0.mlp.up_proj.weight"));
   model::CheckWeights(merged.config, merged.weights, "merged");
   recipe_.layers = {{3, 0}};
+  EXPECT_THROW(ApplyRecipe(recipe_, sources_), Error);
+}
+
+TEST_F(Recipe, IsOneStepWhereNothingIsThinnedOrJoined) {
+  recipe_.lambda = 0.5;
+  EXPECT_EQ(StepsOf(recipe_).size(), 1u);
+  recipe_.density = 0.7;
+  EXPECT_EQ(StepsOf(recipe_).back().method, "ties");
+  recipe_.ensemble = Ensemble::kDare;
+  EXPECT_EQ(StepsOf(recipe_).back().method, "dare_linear");
+  EXPECT_THAT(StepsOf(recipe_).back().weights, ElementsAre(ElementsAre(1 / 0.7)));
+  recipe_.continuous = Continuous::kSlerp;  // two parts, a slerp, the ensemble
+  EXPECT_EQ(StepsOf(recipe_).size(), 4u);
+  EXPECT_EQ(StepsOf(recipe_)[2].method, "slerp");
+  recipe_.joins_parents = true;
+  EXPECT_THAT(StepsOf(recipe_)[0].models, ElementsAre(0, 1, 2));
+}
+
+TEST_F(Recipe, SetsTheRopeThetaThatItIsGiven) {
+  EXPECT_EQ(ApplyRecipe(recipe_, sources_).config.rope_theta, config_.rope_theta);
+  recipe_.rope_theta = 250000;
+  EXPECT_EQ(ApplyRecipe(recipe_, sources_).config.rope_theta, 250000);
+  recipe_.rope_theta = 0;
   EXPECT_THROW(ApplyRecipe(recipe_, sources_), Error);
 }
 

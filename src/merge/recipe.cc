@@ -7,101 +7,49 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "merge/dare.h"
 #include "merge/layer_name.h"
-#include "merge/linear.h"
-#include "merge/slerp.h"
-#include "merge/ties.h"
+#include "merge/recipe_steps.h"
 
 namespace forge::merge {
 namespace {
 
 using model::Tensor;
 
+/// Makes one tensor of the merged model by the recipe's steps.
 class TensorMerger {
  public:
-  TensorMerger(const MergeRecipe& recipe, const MergeSources& sources, int coefficient, std::string name)
-      : recipe_(recipe),
-        sources_(sources),
-        coefficient_(coefficient),
-        name_(std::move(name)),
-        base_(sources.base->at(name_).values) {
-    for (const model::ModelWeights* parent : sources.parents) {
-      const std::vector<float>& values = parent->at(name_).values;
-      std::vector<float>& delta = deltas_.emplace_back(base_.size());
-      for (std::size_t i = 0; i < base_.size(); ++i) delta[i] = values[i] - base_[i];
-    }
-  }
+  TensorMerger(const MergeRecipe& recipe, const std::vector<MergeStep>& steps, const MergeSources& sources)
+      : recipe_(recipe), steps_(steps), sources_(sources) {}
 
-  Tensor Merge() {
-    if (recipe_.joins_parents) ScaleDeltas();
-    const std::vector<float> merged = recipe_.joins_parents                       ? std::vector<float>()
-                                      : recipe_.continuous == Continuous::kLinear ? LinearDelta()
-                                                                                  : SlerpDelta();
-    Deltas list;
-    if (!recipe_.joins_parents) list.emplace_back(merged);
-    for (const std::vector<float>& delta : deltas_) list.emplace_back(delta);
-    std::vector<double> weights =
-        recipe_.joins_parents ? std::vector<double>(deltas_.size(), 1.0) : recipe_.ensemble_weights;
-    while (weights.size() > 1 && weights.back() == 0) {  // unused models cost nothing
-      weights.pop_back();
-      list.pop_back();
+  Tensor Merge(const std::string& name, int coefficient) const {
+    std::vector<Tensor> results;
+    for (const MergeStep& step : steps_) {
+      std::vector<const Tensor*> inputs;
+      for (const int model : step.models) inputs.push_back(&Input(model, name, results));
+      std::vector<float> merged = ApplyStep(step, name, inputs, coefficient, recipe_.dare_seed);
+      results.push_back({inputs[0]->shape, std::move(merged)});
     }
-    std::vector<float> changed(base_.size());
-    if (recipe_.ensemble == Ensemble::kTies)
-      Ties(list, weights, recipe_.density, changed);
-    else
-      Dare(list, weights, 1 - recipe_.density, recipe_.dare_seed, name_, changed);
-    Tensor result{sources_.base->at(name_).shape, base_};
-    const auto lambda = static_cast<float>(recipe_.lambda);
-    for (std::size_t i = 0; i < base_.size(); ++i) result.values[i] += lambda * changed[i];
-    return result;
+    return std::move(results.back());
   }
 
  private:
-  double Coefficient(std::size_t parent) const {
-    return recipe_.coefficients[parent][static_cast<std::size_t>(coefficient_)];
-  }
-
-  void ScaleDeltas() {
-    for (std::size_t p = 0; p < deltas_.size(); ++p)
-      for (float& value : deltas_[p]) value *= static_cast<float>(Coefficient(p));
-  }
-
-  std::vector<float> LinearDelta() const {
-    Deltas deltas;
-    std::vector<double> weights;
-    for (std::size_t p = 0; p < deltas_.size(); ++p) {
-      deltas.emplace_back(deltas_[p]);
-      weights.push_back(Coefficient(p));
-    }
-    std::vector<float> merged(base_.size());
-    Linear(deltas, weights, merged);
-    return merged;
-  }
-
-  std::vector<float> SlerpDelta() const {
-    std::vector<float> current(base_.size()), next(base_.size());
-    const auto model = [&](std::size_t parent, std::vector<float>& out) {
-      const auto coefficient = static_cast<float>(Coefficient(parent));
-      for (std::size_t i = 0; i < base_.size(); ++i) out[i] = base_[i] + coefficient * deltas_[parent][i];
-    };
-    model(0, current);
-    for (std::size_t p = 1; p < deltas_.size(); ++p) {
-      model(p, next);
-      Slerp(current, next, recipe_.slerp_t / static_cast<double>(p), current);
-    }
-    for (std::size_t i = 0; i < base_.size(); ++i) current[i] -= base_[i];
-    return current;
+  const Tensor& Input(int model, const std::string& name, const std::vector<Tensor>& results) const {
+    if (model == 0) return sources_.base->at(name);
+    const auto index = static_cast<std::size_t>(model - 1);
+    return index < sources_.parents.size() ? sources_.parents[index]->at(name)
+                                           : results[index - sources_.parents.size()];
   }
 
   const MergeRecipe& recipe_;
+  const std::vector<MergeStep>& steps_;
   const MergeSources& sources_;
-  int coefficient_;
-  std::string name_;
-  const std::vector<float>& base_;
-  std::vector<std::vector<float>> deltas_;
 };
+
+/// As a merge by mergekit's language copies: multiplied by 1 and added to 0, which makes -0 a 0.
+Tensor Copy(Tensor tensor) {
+  for (float& value : tensor.values) value += 0.0f;
+  return tensor;
+}
 
 void CheckRecipe(const MergeRecipe& recipe, const MergeSources& sources) {
   const std::size_t parents = sources.parents.size();
@@ -116,6 +64,8 @@ void CheckRecipe(const MergeRecipe& recipe, const MergeSources& sources) {
     why = fmt::format("it has {} ensemble weights, not {}", recipe.ensemble_weights.size(), parents + 1);
   if (!(recipe.density > 0 && recipe.density <= 1))
     why = fmt::format("density is {}; it must be above 0 and at most 1", recipe.density);
+  if (recipe.rope_theta && !(*recipe.rope_theta > 0))
+    why = fmt::format("rope theta is {}; it must be above 0", *recipe.rope_theta);
   if (recipe.coefficients.empty()) why = "it has no parents";
   if (recipe.layers.empty()) why = "it has no layers";
   for (const LayerChoice& choice : recipe.layers)
@@ -159,6 +109,7 @@ MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) 
   CheckRecipe(recipe, sources);
   MergedModel result{.config = *sources.config};
   result.config.num_hidden_layers = static_cast<int>(recipe.layers.size());
+  if (recipe.rope_theta) result.config.rope_theta = *recipe.rope_theta;
   const auto num_coefficients =
       static_cast<int>(recipe.coefficients.empty() ? 0 : recipe.coefficients[0].size());
   struct Job {
@@ -179,10 +130,12 @@ MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) 
     job.coefficient = CoefficientIndex(spec, num_coefficients, sources.config->num_hidden_layers);
     jobs.push_back(std::move(job));
   }
+  const std::vector<MergeStep> steps = StepsOf(recipe);
+  const TensorMerger merger(recipe, steps, sources);
   ThreadPool::Global().Run(jobs.size(), [&](std::size_t i) {
     const Job& job = jobs[i];
-    *job.to = job.copy_of != nullptr ? job.copy_of->at(job.from)
-                                     : TensorMerger(recipe, sources, job.coefficient, job.from).Merge();
+    *job.to =
+        job.copy_of != nullptr ? Copy(job.copy_of->at(job.from)) : merger.Merge(job.from, job.coefficient);
   });
   return result;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,22 +32,23 @@ struct LayerChoice {
   bool operator==(const LayerChoice&) const = default;
 };
 
-/// How one candidate is made from the base and its parents (fine-tunes of that base). d_p = parent p - base.
+/// How one candidate is made from the base and its parents (fine-tunes of that base), in steps that `forge
+/// merge` has methods for (recipe_steps.h; the formulas are those of docs/merge-methods.md, exact numerics).
+/// d_p = parent p - base.
 ///  1. continuous, per component group g, with the coefficients c = coefficients[p][g]; where a parent has
-///  several
-///     times kComponentGroups of them, they are those of so many equal groups of layers, from the first layer
-///     on. The embedding belongs to the first group, final norm and head to the last: linear: D = sum_p c_p
-///     d_p. slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (Slerp, t = slerp_t), then towards the
-///     next parent by t / 2, t / 3, ..; D is the result minus the base.
-///  2. ensemble over the list D, d_1, d_2, ..  with weights ensemble_weights [parents + 1]:
-///     ties: Ties at `density`; dare: Dare with drop probability 1 - density. The result is multiplied by
-///     lambda. Weights that are zero for every parent pass D on (trimmed or thinned by density).
+///     several times kComponentGroups of them, they are those of so many equal groups of layers, from the
+///     first layer on. The embedding belongs to the first group, final norm and head to the last. linear:
+///     base + sum_p c_p d_p. slerp: base + c_1 d_1 is turned towards base + c_2 d_2 (t = slerp_t), then
+///     towards the next parent by t / 2, t / 3, ..
+///  2. ensemble of the changes D of step 1 and d_1, d_2, .. with weights ensemble_weights [parents + 1];
+///  weights
+///     of zero leave a model out. ties: trimmed to `density`, a vote on signs, the mean of what agrees. dare:
+///     thinned at random to `density` and divided by it, summed. The result is multiplied by lambda.
 ///     With joins_parents the list is c_1 d_1, c_2 d_2, .. instead, all with weight 1; `continuous` then has
 ///     no part.
 ///  3. structure: layer l of the result is layers[l]. frankenmerge keeps the number of layers and chooses a
-///  source
-///     for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source, any
-///     layer, also twice or never. Embedding, final norm and head come from the merged model.
+///     source for each; data-flow (Akiba et al. 2024, arXiv:2403.13187, section 3.2) is a path: any source,
+///     any layer, also twice or never. Embedding, final norm and head come from the merged model.
 struct MergeRecipe {
   Continuous continuous = Continuous::kLinear;
   Ensemble ensemble = Ensemble::kTies;
@@ -58,6 +60,7 @@ struct MergeRecipe {
   double density = 1;                    // (0, 1]
   double lambda = 1;
   std::vector<LayerChoice> layers;
+  std::optional<double> rope_theta = {};  // of the merged model; nothing: the base's
   std::uint64_t dare_seed = 1;
 };
 

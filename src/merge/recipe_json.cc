@@ -28,17 +28,19 @@ Value Field(const io::Json& json, const char* name) {
 io::Json RecipeToJson(const MergeRecipe& recipe) {
   io::Json layers = io::Json::array();
   for (const LayerChoice& choice : recipe.layers) layers.push_back({choice.source, choice.layer});
-  return {{"continuous", Name(recipe.continuous)},
-          {"ensemble", Name(recipe.ensemble)},
-          {"structure", Name(recipe.structure)},
-          {"coefficients", recipe.coefficients},
-          {"joins_parents", recipe.joins_parents},
-          {"slerp_t", recipe.slerp_t},
-          {"ensemble_weights", recipe.ensemble_weights},
-          {"density", recipe.density},
-          {"lambda", recipe.lambda},
-          {"layers", std::move(layers)},
-          {"dare_seed", recipe.dare_seed}};
+  io::Json json{{"continuous", Name(recipe.continuous)},
+                {"ensemble", Name(recipe.ensemble)},
+                {"structure", Name(recipe.structure)},
+                {"coefficients", recipe.coefficients},
+                {"joins_parents", recipe.joins_parents},
+                {"slerp_t", recipe.slerp_t},
+                {"ensemble_weights", recipe.ensemble_weights},
+                {"density", recipe.density},
+                {"lambda", recipe.lambda},
+                {"layers", std::move(layers)},
+                {"dare_seed", recipe.dare_seed}};
+  if (recipe.rope_theta) json["rope_theta"] = *recipe.rope_theta;
+  return json;
 }
 
 MergeRecipe RecipeFromJson(const io::Json& json) {
@@ -59,6 +61,7 @@ MergeRecipe RecipeFromJson(const io::Json& json) {
       .dare_seed = Field<std::uint64_t>(json, "dare_seed")};
   for (const auto& [source, layer] : Field<std::vector<std::pair<int, int>>>(json, "layers"))
     recipe.layers.push_back({source, layer});
+  if (json.contains("rope_theta")) recipe.rope_theta = Field<double>(json, "rope_theta");
   return recipe;
 }
 

@@ -20,6 +20,7 @@ MergeRecipe Unusual() {
           .density = 0.9,
           .lambda = 1.1,
           .layers = {{0, 3}, {2, 1}, {1, 0}},
+          .rope_theta = 12345.678,
           .dare_seed = 18446744073709551615u};
 }
 
@@ -36,6 +37,7 @@ TEST(RecipeJson, KeepsEveryBit) {
   EXPECT_EQ(again.density, recipe.density);
   EXPECT_EQ(again.lambda, recipe.lambda);
   EXPECT_EQ(again.layers, recipe.layers);
+  EXPECT_EQ(again.rope_theta, recipe.rope_theta);
   EXPECT_EQ(again.dare_seed, recipe.dare_seed);
   EXPECT_EQ(RecipeToJson(MergeRecipe{}), RecipeToJson(RecipeFromJson(RecipeToJson(MergeRecipe{}))));
 }

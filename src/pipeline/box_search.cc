@@ -230,7 +230,7 @@ class BoxSearch {
                              .generation = static_cast<int>(number_ / kGeneration),
                              .kind = proposal.origin == "start" ? "seed" : "sample",
                              .recipe = level.space.ToRecipe(proposal.point, candidates_.context().seed),
-                             .genome = level.space.ToJson(proposal.point)};
+                             .genome = level.space.ToJson(proposal.point, candidates_.context().seed)};
     for (const std::uint64_t parent : proposal.parents)
       candidate.parents.push_back(level.seen[static_cast<std::size_t>(parent)].candidate.number);
     ++number_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "merge/compatibility.h"
+#include "merge/recipe_steps.h"
 #include "pipeline/tasks.h"
 
 namespace forge::pipeline {
@@ -12,15 +13,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// By the method `linear`, so that a config of mergekit can say it. It is no folder: its path is empty.
 LoadedModel AverageOf(const std::vector<LoadedModel>& parents) {
   LoadedModel average = parents.front();
   average.name = "average";
-  for (auto& [name, tensor] : average.weights)
-    for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-      double sum = 0;
-      for (const LoadedModel& parent : parents) sum += static_cast<double>(parent.weights.at(name).values[i]);
-      tensor.values[i] = static_cast<float>(sum / static_cast<double>(parents.size()));
-    }
+  average.path.clear();
+  merge::MergeStep step{.method = "linear"};
+  for (std::size_t parent = 0; parent < parents.size(); ++parent) {
+    step.models.push_back(static_cast<int>(parent));
+    step.weights.push_back({1});
+  }
+  for (auto& [name, tensor] : average.weights) {
+    std::vector<const model::Tensor*> inputs;
+    for (const LoadedModel& parent : parents) inputs.push_back(&parent.weights.at(name));
+    tensor.values = merge::ApplyStep(step, name, inputs, 0, 0);
+  }
   return average;
 }
 

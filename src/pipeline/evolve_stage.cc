@@ -78,7 +78,7 @@ class EvolveStage {
                              .generation = individual.generation,
                              .kind = individual.origin == "average" ? "child" : individual.origin,
                              .recipe = ToRecipe(individual.genome, parents(), layers(), context_.seed),
-                             .genome = GenomeJson(individual.genome, parents(), layers())};
+                             .genome = GenomeJson(individual.genome, parents(), layers(), context_.seed)};
     for (const std::string& parent : individual.parents) candidate.parents.push_back(Number(parent));
     return candidate;
   }

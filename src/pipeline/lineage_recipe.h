@@ -11,12 +11,13 @@ namespace forge::pipeline {
 /// What the evolve stage of a run ended with; null if it has not.
 io::Json EvolveResult(track::Store& store, const std::string& run);
 
-/// The champion of a search as a mergekit config (task_arithmetic, ties or dare_linear over slices, weights
-/// by filters) of which `forge merge` makes the champion's weights: the same bytes for sums and, by mergekit
-/// in float32, the same within rounding.
+/// The champion of a search as mergekit configs, a document for each step of its recipe and one for its
+/// layers (merge/recipe_steps.h); a recipe of one step is a single document. `forge merge` makes the
+/// champion's bytes of them; mergekit (mergekit-multi for several documents) makes the same weights within
+/// rounding in float32, but for changes that TIES' border or vote decides by less than that.
 ///   result  EvolveResult
-/// Throws Error(kInput) for a champion that mergekit's language cannot say, naming what it is that cannot be
-/// said: recipes of the classic search, and those that join changes by TIES or DARE.
+/// Throws Error(kInput) naming what mergekit's language cannot say: which changes a DARE step draws, and a
+/// rope theta between those of the parents.
 std::string MergekitRecipe(const io::Json& result);
 
 }  // namespace forge::pipeline

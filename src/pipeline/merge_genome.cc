@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/recipe_words.h"
+
 namespace forge::pipeline {
 namespace {
 
@@ -84,21 +86,10 @@ merge::MergeRecipe TaskArithmeticRecipe(int parents, int layers, double lambda) 
   return recipe;
 }
 
-io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers) {
-  const merge::MergeRecipe recipe = ToRecipe(genome, parents, layers, 0);
-  io::Json path = io::Json::array();
-  for (const merge::LayerChoice& choice : recipe.layers)
-    path.push_back(fmt::format(
-        "{}:{}", choice.source == 0 ? "merged" : fmt::format("parent {}", choice.source), choice.layer));
-  return {{"recipe", merge::Name(recipe.continuous) + " x " + merge::Name(recipe.ensemble) + " x " +
-                         merge::Name(recipe.structure)},
-          {"coefficients", recipe.coefficients},
-          {"slerp_t", recipe.slerp_t},
-          {"ensemble_weights", recipe.ensemble_weights},
-          {"density", recipe.density},
-          {"lambda", recipe.lambda},
-          {"layers", path},
-          {"genome", {{"choices", genome.choices}, {"genes", genome.genes}, {"path", genome.path}}}};
+io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers, std::uint64_t dare_seed) {
+  io::Json json = DescribeRecipe(ToRecipe(genome, parents, layers, dare_seed));
+  json["genome"] = {{"choices", genome.choices}, {"genes", genome.genes}, {"path", genome.path}};
+  return json;
 }
 
 }  // namespace forge::pipeline

@@ -26,6 +26,6 @@ merge::MergeRecipe UniformRecipe(int parents, int layers);
 merge::MergeRecipe TaskArithmeticRecipe(int parents, int layers, double lambda);
 
 /// For the store: the recipe in words, and the raw genome.
-io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers);
+io::Json GenomeJson(const evolve::Genome& genome, int parents, int layers, std::uint64_t dare_seed);
 
 }  // namespace forge::pipeline

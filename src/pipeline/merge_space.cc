@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "pipeline/recipe_words.h"
 
 namespace forge::pipeline {
 namespace {
@@ -80,16 +81,12 @@ merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::u
   return recipe;
 }
 
-io::Json MergeSpace::ToJson(const std::vector<double>& point) const {
-  const merge::MergeRecipe recipe = ToRecipe(point, 0);
-  io::Json genes = io::Json::object();
+io::Json MergeSpace::ToJson(const std::vector<double>& point, std::uint64_t dare_seed) const {
+  io::Json json = DescribeRecipe(ToRecipe(point, dare_seed)), genes = io::Json::object();
   for (std::size_t i = 0; i < point.size(); ++i) genes[box_.dimensions[i].name] = point[i];
-  return {{"recipe", recipe.joins_parents ? merge::Name(recipe.ensemble) : "task arithmetic"},
-          {"level", Name(level_)},
-          {"coefficients", recipe.coefficients},
-          {"density", recipe.density},
-          {"lambda", recipe.lambda},
-          {"genome", {{"genes", std::move(genes)}, {"point", point}}}};
+  json["level"] = Name(level_);
+  json["genome"] = {{"genes", std::move(genes)}, {"point", point}};
+  return json;
 }
 
 std::vector<double> MergeSpace::Uniform(const std::vector<double>& by_parent) const {

@@ -37,7 +37,7 @@ class MergeSpace {
   const evolve::Box& box() const { return box_; }
   merge::MergeRecipe ToRecipe(const std::vector<double>& point, std::uint64_t dare_seed) const;
   /// For the store: coefficients by name, the method in words, and the point.
-  io::Json ToJson(const std::vector<double>& point) const;
+  io::Json ToJson(const std::vector<double>& point, std::uint64_t dare_seed) const;
 
   /// Where searches usefully begin: each parent, their average, task arithmetic at 0.3 to 1, and coefficients
   /// inverse to the norms of the parents' changes (NAN, arXiv:2505.16148) summing to those of task arithmetic
