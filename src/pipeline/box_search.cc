@@ -25,19 +25,19 @@ constexpr double kRaceKeeps = 0.34;         // of the promoted, at least two
 
 /// The length of a parent's change, over all weights.
 std::vector<double> ChangeNorms(const merge::MergeSources& sources) {
-  std::vector<double> norms;
-  for (const model::ModelWeights* parent : sources.parents) {
-    double sum = 0;
-    for (const auto& [name, base] : *sources.base) {
-      const std::vector<float>& values = parent->at(name).values;
+  std::vector<double> squares(sources.parents.size());
+  for (const model::TensorSpec& spec : model::ListTensors(*sources.config)) {
+    const std::vector<float> base = sources.base->Read(spec).values;
+    for (std::size_t p = 0; p < squares.size(); ++p) {
+      const std::vector<float> values = sources.parents[p]->Read(spec).values;
       for (std::size_t i = 0; i < values.size(); ++i) {
-        const double change = static_cast<double>(values[i]) - static_cast<double>(base.values[i]);
-        sum += change * change;
+        const double change = static_cast<double>(values[i]) - static_cast<double>(base[i]);
+        squares[p] += change * change;
       }
     }
-    norms.push_back(std::sqrt(sum));
   }
-  return norms;
+  for (double& square : squares) square = std::sqrt(square);
+  return squares;
 }
 
 class BoxSearch {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "merge/compatibility.h"
 #include "merge/recipe_steps.h"
@@ -13,22 +15,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// By the method `linear`, so that a config of mergekit can say it. It is no folder: its path is empty.
-LoadedModel AverageOf(const std::vector<LoadedModel>& parents) {
-  LoadedModel average = parents.front();
-  average.name = "average";
-  average.path.clear();
-  merge::MergeStep step{.method = "linear"};
-  for (std::size_t parent = 0; parent < parents.size(); ++parent) {
-    step.models.push_back(static_cast<int>(parent));
-    step.weights.push_back({1});
+/// The average of models of one shape, made as it is read. By the method `linear`, so that a config of
+/// mergekit can say it.
+class AverageWeights : public model::WeightSource {
+ public:
+  explicit AverageWeights(const std::vector<OpenedModel>& models) : WeightSource(models.front().config) {
+    step_.method = "linear";
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      models_.push_back(models[i].weights);
+      step_.models.push_back(static_cast<int>(i));
+      step_.weights.push_back({1});
+    }
   }
-  for (auto& [name, tensor] : average.weights) {
+  std::string Name() const override { return "the average of the parents"; }
+  std::string StoredType(const model::TensorSpec&) const override { return "F32"; }
+
+ private:
+  void ReadStoredRows(const model::TensorSpec& spec, std::int64_t first_row,
+                      std::span<float> out) const override {
+    std::vector<model::Tensor> rows;
     std::vector<const model::Tensor*> inputs;
-    for (const LoadedModel& parent : parents) inputs.push_back(&parent.weights.at(name));
-    tensor.values = merge::ApplyStep(step, name, inputs, 0, 0);
+    for (const auto& model : models_) {
+      rows.push_back({{static_cast<std::int64_t>(out.size())}, std::vector<float>(out.size())});
+      model->ReadRows(spec, first_row, rows.back().values);
+    }
+    for (const model::Tensor& tensor : rows) inputs.push_back(&tensor);
+    const std::vector<float> mean = merge::ApplyStep(step_, spec.name, inputs, 0, 0);
+    std::copy(mean.begin(), mean.end(), out.begin());
   }
-  return average;
+
+  std::vector<std::shared_ptr<const model::WeightSource>> models_;
+  merge::MergeStep step_;
+};
+
+/// It is no folder: its path is empty.
+OpenedModel AverageOf(const std::vector<OpenedModel>& parents) {
+  return {.name = "average",
+          .path = {},
+          .config = parents.front().config,
+          .weights = std::make_shared<AverageWeights>(parents),
+          .tokenizer = parents.front().tokenizer};
 }
 
 }  // namespace
@@ -48,14 +74,11 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   if (base.empty() && fs::exists(paths.front().parent_path() / "base" / "config.json"))
     base = paths.front().parent_path() / "base";
   inputs.base_is_average = base.empty();
-  if (!base.empty()) inputs.base = LoadModel(base);
-  for (const fs::path& path : paths)
-    inputs.parents.push_back(LoadModel(path, base.empty() ? nullptr : &inputs.base));
-  WidenTernary(inputs.base);
-  for (LoadedModel& parent : inputs.parents) WidenTernary(parent);
+  if (!base.empty()) inputs.base = OpenModel(base);
+  for (const fs::path& path : paths) inputs.parents.push_back(OpenModel(path, base));
   std::vector<merge::NamedConfig> configs;
   if (!base.empty()) configs.push_back({base.string(), inputs.base.config});
-  for (const LoadedModel& parent : inputs.parents) configs.push_back({parent.path.string(), parent.config});
+  for (const OpenedModel& parent : inputs.parents) configs.push_back({parent.path.string(), parent.config});
   merge::CheckCompatible(configs);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
   return inputs;

@@ -57,15 +57,24 @@ class TinySearch : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  static LoadedModel Model(const std::string& name, float scale, std::uint64_t seed) {
-    LoadedModel model{.name = name, .path = name, .config = model::testing::TinyConfig()};
-    model.config.vocab_size = 260;
-    model.weights = model::testing::RandomWeights(model.config);
+  static OpenedModel Model(const std::string& name, float scale, std::uint64_t seed) {
+    struct Kept {
+      model::ModelConfig config = model::testing::TinyConfig();
+      model::ModelWeights weights;
+      std::unique_ptr<model::WeightSource> source;
+    };
+    const auto kept = std::make_shared<Kept>();
+    kept->config.vocab_size = 260;
+    kept->weights = model::testing::RandomWeights(kept->config);
     Random random(seed, "pipeline/testing/search");
-    for (auto& [tensor, values] : model.weights)
+    for (auto& [tensor, values] : kept->weights)
       for (float& value : values.values) value += scale * static_cast<float>(random.Normal());
-    model.tokenizer = std::make_shared<text::Tokenizer>(text::MakeByteTokenizer());
-    return model;
+    kept->source = model::WeightsInMemory(kept->config, kept->weights);
+    return {.name = name,
+            .path = name,
+            .config = kept->config,
+            .weights = std::shared_ptr<const model::WeightSource>(kept, kept->source.get()),
+            .tokenizer = std::make_shared<text::Tokenizer>(text::MakeByteTokenizer())};
   }
 
   static EvolveInputs Inputs() {
