@@ -43,6 +43,9 @@ class EvolveCandidates {
   /// `evaluator` outlives it. Without an executor evaluations are done in this process, one after the other.
   EvolveCandidates(const EvolveEvaluator& evaluator, const RunContext& context,
                    std::unique_ptr<jobs::Executor> executor = nullptr);
+  /// From now on, results of earlier searches in this folder over the same models and items are used, and
+  /// ours are kept for later ones.
+  void UseKeptEvaluations() { uses_kept_ = true; }
 
   const std::vector<OpenedModel>& parents() const { return evaluator_.parents(); }
   const std::vector<eval::DomainItems>& domains() const { return evaluator_.domains(); }
@@ -83,8 +86,10 @@ class EvolveCandidates {
   };
   const Cost& full_cost() const { return full_; }
   const Cost& likelihood_cost() const { return likelihood_; }
-  /// Evaluations asked for again after they had been done for this search.
+  /// Evaluations on the search items that were asked for again after they had been done for this search, and
+  /// those that an earlier search had done.
   int num_repeated() const { return repeated_; }
+  int num_from_earlier_runs() const { return from_earlier_; }
   /// Read and written, over all evaluations.
   std::int64_t tokens() const { return tokens_; }
 
@@ -94,6 +99,10 @@ class EvolveCandidates {
     std::vector<std::uint64_t> tags;
   };
   void AddCost(const Measure& measure, const io::Json& result);
+  void AddRepeated(const Measure& measure) { repeated_ += measure.split == eval::Split::kSearch; }
+  /// Makes what an earlier run measured a unit of this one.
+  void TakeKept(const std::string& key);
+  std::string KeptKey(const std::string& key) const;
 
   const EvolveEvaluator& evaluator_;
   const RunContext& context_;
@@ -103,7 +112,8 @@ class EvolveCandidates {
   std::deque<Finished> ready_;
   std::set<std::string> counted_;
   Cost full_, likelihood_;
-  int repeated_ = 0;
+  bool uses_kept_ = false;
+  int repeated_ = 0, from_earlier_ = 0;
   std::int64_t tokens_ = 0;
 };
 

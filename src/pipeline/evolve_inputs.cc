@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "merge/compatibility.h"
 #include "merge/recipe_steps.h"
+#include "pipeline/search_identity.h"
 #include "pipeline/tasks.h"
 
 namespace forge::pipeline {
@@ -81,6 +82,7 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   for (const OpenedModel& parent : inputs.parents) configs.push_back({parent.path.string(), parent.config});
   merge::CheckCompatible(configs);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
+  inputs.identity = SearchIdentity(inputs);
   return inputs;
 }
 

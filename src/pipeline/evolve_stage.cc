@@ -225,6 +225,7 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   LogStart(inputs, sink);
   const EvolveEvaluator evaluator(std::move(inputs));
   EvolveCandidates candidates(evaluator, context);
+  if (config.keep_evaluations) candidates.UseKeptEvaluations();
   return EvolveStage(config, evaluator, candidates).Run();
 }
 
