@@ -20,6 +20,7 @@ class EvoCommand : public Command {
   }
   void AddFlags(FlagSet& flags) override {
     run_.AddTo(flags);
+    run_.AddWorkersTo(flags);
     flags.AddConfig(config_);
     flags.AddAlias("--gens", "--generations");
   }

@@ -35,8 +35,5 @@ std::unique_ptr<Command> Make(const char* name, const char* summary, const char*
 std::unique_ptr<Command> MakeServeCommand() {
   return Make("serve", "Serve a model over an OpenAI-compatible API.", "use forge generate or forge chat");
 }
-std::unique_ptr<Command> MakeWorkerCommand() {
-  return Make("worker", "Evaluate candidates for a run on another machine.", "run forge evo on one machine");
-}
 
 }  // namespace forge::cli

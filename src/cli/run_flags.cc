@@ -13,12 +13,28 @@ void RunFlags::AddTo(FlagSet& flags) {
   flags.AddSeed("--seed", seed, "Same seed, same machine: same bytes.");
 }
 
+void RunFlags::AddWorkersTo(FlagSet& flags) {
+  flags.AddInteger(
+      "--workers", workers,
+      "Processes that evaluate candidates, sharing the models' files; 0: this one does. The result "
+      "does not depend on it.");
+  flags.AddSwitch("--external-workers", external_workers,
+                  "Let workers join from other terminals and machines: forge worker --run FOLDER.");
+}
+
 pipeline::RunRequest RunFlags::Request(const std::string& command, io::Json config) const {
+  if (workers < 0 || workers > 1024)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot start " + std::to_string(workers) + " workers",
+                 .why = "--workers must be 0 to 1024",
+                 .fix = "give about as many as there are cores"});
   return {.output_dir = output_dir,
           .command = "forge " + command,
           .config = std::move(config),
           .seed = seed,
           .device = ChooseDevice(device, false),
+          .workers = workers,
+          .external_workers = external_workers,
           .resume = resume};
 }
 

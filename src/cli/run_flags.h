@@ -18,7 +18,12 @@ struct RunFlags {
   std::string device = "auto";
   std::uint64_t seed = 1;
 
+  int workers = 0;
+  bool external_workers = false;
+
   void AddTo(FlagSet& flags);
+  /// Those of a run with a search.
+  void AddWorkersTo(FlagSet& flags);
 
   /// Sets `config` from the resumed run or from --config; a flag that was given wins over --config, and is
   /// refused together with --resume, whose run keeps its settings.

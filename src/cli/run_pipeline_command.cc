@@ -19,6 +19,7 @@ class RunPipelineCommand : public Command {
   std::string Example() const override { return "forge run-pipeline --output-dir output --seed 1"; }
   void AddFlags(FlagSet& flags) override {
     run_.AddTo(flags);
+    run_.AddWorkersTo(flags);
     flags.AddConfig(config_);
   }
   int Run(const FlagSet& flags, Terminal& terminal) override {

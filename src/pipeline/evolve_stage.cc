@@ -14,6 +14,7 @@
 #include "pipeline/evolve_verdict.h"
 #include "pipeline/merge_genome.h"
 #include "pipeline/search_budget.h"
+#include "pipeline/search_workers.h"
 
 namespace forge::pipeline {
 namespace {
@@ -224,7 +225,10 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   track::StoreMetricSink sink(*context.store, context.run, kEvolveStage, context.terminal);
   LogStart(inputs, sink);
   const EvolveEvaluator evaluator(std::move(inputs));
-  EvolveCandidates candidates(evaluator, context);
+  std::unique_ptr<jobs::Executor> fleet;
+  if (context.workers > 0 || context.external_workers)
+    fleet = MakeSearchFleet(config, evaluator.identity(), context, sink);
+  EvolveCandidates candidates(evaluator, context, std::move(fleet));
   if (config.keep_evaluations) candidates.UseKeptEvaluations();
   return EvolveStage(config, evaluator, candidates).Run();
 }

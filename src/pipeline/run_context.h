@@ -19,6 +19,8 @@ struct RunContext {
   std::uint64_t seed = 1;
   MetricSink* terminal = nullptr;
   const StopToken* stop = nullptr;
+  int workers = 0;  // processes that the search starts for its evaluations; 0: none, it does them
+  bool external_workers = false;  // others may join
 };
 
 }  // namespace forge::pipeline

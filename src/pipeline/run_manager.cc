@@ -64,7 +64,9 @@ ManagedRun::ManagedRun(const RunRequest& request, MetricSink& terminal, const St
               .device = request.device,
               .seed = request.seed,
               .terminal = &terminal,
-              .stop = &stop};
+              .stop = &stop,
+              .workers = request.workers,
+              .external_workers = request.external_workers};
   if (request.resume.empty()) {
     CreateRun(request);
   } else {

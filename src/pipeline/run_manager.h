@@ -17,6 +17,8 @@ struct RunRequest {
   io::Json config;      // resolved; kept with the run and compared on resume
   std::uint64_t seed = 1;
   std::string device = "cpu";
+  int workers = 0;  // of a search; see RunContext
+  bool external_workers = false;
   std::string resume;  // unified_checkpoints/<id>.json, or a run id; empty: a new run
 };
 
