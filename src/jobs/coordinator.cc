@@ -102,8 +102,10 @@ void Coordinator::Round() {
     if (!events.empty() || (!open_.empty() && !able_.empty())) unit.emplace(store_);
     for (Event& event : events) Take(event);
     Expire();
-    Assign();
-    TakeOver();
+    if (!error_) {
+      Assign();
+      TakeOver();
+    }
     KeepRows();
     if (unit) unit->Commit();
   }

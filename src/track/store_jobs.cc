@@ -105,8 +105,7 @@ void Store::ReopenJob(const std::string& run, const std::string& stage, std::str
 bool Store::FinishJob(const std::string& run, const std::string& stage, const JobDone& done) {
   Transaction unit(*this);
   const std::optional<JobRow> row = FindJob(run, stage, done.key);
-  if (!row) return false;
-  const bool first = row->state != JobState::kDone;
+  const bool first = row && row->state != JobState::kDone;
   if (first) {
     core_->database
         .Prepare(

@@ -62,7 +62,11 @@ TEST_F(StoreJobs, KeepTheFirstResultAndCountTheOthers) {
   EXPECT_EQ(Row("a").state, JobState::kDone);
   EXPECT_EQ(Row("a").worker, "w1");
   EXPECT_EQ(store_.GetUnit("r1", "evolve", "a"), (Json{{"value", 5}}));
-  EXPECT_FALSE(Finish("never added", "w2", 6));
+  {
+    Store::Transaction unit(store_);
+    EXPECT_FALSE(Finish("never added", "w2", 6));
+    unit.Commit();
+  }
   EXPECT_FALSE(store_.GetUnit("r1", "evolve", "never added"));
   const JobCounts counts = store_.CountJobs("r1", "evolve");
   EXPECT_EQ(counts.done, 1);
