@@ -110,7 +110,7 @@ io::Json WaitForSearch(const SearchWorkerSettings& settings, MetricSink& sink, c
     throw Error({.what = "cannot work for " + settings.run_folder.string(),
                  .why = "it is no folder of a run",
                  .fix = "give the folder that the search has made: <output-dir>/run-.."});
-  const fs::path file = WorkersFolder(settings.run_folder) / kSearchFile;
+  const fs::path file = settings.run_folder / "evolve" / kSearchFile;
   bool said = false;
   for (double waited = 0; !fs::exists(file); waited += kLookSeconds) {
     stop.ThrowIfRequested("worker");
@@ -142,7 +142,7 @@ EvolveConfig WorkerConfig(const SearchWorkerSettings& settings, const io::Json& 
 std::unique_ptr<jobs::Executor> MakeSearchFleet(const EvolveConfig& config, const jobs::Identity& identity,
                                                 const RunContext& context, MetricSink& sink) {
   io::CreateFolders(WorkersFolder(context.folder));
-  io::WriteJsonFile(WorkersFolder(context.folder) / kSearchFile,
+  io::WriteJsonFile(context.folder / "evolve" / kSearchFile,
                     {{"run", context.run},
                      {"config", io::ConfigToJson(WithAbsolutePaths(config))},
                      {"version", identity.version},

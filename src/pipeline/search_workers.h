@@ -14,7 +14,8 @@
 namespace forge::pipeline {
 
 /// What does the evaluations of a search: worker processes that it starts on this machine, and any others
-/// that join with `forge worker --run FOLDER`. Writes into <run>/evolve/workers what they need to know.
+/// that join with `forge worker --run FOLDER`. Writes <run>/evolve/search.json, which tells them what
+/// to load.
 /// `identity`: of the search's inputs; a worker with another is turned away.
 std::unique_ptr<jobs::Executor> MakeSearchFleet(const EvolveConfig& config, const jobs::Identity& identity,
                                                 const RunContext& context, MetricSink& sink);
