@@ -48,6 +48,9 @@ class BoxSearch {
               .layers = candidates.num_layers(),
               .layer_groups = config.layer_groups,
               .with_method = config.method_gene};
+    shape_.rope_thetas = {candidates.sources().config->rope_theta};
+    for (const LoadedModel& parent : candidates.parents())
+      shape_.rope_thetas.push_back(parent.config.rope_theta);
     SetDomainFloors();
   }
 

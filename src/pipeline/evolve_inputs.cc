@@ -2,6 +2,10 @@
 #include "pipeline/evolve_inputs.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "merge/compatibility.h"
@@ -31,6 +35,51 @@ LoadedModel AverageOf(const std::vector<LoadedModel>& parents) {
   return average;
 }
 
+/// What a search needs of a model: its config, and its tokens as far as all models have some. Tokens behind
+/// those are never read, since all models are used with the tokenizer of the first.
+std::vector<merge::ModelFacts> FactsOf(const std::vector<const LoadedModel*>& models) {
+  std::size_t common = SIZE_MAX;
+  for (const LoadedModel* model : models)
+    if (model->tokenizer) common = std::min(common, model->tokenizer->data().tokens.size());
+  std::vector<merge::ModelFacts> facts;
+  for (const LoadedModel* model : models) {
+    facts.push_back({.name = model->path.string(), .config = model->config});
+    if (!model->tokenizer) continue;
+    const std::vector<std::string>& tokens = model->tokenizer->data().tokens;
+    facts.back().tokenizer = {
+        .tokens = {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(common)},
+        .special_ids = {},
+        .chat_template = {}};
+  }
+  return facts;
+}
+
+/// Throws with all that keeps the models from being merged in memory, weight by weight.
+void CheckSearchable(const std::vector<const LoadedModel*>& models, const std::string& algorithm) {
+  const char* const kOneVocabulary =
+      "give the models one vocabulary first: for each that differs a forge merge by linear of the first "
+      "(weight 0) and it (weight 1), with base_model the first and tokenizer_source: base, and search over "
+      "the results";
+  const char* const kOneValue =
+      "set it to one value in the models' config.json if that is what you mean; a search does not change it";
+  std::set<std::string> settled{"max_position_embeddings", "eos_token_id"};  // of how a model is used
+  if (algorithm != "classic") settled.insert("rope_theta");                  // a gene (merge_space.h)
+  std::vector<merge::Difference> differences = merge::CompareModels(FactsOf(models));
+  std::erase_if(differences,
+                [&](const merge::Difference& difference) { return settled.contains(difference.field); });
+  std::vector<std::string> names;
+  for (const LoadedModel* model : models) names.push_back(model->path.string());
+  merge::RefuseDifferences(
+      fmt::format("cannot search merges of {}", fmt::join(names, ", ")), differences,
+      {{"vocab_size", kOneVocabulary},
+       {"tokens", kOneVocabulary},
+       {"rope_theta",
+        "search with --algorithm cma-es (or nsga2, map-elites, random), which has a gene for "
+        "rope theta between the smallest and the largest"},
+       {"rope_scaling", kOneValue},
+       {"rms_norm_eps", kOneValue}});
+}
+
 }  // namespace
 
 EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
@@ -53,10 +102,10 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
     inputs.parents.push_back(LoadModel(path, base.empty() ? nullptr : &inputs.base));
   WidenTernary(inputs.base);
   for (LoadedModel& parent : inputs.parents) WidenTernary(parent);
-  std::vector<merge::NamedConfig> configs;
-  if (!base.empty()) configs.push_back({base.string(), inputs.base.config});
-  for (const LoadedModel& parent : inputs.parents) configs.push_back({parent.path.string(), parent.config});
-  merge::CheckCompatible(configs);
+  std::vector<const LoadedModel*> models;
+  if (!base.empty()) models.push_back(&inputs.base);
+  for (const LoadedModel& parent : inputs.parents) models.push_back(&parent);
+  CheckSearchable(models, config.algorithm);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
   return inputs;
 }

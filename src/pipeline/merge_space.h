@@ -24,13 +24,16 @@ std::string Name(MergeLevel level);
 /// merge is base
 /// + sum of c * (parent - base), c by parent and, at finer levels, by component and group of layers. With
 /// `with_method` three more genes choose how the changes are joined: which method (a sum, TIES, DARE), the
-/// part of the changes it keeps [0.2, 1], and a factor on the result [0.5, 1.5].
+/// part of the changes it keeps [0.2, 1], and a factor on the result [0.5, 1.5]. Where rope thetas differ one
+/// more gene is the logarithm of the merged model's, between the smallest and the largest (to 7 digits); it
+/// starts at the base's.
 class MergeSpace {
  public:
   struct Shape {
     int parents = 2, layers = 1;
     int layer_groups = 4;  // of kLayers; at most `layers`
     bool with_method = false;
+    std::vector<double> rope_thetas = {};  // of the base, then the parents; none or all equal: no gene
   };
   MergeSpace(MergeLevel level, const Shape& shape);
 
@@ -50,6 +53,9 @@ class MergeSpace {
  private:
   int groups() const;  // of layers
   int coefficients_a_parent() const;
+  bool HasThetaGene() const;
+  /// The genes behind the coefficients, at their start.
+  std::vector<double> OtherGenes() const;
   std::vector<double> Uniform(const std::vector<double>& by_parent) const;
 
   MergeLevel level_;
