@@ -105,6 +105,17 @@ TEST_F(SearchProgram, LineageWritesAConfigThatGivesTheChampionsBytes) {
   EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
 }
 
+TEST_F(SearchProgram, StacksLayersAtTheFinestLevelAndLineageWritesThem) {
+  const Outcome outcome = Search("cma-es", "output", {"--finest-level", "paths", "--path-slices", "2"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")}).code, 0);
+  ASSERT_EQ(Run({"merge", Path("champion.yml"), Path("again"), "--no-smoke-test", "--intermediate-dir",
+                 Path("steps")})
+                .code,
+            0);
+  EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
+}
+
 TEST_F(SearchProgram, LineageWritesTheChampionOfAClassicSearchAsAChain) {
   const Json result = Result(Search("classic", "output", {"--generations", "3", "--seed", "4"}));
   ASSERT_EQ(result["verdict"], "gain");

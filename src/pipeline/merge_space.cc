@@ -28,12 +28,15 @@ std::string Name(MergeLevel level) {
       return "components";
     case MergeLevel::kLayers:
       return "layers";
+    case MergeLevel::kPaths:
+      return "paths";
   }
   return "";
 }
 
 MergeSpace::MergeSpace(MergeLevel level, const Shape& shape) : level_(level), shape_(shape) {
-  FORGE_CHECK(shape.parents >= 1 && shape.layers >= 1 && shape.layer_groups >= 1);
+  FORGE_CHECK(level != MergeLevel::kPaths && shape.parents >= 1 && shape.layers >= 1 &&
+              shape.layer_groups >= 1);
   shape_.layer_groups = std::min(shape_.layer_groups, shape_.layers);
   for (int parent = 0; parent < shape_.parents; ++parent)
     for (int i = 0; i < coefficients_a_parent(); ++i) {
@@ -50,6 +53,15 @@ MergeSpace::MergeSpace(MergeLevel level, const Shape& shape) : level_(level), sh
   if (!HasThetaGene()) return;
   const auto [low, high] = std::minmax_element(shape_.rope_thetas.begin(), shape_.rope_thetas.end());
   box_.dimensions.push_back({"log rope theta", std::log(*low), std::log(*high)});
+}
+
+MergeSpace::MergeSpace(const MergeSpace& space, std::vector<double> point, int slices)
+    : level_(MergeLevel::kPaths),
+      shape_(space.shape_),
+      paths_(LayerPaths(shape_.parents, shape_.layers, slices)),
+      merged_(std::make_shared<MergeSpace>(space)),
+      merged_point_(std::move(point)) {
+  box_ = paths_->box();
 }
 
 bool MergeSpace::HasThetaGene() const {
@@ -72,6 +84,12 @@ int MergeSpace::coefficients_a_parent() const {
 
 merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::uint64_t dare_seed) const {
   FORGE_CHECK(point.size() == box_.size());
+  if (paths_) {
+    merge::MergeRecipe recipe = merged_->ToRecipe(merged_point_, dare_seed);
+    recipe.structure = merge::Structure::kDataFlow;
+    recipe.layers = paths_->Decode(point);
+    return recipe;
+  }
   const auto parents = static_cast<std::size_t>(shape_.parents);
   merge::MergeRecipe recipe{.dare_seed = dare_seed};
   auto gene = point.begin();
@@ -142,6 +160,7 @@ std::vector<std::vector<double>> MergeSpace::StartPoints(const std::vector<doubl
 
 std::vector<double> MergeSpace::Refine(const MergeSpace& coarser, const std::vector<double>& point) const {
   FORGE_CHECK(coarser.shape_.parents == shape_.parents && coarser.shape_.with_method == shape_.with_method);
+  if (paths_) return paths_->Identity();
   std::vector<double> refined;
   for (int parent = 0; parent < shape_.parents; ++parent) {
     const double* from = point.data() + parent * coarser.coefficients_a_parent();

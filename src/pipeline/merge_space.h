@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "evolve/box.h"
 #include "io/json_file.h"
 #include "merge/recipe.h"
+#include "pipeline/layer_paths.h"
 
 namespace forge::pipeline {
 
@@ -15,9 +18,10 @@ namespace forge::pipeline {
 enum class MergeLevel {
   kModels,      // one coefficient a parent
   kComponents,  // attention, MLP, the rest: three a parent
-  kLayers       // the three for each group of layers
+  kLayers,      // the three for each group of layers
+  kPaths        // all of these stay, and layers are stacked anew (layer_paths.h)
 };
-/// "models", "components", "layers".
+/// "models", "components", "layers", "paths".
 std::string Name(MergeLevel level);
 
 /// Task arithmetic (Ilharco et al. 2023, arXiv:2212.04089) with free coefficients, as a box of genes: the
@@ -35,7 +39,10 @@ class MergeSpace {
     bool with_method = false;
     std::vector<double> rope_thetas = {};  // of the base, then the parents; none or all equal: no gene
   };
+  /// Of the levels that set coefficients.
   MergeSpace(MergeLevel level, const Shape& shape);
+  /// The level of paths: the merge that `point` of `space` stands for, its layers stacked from `slices` runs.
+  MergeSpace(const MergeSpace& space, std::vector<double> point, int slices);
 
   const evolve::Box& box() const { return box_; }
   merge::MergeRecipe ToRecipe(const std::vector<double>& point, std::uint64_t dare_seed) const;
@@ -47,7 +54,8 @@ class MergeSpace {
   /// at 0.6.
   ///   change_norms  [parents]
   std::vector<std::vector<double>> StartPoints(const std::vector<double>& change_norms) const;
-  /// A point of a coarser space of the same shape, as it stands in this one: the same merge.
+  /// A point of a coarser space of the same shape, as it stands in this one: the same merge. Of paths: the
+  /// layers as they are in the point that the space was made of.
   std::vector<double> Refine(const MergeSpace& coarser, const std::vector<double>& point) const;
 
  private:
@@ -61,6 +69,10 @@ class MergeSpace {
   MergeLevel level_;
   Shape shape_;
   evolve::Box box_;
+  /// Of paths only.
+  std::optional<LayerPaths> paths_ = {};
+  std::shared_ptr<const MergeSpace> merged_ = {};
+  std::vector<double> merged_point_ = {};
 };
 
 }  // namespace forge::pipeline
