@@ -72,7 +72,7 @@ Scale ScaleOf(const std::vector<Point>& points, std::size_t domain, double from,
   return svg::PaddedScale(low, high, from, to);
 }
 
-std::string Tick(double value) { return fmt::format("{:g}", std::round(value * 1e9) / 1e9); }
+std::string Tick(double value) { return fmt::format("{:g}", std::round(value * 1e9) / 1e9 + 0.0); }  // no -0
 
 /// The border of what the front dominates, as steps: both scores are to be high.
 std::string FrontSteps(std::vector<Point> points, const Scale& x, const Scale& y) {

@@ -31,7 +31,7 @@ TEST(ParetoView, ShowsTwoDomainsAsAScatterWithParentsAndChampion) {
       Scored(2, "sample", "g002", {{"code", 0.8}, {"math", 0.6}}),
       Scored(3, "sample", "g003", {{"code", 0.1}, {"math", 0.1}}),
       Scored(4, "sample", "odd", {{"code", 0.1}}),
-      Scored(9, "parent", "mathe <b>", {{"code", 0.0}, {"math", 0.7}})};
+      Scored(9, "parent", "mathe <b>", {{"code", -0.1}, {"math", 0.7}})};
   const Json evolve{{"champion", 2},
                     {"pareto_front",
                      {Entry(2, "g002", candidates[1].scores), Entry(1, "g001", candidates[0].scores)}}};
@@ -45,6 +45,7 @@ TEST(ParetoView, ShowsTwoDomainsAsAScatterWithParentsAndChampion) {
   EXPECT_THAT(view.plot, HasSubstr(">champion g002</text>"));
   EXPECT_THAT(view.plot, HasSubstr(">mathe &lt;b&gt;</text>"));
   EXPECT_THAT(view.plot, Not(HasSubstr("<b>")));
+  EXPECT_THAT(view.plot, HasSubstr(">0</text>"));  // a tick, not -0
 }
 
 TEST(ParetoView, ShowsThreeDomainsAsAxesWithALineForEachModelOfTheFront) {
