@@ -117,13 +117,14 @@ class LineageCommand : public Command {
     const track::ParetoView front = track::ViewOfFront(result, candidates);
     std::string page = fmt::format(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Lineage of {0}</title>"
-        "<style>{1}</style></head>\n<body><main><h1>Lineage of {0}</h1>\n<section><figure>{2}</figure></section>\n",
+        "<style>{1}</style></head>\n<body><main><h1>Lineage of "
+        "{0}</h1>\n<section><figure>{2}</figure></section>\n",
         track::EscapeHtml(run_), track::ReportStyle(),
         track::LineagePlot(track::LineageNodes(candidates), champion));
     if (!front.plot.empty())
       page += fmt::format(
-          "<section><h2>Pareto front</h2><figure>{}<figcaption>{}</figcaption></figure></section>\n", front.plot,
-          track::EscapeHtml(front.caption));
+          "<section><h2>Pareto front</h2><figure>{}<figcaption>{}</figcaption></figure></section>\n",
+          front.plot, track::EscapeHtml(front.caption));
     return page + "<section><pre>" + track::EscapeHtml(Text(candidates, champion, result)) +
            "</pre></section></main></body></html>\n";
   }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "merge/recipe.h"
 #include "merge/recipe_steps.h"
+#include "merge/testing_recipe_sources.h"
 #include "model/testing_models.h"
 
 namespace forge::merge {
@@ -12,7 +13,7 @@ namespace {
 
 using model::testing::RandomWeights;
 using model::testing::TinyConfig;
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 /// base + what ties or dare_linear make of changes of weight 1.
 std::vector<float> Join(const std::string& method, double density, const std::vector<float>& base,
@@ -50,10 +51,9 @@ TEST(ApplyStep, ThinsWithoutRescalingByTheSeed) {
   EXPECT_NE(Join("dare_linear", 0.7, zero, {ones}, 2), thinned);
 }
 
-class Recipe : public testing::Test {
+class Recipe : public ::testing::Test {
  protected:
   Recipe() {
-    sources_ = {&config_, &base_, {&first_, &second_}};
     recipe_.coefficients = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
     recipe_.ensemble_weights = {1, 0, 0};
     for (int layer = 0; layer < config_.num_hidden_layers; ++layer) recipe_.layers.push_back({0, layer});
@@ -61,7 +61,7 @@ class Recipe : public testing::Test {
   model::ModelConfig config_ = TinyConfig();
   model::ModelWeights base_ = RandomWeights(config_, 1), first_ = RandomWeights(config_, 2),
                       second_ = RandomWeights(config_, 3);
-  MergeSources sources_;
+  testing::SourcesInMemory sources_{config_, base_, {&first_, &second_}};
   MergeRecipe recipe_;
 };
 

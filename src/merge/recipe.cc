@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -21,23 +22,27 @@ class TensorMerger {
   TensorMerger(const MergeRecipe& recipe, const std::vector<MergeStep>& steps, const MergeSources& sources)
       : recipe_(recipe), steps_(steps), sources_(sources) {}
 
-  Tensor Merge(const std::string& name, int coefficient) const {
+  Tensor Merge(const model::TensorSpec& spec, int coefficient) const {
+    std::vector<std::optional<Tensor>> models(sources_.parents.size() + 1);  // as far as they were read
     std::vector<Tensor> results;
+    results.reserve(steps_.size());  // inputs point into it
     for (const MergeStep& step : steps_) {
       std::vector<const Tensor*> inputs;
-      for (const int model : step.models) inputs.push_back(&Input(model, name, results));
-      std::vector<float> merged = ApplyStep(step, name, inputs, coefficient, recipe_.dare_seed);
+      for (const int model : step.models) inputs.push_back(&Input(model, spec, models, results));
+      std::vector<float> merged = ApplyStep(step, spec.name, inputs, coefficient, recipe_.dare_seed);
       results.push_back({inputs[0]->shape, std::move(merged)});
     }
     return std::move(results.back());
   }
 
  private:
-  const Tensor& Input(int model, const std::string& name, const std::vector<Tensor>& results) const {
-    if (model == 0) return sources_.base->at(name);
-    const auto index = static_cast<std::size_t>(model - 1);
-    return index < sources_.parents.size() ? sources_.parents[index]->at(name)
-                                           : results[index - sources_.parents.size()];
+  const Tensor& Input(int model, const model::TensorSpec& spec, std::vector<std::optional<Tensor>>& models,
+                      const std::vector<Tensor>& results) const {
+    const auto index = static_cast<std::size_t>(model);
+    if (index >= models.size()) return results[index - models.size()];
+    if (!models[index])
+      models[index] = (index == 0 ? sources_.base : sources_.parents[index - 1])->Read(spec);
+    return *models[index];
   }
 
   const MergeRecipe& recipe_;
@@ -114,20 +119,20 @@ MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) 
       static_cast<int>(recipe.coefficients.empty() ? 0 : recipe.coefficients[0].size());
   struct Job {
     int coefficient;
-    std::string from;
-    const model::ModelWeights* copy_of;  // null: merge
+    model::TensorSpec from;
+    const model::WeightSource* copy_of;  // null: merge
     Tensor* to;
   };
   std::vector<Job> jobs;
-  for (model::TensorSpec spec : model::ListTensors(result.config)) {
-    Job job{0, spec.name, nullptr, &result.weights[spec.name]};
+  for (const model::TensorSpec& spec : model::ListTensors(result.config)) {
+    Job job{0, spec, nullptr, &result.weights[spec.name]};
     if (spec.layer >= 0) {
       const LayerChoice& choice = recipe.layers[static_cast<std::size_t>(spec.layer)];
-      job.from = InLayer(spec.name, choice.layer);
+      job.from.name = InLayer(spec.name, choice.layer);
+      job.from.layer = choice.layer;
       if (choice.source > 0) job.copy_of = sources.parents[static_cast<std::size_t>(choice.source - 1)];
-      spec.layer = choice.layer;
     }
-    job.coefficient = CoefficientIndex(spec, num_coefficients, sources.config->num_hidden_layers);
+    job.coefficient = CoefficientIndex(job.from, num_coefficients, sources.config->num_hidden_layers);
     jobs.push_back(std::move(job));
   }
   const std::vector<MergeStep> steps = StepsOf(recipe);
@@ -135,7 +140,7 @@ MergedModel ApplyRecipe(const MergeRecipe& recipe, const MergeSources& sources) 
   ThreadPool::Global().Run(jobs.size(), [&](std::size_t i) {
     const Job& job = jobs[i];
     *job.to =
-        job.copy_of != nullptr ? Copy(job.copy_of->at(job.from)) : merger.Merge(job.from, job.coefficient);
+        job.copy_of != nullptr ? Copy(job.copy_of->Read(job.from)) : merger.Merge(job.from, job.coefficient);
   });
   return result;
 }

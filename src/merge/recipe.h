@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/model_weights.h"
+#include "model/weight_source.h"
 
 namespace forge::merge {
 
@@ -64,11 +64,12 @@ struct MergeRecipe {
   std::uint64_t dare_seed = 1;
 };
 
-/// The models that recipes of one run work on. All checked to be compatible.
+/// The models that recipes of one run work on. All checked to be compatible. Read tensor by tensor for each
+/// recipe, so that processes which map the same files share them.
 struct MergeSources {
   const model::ModelConfig* config = nullptr;
-  const model::ModelWeights* base = nullptr;
-  std::vector<const model::ModelWeights*> parents;
+  const model::WeightSource* base = nullptr;
+  std::vector<const model::WeightSource*> parents;
 };
 
 struct MergedModel {

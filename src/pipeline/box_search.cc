@@ -8,50 +8,49 @@
 #include <deque>
 #include <memory>
 
-#include "eval/evaluator.h"
-#include "pipeline/ability_ranking.h"
 #include "pipeline/box_algorithm.h"
 #include "pipeline/candidate_race.h"
 #include "pipeline/merge_space.h"
 #include "pipeline/search_budget.h"
+#include "pipeline/search_guide.h"
 
 namespace forge::pipeline {
 namespace {
 
 constexpr int kGeneration = 8;                  // proposals that the display counts as one
 constexpr double kLevelShare[] = {1, 2, 3, 3};  // of the evaluations, by level
-constexpr double kPenalty = 1e3;                // of a violation: what is not allowed is never promoted first
-constexpr double kRaceKeeps = 0.34;             // of the promoted, at least two
+constexpr double kOutOfRace = -1e300;
+constexpr double kProposalErrorRate = 0.5;  // cma-es does without exact ranks
+constexpr double kRaceKeeps = 0.34;         // of the promoted, at least two
 
 /// The length of a parent's change, over all weights.
 std::vector<double> ChangeNorms(const merge::MergeSources& sources) {
-  std::vector<double> norms;
-  for (const model::ModelWeights* parent : sources.parents) {
-    double sum = 0;
-    for (const auto& [name, base] : *sources.base) {
-      const std::vector<float>& values = parent->at(name).values;
+  std::vector<double> squares(sources.parents.size());
+  for (const model::TensorSpec& spec : model::ListTensors(*sources.config)) {
+    const std::vector<float> base = sources.base->Read(spec).values;
+    for (std::size_t p = 0; p < squares.size(); ++p) {
+      const std::vector<float> values = sources.parents[p]->Read(spec).values;
       for (std::size_t i = 0; i < values.size(); ++i) {
-        const double change = static_cast<double>(values[i]) - static_cast<double>(base.values[i]);
-        sum += change * change;
+        const double change = static_cast<double>(values[i]) - static_cast<double>(base[i]);
+        squares[p] += change * change;
       }
     }
-    norms.push_back(std::sqrt(sum));
   }
-  return norms;
+  for (double& square : squares) square = std::sqrt(square);
+  return squares;
 }
 
 class BoxSearch {
  public:
   BoxSearch(const EvolveConfig& config, EvolveCandidates& candidates)
-      : config_(config), candidates_(candidates), budget_(config, candidates) {
+      : config_(config), candidates_(candidates), budget_(config, candidates), guide_(config, candidates) {
     shape_ = {.parents = candidates.num_parents(),
               .layers = candidates.num_layers(),
               .layer_groups = config.layer_groups,
               .with_method = config.method_gene};
     shape_.rope_thetas = {candidates.sources().config->rope_theta};
-    for (const LoadedModel& parent : candidates.parents())
+    for (const OpenedModel& parent : candidates.parents())
       shape_.rope_thetas.push_back(parent.config.rope_theta);
-    SetDomainFloors();
   }
 
   std::vector<MergeCandidate> Run() {
@@ -79,10 +78,13 @@ class BoxSearch {
                                    : space->StartPoints(ChangeNorms(candidates_.sources())),
            .seed = candidates_.context().seed},
           l > 0, candidates_.domains().size());
-      Drive(level);
+      if (RacesProposals())
+        DriveRaces(level);
+      else
+        Drive(level);
       // What paths start from is measured by the domains' metric, so that they cannot end below it.
       const bool is_last = l + 1 == levels.size() || levels[l + 1] == MergeLevel::kPaths;
-      optimum = IsGuidedByLikelihood() && !is_last ? level.algorithm->Recommended() : Best(level);
+      optimum = guide_.IsLikelihood() && !is_last ? level.algorithm->Recommended() : Best(level);
       coarser = std::move(space);
     }
     return std::move(scored_);
@@ -97,7 +99,7 @@ class BoxSearch {
     int missing = 0;  // evaluations
     std::int64_t tokens = 0;
     bool told = false;
-    double guide = 0;
+    double rank = 0;
   };
 
   struct Level {
@@ -111,28 +113,6 @@ class BoxSearch {
     std::deque<std::size_t> under_way = {};  // ids, ascending
     int told = 0;
   };
-
-  bool IsGuidedByLikelihood() const { return config_.guide == "likelihood"; }
-
-  Measure GuideMeasure() const {
-    if (!IsGuidedByLikelihood()) return {};
-    return {.likelihood = true, .items = config_.guide_items};
-  }
-  Measure TernaryMeasure() const {
-    return {.likelihood = true, .items = config_.guide_items, .ternary = true};
-  }
-
-  /// With min_per_domain: what each domain must reach, by the measure that guides, less the margin.
-  void SetDomainFloors() {
-    if (config_.min_per_domain < 0) return;
-    floors_.assign(candidates_.domains().size(), -1e300);
-    std::vector<Evaluation> evaluations;
-    for (std::size_t p = 0; p < candidates_.parents().size(); ++p)
-      evaluations.push_back({ModelChoice::Parent(p), GuideMeasure()});
-    for (const Scores& scores : candidates_.Score(evaluations))
-      for (std::size_t d = 0; d < floors_.size(); ++d)
-        floors_[d] = std::max(floors_[d], eval::Mean(scores[d]) - config_.min_per_domain);
-  }
 
   // ---- asking and telling
 
@@ -184,10 +164,11 @@ class BoxSearch {
                           .candidate = std::move(candidate),
                           .scores = {},
                           .ternary = {},
-                          .missing = 1 + (config_.ternary_weight > 0)});
+                          .missing = 1 + guide_.HasTernary()});
     level.under_way.push_back(id);
-    candidates_.Submit({model, GuideMeasure()}, 2 * id);
-    if (config_.ternary_weight > 0) candidates_.Submit({model, TernaryMeasure()}, 2 * id + 1);
+    if (RacesProposals()) return;
+    candidates_.Submit({model, guide_.MainMeasure()}, 2 * id);
+    if (guide_.HasTernary()) candidates_.Submit({model, guide_.TernaryMeasure()}, 2 * id + 1);
   }
 
   /// Waits for the proposal whose result counts next.
@@ -210,46 +191,47 @@ class BoxSearch {
     }
   }
 
-  void Tell(Level& level, Seen& seen) {
-    const evolve::Outcome outcome = ToOutcome(seen);
+  /// `objective`: of a proposal that was not measured whole.
+  void Tell(Level& level, Seen& seen, const double* objective = nullptr) {
+    const evolve::Outcome outcome =
+        guide_.ToOutcome(seen.scores, seen.ternary, seen.candidate.recipe, objective);
     level.algorithm->Tell(seen.proposal.id, outcome);
     seen.told = true;
-    seen.guide = Guide(seen) - kPenalty * outcome.violation;
-    if (!IsGuidedByLikelihood()) Keep(seen.candidate, seen.scores);
+    seen.rank = guide_.Rank(seen.scores, seen.ternary);
+    if (!guide_.IsLikelihood()) Keep(seen.candidate, seen.scores);
     ++level.told;
     tokens_ += seen.tokens;
     candidates_.sink().Progress(kEvolveStage, ++done_, config_.evaluations, "proposals");
   }
 
-  double Guide(const Seen& seen) const {
-    double guide = WeightedMean(candidates_.domains(), seen.scores);
-    if (config_.ternary_weight > 0)
-      guide += config_.ternary_weight * WeightedMean(candidates_.domains(), seen.ternary);
-    return guide;
+  // ---- races
+
+  /// Whether proposals that are asked for together race: all on a quarter of the items, and only those that
+  /// may be among the better half on the rest.
+  bool RacesProposals() const {
+    return config_.race && guide_.IsLikelihood() &&
+           (config_.algorithm == "cma-es" || config_.algorithm == "random");
   }
 
-  evolve::Outcome ToOutcome(const Seen& seen) const {
-    evolve::Outcome outcome;
-    if (config_.algorithm == "nsga2") {
-      for (const std::vector<double>& domain : seen.scores) outcome.objectives.push_back(eval::Mean(domain));
-      if (config_.ternary_weight > 0)
-        outcome.objectives.push_back(WeightedMean(candidates_.domains(), seen.ternary));
-    } else {
-      outcome.objectives = {Guide(seen)};
+  void DriveRaces(Level& level) {
+    while (true) {
+      while (MayAsk(level, std::nullopt)) Ask(level);
+      if (level.under_way.empty()) break;
+      const std::int64_t before = candidates_.tokens();
+      std::vector<ModelChoice> models;
+      for (const std::size_t id : level.under_way)
+        models.push_back(ModelChoice::Merge(level.seen[id].candidate.recipe));
+      const CandidateRace race = RaceCandidates(candidates_, models, guide_.MainMeasure(),
+                                                (models.size() + 1) / 2, {.error_rate = kProposalErrorRate});
+      tokens_ += candidates_.tokens() - before;
+      for (std::size_t i = 0; i < models.size(); ++i) {
+        Seen& seen = level.seen[level.under_way[i]];
+        seen.scores = race.scores[i];
+        Tell(level, seen, &race.means[i]);
+        if (!std::binary_search(race.survivors.begin(), race.survivors.end(), i)) seen.rank = kOutOfRace;
+      }
+      level.under_way.clear();
     }
-    for (std::size_t d = 0; d < floors_.size(); ++d)
-      outcome.violation += std::max(0.0, floors_[d] - eval::Mean(seen.scores[d]));
-    if (config_.algorithm == "map-elites") outcome.descriptors = Descriptors(seen.candidate.recipe);
-    return outcome;
-  }
-
-  std::vector<double> Descriptors(const merge::MergeRecipe& recipe) const {
-    std::vector<double> shares = SharesOf(recipe);
-    double total = 0;
-    for (const double share : shares) total += share;
-    for (double& share : shares) share = total > 0 ? share / total : 0;
-    shares.resize(NumDescriptors(candidates_.domains().size()));
-    return shares;
   }
 
   MergeCandidate ToCandidate(const Level& level, const evolve::Proposal& proposal) {
@@ -282,8 +264,8 @@ class BoxSearch {
     for (Seen& seen : level.seen)
       if (seen.told) ranked.push_back(&seen);
     std::stable_sort(ranked.begin(), ranked.end(),
-                     [](const Seen* a, const Seen* b) { return a->guide > b->guide; });
-    if (!IsGuidedByLikelihood()) return ranked.front()->proposal.point;
+                     [](const Seen* a, const Seen* b) { return a->rank > b->rank; });
+    if (!guide_.IsLikelihood()) return ranked.front()->proposal.point;
     if (level.keeps_start)
       std::stable_partition(ranked.begin(), ranked.end(),
                             [&](const Seen* seen) { return seen == &level.seen[0]; });
@@ -306,7 +288,7 @@ class BoxSearch {
     std::vector<Seen*> measured;
     if (config_.race) {
       const auto kept = static_cast<std::size_t>(std::max(2.0, kRaceKeeps * config_.promoted));
-      const CandidateRace race = RaceCandidates(candidates_, models, eval::Split::kSearch, kept, {});
+      const CandidateRace race = RaceCandidates(candidates_, models, {}, kept, {});
       for (const std::size_t i : race.survivors) {
         Keep(ranked[i]->candidate, race.scores[i]);
         measured.push_back(ranked[i]);
@@ -324,8 +306,8 @@ class BoxSearch {
   const EvolveConfig& config_;
   EvolveCandidates& candidates_;
   SearchBudget budget_;
+  SearchGuide guide_;
   MergeSpace::Shape shape_;
-  std::vector<double> floors_;
   std::vector<MergeCandidate> scored_;
   std::int64_t number_ = 0;
   int done_ = 0;

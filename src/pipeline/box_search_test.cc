@@ -97,20 +97,20 @@ TEST_F(BoxSearchTest, EndsWhenItsMinutesAreUsedUp) {
 TEST_F(BoxSearchTest, RacesAndWeighsTernaryLikelihoodWhenAskedTo) {
   EvolveConfig config = Config("cma-es");
   config.guide = "likelihood";
-  config.guide_items = 6;
+  config.guide_items = 0;
   config.promoted = 6;
   const auto plain = Run(config, "plain", {});
   EXPECT_EQ(plain.size(), 7u);
-  const std::int64_t plain_tokens = tokens_;
+  const auto plain_tokens = static_cast<double>(tokens_);
   config.race = true;
   const auto raced = Run(config, "raced", {});
   EXPECT_GE(raced.size(), 2u);
-  EXPECT_LE(tokens_, plain_tokens);
+  EXPECT_LT(static_cast<double>(tokens_), 0.8 * plain_tokens);
   config.race = false;
   config.ternary_weight = 5;
   const auto ternary = Run(config, "ternary", {.seed = 3, .slots = 3});
   EXPECT_NE(ternary, plain);
-  EXPECT_GT(tokens_, plain_tokens);
+  EXPECT_GT(static_cast<double>(tokens_), plain_tokens);
 }
 
 }  // namespace

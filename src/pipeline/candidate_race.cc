@@ -25,28 +25,55 @@ std::vector<double> Weighted(const std::vector<eval::DomainItems>& domains, cons
   return list;
 }
 
-std::size_t LargestDomain(const std::vector<eval::DomainItems>& domains, eval::Split split) {
+/// How many items the domain with the most of them has in a measure.
+int NumItems(const std::vector<eval::DomainItems>& domains, const Measure& measure) {
   std::size_t largest = 0;
-  for (const eval::DomainItems& domain : domains) largest = std::max(largest, domain.Of(split).size());
-  return largest;
+  for (const eval::DomainItems& domain : domains)
+    largest = std::max(largest, measure.End(domain.Of(measure.split).size()));
+  return static_cast<int>(largest);
+}
+
+/// WeightedMean of the first `count` items, as far as there are so many.
+double MeanOfFirst(const std::vector<eval::DomainItems>& domains, Scores scores, std::size_t count) {
+  for (std::vector<double>& domain : scores) domain.resize(std::min(domain.size(), count));
+  return WeightedMean(domains, scores);
+}
+
+void SetMeans(const std::vector<eval::DomainItems>& domains, CandidateRace& race) {
+  double survivors = 0;
+  for (const std::size_t i : race.survivors)
+    survivors += WeightedMean(domains, race.scores[i]) / static_cast<double>(race.survivors.size());
+  for (const Scores& scores : race.scores) {
+    std::size_t count = 0;
+    for (const std::vector<double>& domain : scores) count = std::max(count, domain.size());
+    double there = 0;
+    for (const std::size_t i : race.survivors)
+      there += MeanOfFirst(domains, race.scores[i], count) / static_cast<double>(race.survivors.size());
+    race.means.push_back(survivors + WeightedMean(domains, scores) - there);
+  }
+  for (const std::size_t i : race.survivors) race.means[i] = WeightedMean(domains, race.scores[i]);
 }
 
 }  // namespace
 
 CandidateRace RaceCandidates(EvolveCandidates& candidates, const std::vector<ModelChoice>& models,
-                             eval::Split split, std::size_t num_kept, const evolve::RaceConfig& config) {
+                             const Measure& measure, std::size_t num_kept, const evolve::RaceConfig& config) {
   const std::vector<eval::DomainItems>& domains = candidates.domains();
   CandidateRace race{.survivors = std::vector<std::size_t>(models.size()),
-                     .scores = std::vector<Scores>(models.size(), Scores(domains.size()))};
+                     .scores = std::vector<Scores>(models.size(), Scores(domains.size())),
+                     .means = {}};
   std::iota(race.survivors.begin(), race.survivors.end(), std::size_t{0});
-  const int size = static_cast<int>(LargestDomain(domains, split));
+  const int size = NumItems(domains, measure);
   int first = 0, look = 0;
   for (const int part : kParts) {
+    const bool is_last = part == 1;
     const int end = size / part;
-    if (end <= first) continue;
+    if (end <= first || (!is_last && race.survivors.size() <= num_kept)) continue;
+    Measure rest = measure;
+    rest.first = first;
+    rest.items = end - first;
     std::vector<Evaluation> evaluations;
-    for (const std::size_t index : race.survivors)
-      evaluations.push_back({models[index], {.split = split, .first = first, .items = end - first}});
+    for (const std::size_t index : race.survivors) evaluations.push_back({models[index], rest});
     const std::vector<Scores> scores = candidates.Score(evaluations);
     std::vector<std::vector<double>> lists;
     for (std::size_t i = 0; i < race.survivors.size(); ++i) {
@@ -56,12 +83,13 @@ CandidateRace RaceCandidates(EvolveCandidates& candidates, const std::vector<Mod
       lists.push_back(Weighted(domains, all));
     }
     first = end;
-    if (part == 1 || race.survivors.size() <= num_kept) continue;
+    if (is_last) break;
     std::vector<std::size_t> left;
     for (const std::size_t i : evolve::SurvivorsOfRace(lists, num_kept, ++look, config))
       left.push_back(race.survivors[i]);
     race.survivors = std::move(left);
   }
+  SetMeans(domains, race);
   return race;
 }
 

@@ -44,7 +44,7 @@ class EvolveCandidates {
   EvolveCandidates(const EvolveEvaluator& evaluator, const RunContext& context,
                    std::unique_ptr<jobs::Executor> executor = nullptr);
 
-  const std::vector<LoadedModel>& parents() const { return evaluator_.parents(); }
+  const std::vector<OpenedModel>& parents() const { return evaluator_.parents(); }
   const std::vector<eval::DomainItems>& domains() const { return evaluator_.domains(); }
   const merge::MergeSources& sources() const { return evaluator_.sources(); }
   int num_parents() const { return static_cast<int>(parents().size()); }

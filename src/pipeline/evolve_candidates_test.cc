@@ -55,7 +55,7 @@ TEST_F(EvolveCandidatesTest, ScoresComeInTheOrderAskedWhateverTheOrderOfArrival)
   EXPECT_EQ(ours, theirs);
   EXPECT_NE(ours[0], ours[2]);
   EXPECT_EQ(ours[0].size(), 2u);
-  EXPECT_EQ(ours[0][0].size(), 12u);
+  EXPECT_EQ(ours[0][0].size(), 32u);
 }
 
 TEST_F(EvolveCandidatesTest, WhatWasMeasuredIsNotMeasuredAgain) {
@@ -85,7 +85,7 @@ TEST_F(EvolveCandidatesTest, PartsOfTheItemsAddUpToAll) {
   const RunContext context = Context("a");
   EvolveCandidates candidates = Candidates(context, 1);
   const std::vector<Scores> parts =
-      candidates.Score({Of(0.4, {.first = 0, .items = 5}), Of(0.4, {.first = 5, .items = 20}), Of(0.4)});
+      candidates.Score({Of(0.4, {.first = 0, .items = 5}), Of(0.4, {.first = 5, .items = 40}), Of(0.4)});
   for (std::size_t d = 0; d < 2; ++d) {
     std::vector<double> joined = parts[0][d];
     EXPECT_EQ(joined.size(), 5u);
@@ -109,14 +109,15 @@ TEST_F(EvolveCandidatesTest, ARaceDropsWhatIsSurelyWorseAndMeasuresTheRestOnAllI
   std::vector<ModelChoice> models;
   for (const double lambda : {0.5, 20.0, 0.52, 30.0, 25.0})
     models.push_back(ModelChoice::Merge(TaskArithmeticRecipe(2, 2, lambda)));
-  const CandidateRace race =
-      RaceCandidates(candidates, models, eval::Split::kSearch, 2, {.error_rate = 0.5, .least_items = 6});
+  const CandidateRace race = RaceCandidates(candidates, models, {}, 2, {.error_rate = 0.5, .least_items = 6});
   EXPECT_THAT(race.survivors, ElementsAre(0, 2));
   EXPECT_EQ(race.scores[0], candidates.ScoreOne(Of(0.5)));
-  EXPECT_LT(race.scores[3][0].size(), 12u);
+  EXPECT_LT(race.scores[3][0].size(), 32u);
   EXPECT_LT(candidates.full_cost().share, 5);
-  const CandidateRace all =
-      RaceCandidates(candidates, models, eval::Split::kSearch, 5, {.error_rate = 0.5, .least_items = 6});
+  EXPECT_DOUBLE_EQ(race.means[2], WeightedMean(candidates.domains(), race.scores[2]));
+  const double whole = WeightedMean(candidates.domains(), candidates.ScoreOne({models[3], {}}));
+  EXPECT_NEAR(race.means[3], whole, 0.2 * std::abs(whole - race.means[0]));
+  const CandidateRace all = RaceCandidates(candidates, models, {}, 5, {.error_rate = 0.5, .least_items = 6});
   EXPECT_EQ(all.survivors.size(), 5u);
 }
 

@@ -39,19 +39,19 @@ std::vector<eval::Item> ItemsOf(const eval::DomainItems& domain, const Measure& 
 EvolveEvaluator::EvolveEvaluator(EvolveInputs inputs)
     : base_(std::move(inputs.base)),
       parents_(std::move(inputs.parents)),
-      sources_{&base_.config, &base_.weights, {}},
+      sources_{&base_.config, base_.weights.get(), {}},
       domains_(std::move(inputs.domains)) {
-  for (const LoadedModel& parent : parents_) sources_.parents.push_back(&parent.weights);
+  for (const OpenedModel& parent : parents_) sources_.parents.push_back(parent.weights.get());
 }
 
 merge::MergedModel EvolveEvaluator::Make(const ModelChoice& model) const {
   if (model.kind == ModelChoice::Kind::kRecipe) return merge::ApplyRecipe(model.recipe, sources_);
-  if (model.kind == ModelChoice::Kind::kBase) return {base_.config, base_.weights};
+  if (model.kind == ModelChoice::Kind::kBase) return {base_.config, base_.weights->ReadAll()};
   if (model.parent >= parents_.size())
     throw Error({.what = fmt::format("cannot make parent {}", model.parent),
                  .why = fmt::format("there are {}", parents_.size()),
                  .fix = "give workers the same models as the search"});
-  return {parents_[model.parent].config, parents_[model.parent].weights};
+  return {parents_[model.parent].config, parents_[model.parent].weights->ReadAll()};
 }
 
 io::Json EvolveEvaluator::Evaluate(const Evaluation& evaluation) const {

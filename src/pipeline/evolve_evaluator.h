@@ -16,8 +16,8 @@ class EvolveEvaluator {
   explicit EvolveEvaluator(EvolveInputs inputs);
   EvolveEvaluator(const EvolveEvaluator&) = delete;  // sources point into it
 
-  const LoadedModel& base() const { return base_; }
-  const std::vector<LoadedModel>& parents() const { return parents_; }
+  const OpenedModel& base() const { return base_; }
+  const std::vector<OpenedModel>& parents() const { return parents_; }
   const std::vector<eval::DomainItems>& domains() const { return domains_; }
   const merge::MergeSources& sources() const { return sources_; }
 
@@ -27,8 +27,8 @@ class EvolveEvaluator {
   io::Json Evaluate(const Evaluation& evaluation) const;
 
  private:
-  LoadedModel base_;
-  std::vector<LoadedModel> parents_;
+  OpenedModel base_;
+  std::vector<OpenedModel> parents_;
   merge::MergeSources sources_;
   std::vector<eval::DomainItems> domains_;
 };

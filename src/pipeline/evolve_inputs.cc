@@ -17,32 +17,56 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// By the method `linear`, so that a config of mergekit can say it. It is no folder: its path is empty.
-LoadedModel AverageOf(const std::vector<LoadedModel>& parents) {
-  LoadedModel average = parents.front();
-  average.name = "average";
-  average.path.clear();
-  merge::MergeStep step{.method = "linear"};
-  for (std::size_t parent = 0; parent < parents.size(); ++parent) {
-    step.models.push_back(static_cast<int>(parent));
-    step.weights.push_back({1});
+/// The average of models of one shape, made as it is read. By the method `linear`, so that a config of
+/// mergekit can say it.
+class AverageWeights : public model::WeightSource {
+ public:
+  explicit AverageWeights(const std::vector<OpenedModel>& models) : WeightSource(models.front().config) {
+    step_.method = "linear";
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      models_.push_back(models[i].weights);
+      step_.models.push_back(static_cast<int>(i));
+      step_.weights.push_back({1});
+    }
   }
-  for (auto& [name, tensor] : average.weights) {
+  std::string Name() const override { return "the average of the parents"; }
+  std::string StoredType(const model::TensorSpec&) const override { return "F32"; }
+
+ private:
+  void ReadStoredRows(const model::TensorSpec& spec, std::int64_t first_row,
+                      std::span<float> out) const override {
+    std::vector<model::Tensor> rows;
     std::vector<const model::Tensor*> inputs;
-    for (const LoadedModel& parent : parents) inputs.push_back(&parent.weights.at(name));
-    tensor.values = merge::ApplyStep(step, name, inputs, 0, 0);
+    for (const auto& model : models_) {
+      rows.push_back({{static_cast<std::int64_t>(out.size())}, std::vector<float>(out.size())});
+      model->ReadRows(spec, first_row, rows.back().values);
+    }
+    for (const model::Tensor& tensor : rows) inputs.push_back(&tensor);
+    const std::vector<float> mean = merge::ApplyStep(step_, spec.name, inputs, 0, 0);
+    std::copy(mean.begin(), mean.end(), out.begin());
   }
-  return average;
+
+  std::vector<std::shared_ptr<const model::WeightSource>> models_;
+  merge::MergeStep step_;
+};
+
+/// It is no folder: its path is empty.
+OpenedModel AverageOf(const std::vector<OpenedModel>& parents) {
+  return {.name = "average",
+          .path = {},
+          .config = parents.front().config,
+          .weights = std::make_shared<AverageWeights>(parents),
+          .tokenizer = parents.front().tokenizer};
 }
 
 /// What a search needs of a model: its config, and its tokens as far as all models have some. Tokens behind
 /// those are never read, since all models are used with the tokenizer of the first.
-std::vector<merge::ModelFacts> FactsOf(const std::vector<const LoadedModel*>& models) {
+std::vector<merge::ModelFacts> FactsOf(const std::vector<const OpenedModel*>& models) {
   std::size_t common = SIZE_MAX;
-  for (const LoadedModel* model : models)
+  for (const OpenedModel* model : models)
     if (model->tokenizer) common = std::min(common, model->tokenizer->data().tokens.size());
   std::vector<merge::ModelFacts> facts;
-  for (const LoadedModel* model : models) {
+  for (const OpenedModel* model : models) {
     facts.push_back({.name = model->path.string(), .config = model->config});
     if (!model->tokenizer) continue;
     const std::vector<std::string>& tokens = model->tokenizer->data().tokens;
@@ -55,7 +79,7 @@ std::vector<merge::ModelFacts> FactsOf(const std::vector<const LoadedModel*>& mo
 }
 
 /// Throws with all that keeps the models from being merged in memory, weight by weight.
-void CheckSearchable(const std::vector<const LoadedModel*>& models, const std::string& algorithm) {
+void CheckSearchable(const std::vector<const OpenedModel*>& models, const std::string& algorithm) {
   const char* const kOneVocabulary =
       "give the models one vocabulary first: for each that differs a forge merge by linear of the first "
       "(weight 0) and it (weight 1), with base_model the first and tokenizer_source: base, and search over "
@@ -68,7 +92,7 @@ void CheckSearchable(const std::vector<const LoadedModel*>& models, const std::s
   std::erase_if(differences,
                 [&](const merge::Difference& difference) { return settled.contains(difference.field); });
   std::vector<std::string> names;
-  for (const LoadedModel* model : models) names.push_back(model->path.string());
+  for (const OpenedModel* model : models) names.push_back(model->path.string());
   merge::RefuseDifferences(
       fmt::format("cannot search merges of {}", fmt::join(names, ", ")), differences,
       {{"vocab_size", kOneVocabulary},
@@ -97,14 +121,11 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   if (base.empty() && fs::exists(paths.front().parent_path() / "base" / "config.json"))
     base = paths.front().parent_path() / "base";
   inputs.base_is_average = base.empty();
-  if (!base.empty()) inputs.base = LoadModel(base);
-  for (const fs::path& path : paths)
-    inputs.parents.push_back(LoadModel(path, base.empty() ? nullptr : &inputs.base));
-  WidenTernary(inputs.base);
-  for (LoadedModel& parent : inputs.parents) WidenTernary(parent);
-  std::vector<const LoadedModel*> models;
+  if (!base.empty()) inputs.base = OpenModel(base);
+  for (const fs::path& path : paths) inputs.parents.push_back(OpenModel(path, base));
+  std::vector<const OpenedModel*> models;
   if (!base.empty()) models.push_back(&inputs.base);
-  for (const LoadedModel& parent : inputs.parents) models.push_back(&parent);
+  for (const OpenedModel& parent : inputs.parents) models.push_back(&parent);
   CheckSearchable(models, config.algorithm);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
   return inputs;

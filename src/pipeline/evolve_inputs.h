@@ -11,15 +11,15 @@ namespace forge::pipeline {
 
 /// What a search starts from.
 struct EvolveInputs {
-  LoadedModel base;  // the average of the parents when there is no base
+  OpenedModel base;  // the average of the parents when there is no base
   bool base_is_average = false;
-  std::vector<LoadedModel> parents;
+  std::vector<OpenedModel> parents;
   std::vector<eval::DomainItems> domains;
 };
 
-/// Reads models and tasks, before the run is recorded: a name or file that cannot be used leaves nothing
-/// behind. Throws Error(kInput) for models that cannot be merged, naming all differences and what would make
-/// them mergeable. A different rope theta alone is no obstacle to the searches over coefficients.
+/// Opens models and reads tasks, before the run is recorded: a name or file that cannot be used leaves
+/// nothing behind. Throws Error(kInput) for models that cannot be merged, naming all differences and what
+/// would make them mergeable. A different rope theta alone is no obstacle to the searches over coefficients.
 EvolveInputs LoadEvolveInputs(const EvolveConfig& config);
 
 }  // namespace forge::pipeline

@@ -156,7 +156,7 @@ class Report {
   /// What the champion is made of, for who wants to make it again.
   Json ModelsJson() const {
     Json paths = Json::array();
-    for (const LoadedModel& parent : candidates_.parents())
+    for (const OpenedModel& parent : candidates_.parents())
       paths.push_back(IsLoraFolder(PartsOf(parent.path).base)
                           ? evaluator_.base().path.string() + "+" + parent.path.string()
                           : parent.path.string());

@@ -189,13 +189,13 @@ class EvolveStage {
 
   /// The champion's folder; the best parent's weights without a gain.
   LoadedModel Save(const MergeCandidate& champion, std::size_t parent, bool gained) const {
-    LoadedModel result = candidates_.parents()[parent];
-    if (gained) {
-      merge::MergedModel merged = evaluator_.Make(ModelChoice::Merge(champion.recipe));
-      result.name = "champion";
-      result.config = merged.config;
-      result.weights = std::move(merged.weights);
-    }
+    LoadedModel result{.name = candidates_.parents()[parent].name};
+    merge::MergedModel merged =
+        evaluator_.Make(gained ? ModelChoice::Merge(champion.recipe) : ModelChoice::Parent(parent));
+    if (gained) result.name = "champion";
+    result.config = merged.config;
+    result.weights = std::move(merged.weights);
+    result.tokenizer = candidates_.parents()[parent].tokenizer;
     result.path = context_.folder / "evolve" / "champion";
     io::CreateFolders(result.path.parent_path());
     SaveLoadedModel(result.path, result, IsStoredInFull(*candidates_.sources().config), true);
@@ -215,8 +215,10 @@ void LogStart(const EvolveInputs& inputs, track::StoreMetricSink& sink) {
   if (inputs.base_is_average)
     sink.Log("no common base model given: the average of the parents stands for it");
   const double gib = static_cast<double>(WeightBytes(inputs.base.config)) / 1073741824.0;
-  sink.Log(fmt::format("memory: about {:.2f} GiB (base, {} parents, one candidate and its packed copy)",
-                       gib * static_cast<double>(inputs.parents.size() + 3), inputs.parents.size()));
+  sink.Log(fmt::format(
+      "memory: about {:.2f} GiB (one candidate and its packed copy; base and {} parents stay in their "
+      "files, {:.2f} GiB)",
+      2 * gib, inputs.parents.size(), gib * static_cast<double>(inputs.parents.size() + 1)));
 }
 
 }  // namespace

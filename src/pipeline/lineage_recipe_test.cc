@@ -5,6 +5,7 @@
 
 #include "io/atomic_file.h"
 #include "merge/recipe_steps.h"
+#include "merge/testing_recipe_sources.h"
 #include "pipeline/recipe_words.h"
 #include "pipeline/testing_merges.h"
 
@@ -30,14 +31,15 @@ class LineageRecipe : public testing::MergeFolder {
       parents_.push_back(model::testing::RandomWeights(config_, static_cast<std::uint64_t>(parent) + 2));
     base_["model.layers.0.mlp.up_proj.weight"].values[0] = -0.0f;
     parents_[0]["model.layers.0.mlp.up_proj.weight"].values[0] = -0.0f;  // copied by a path
-    sources_ = {&config_, &base_, {}};
-    for (const model::ModelWeights& parent : parents_) sources_.parents.push_back(&parent);
   }
   void SetUp() override {
     MergeFolder::SetUp();
     Save("base", config_, base_);
     for (int parent = 0; parent < kParents; ++parent)
       Save(Name(parent), config_, parents_[static_cast<std::size_t>(parent)]);
+  }
+  merge::testing::SourcesInMemory Sources(const model::ModelWeights& base) const {
+    return {config_, base, {&parents_[0], &parents_[1], &parents_[2]}};
   }
   static std::string Name(int parent) { return "parent" + std::to_string(parent + 1); }
 
@@ -79,7 +81,7 @@ class LineageRecipe : public testing::MergeFolder {
   void ExpectTheChampionsBytes(const merge::MergeRecipe& recipe) {
     const std::string yaml = Yaml(recipe);
     SCOPED_TRACE(yaml);
-    const merge::MergedModel champion = merge::ApplyRecipe(recipe, sources_);
+    const merge::MergedModel champion = merge::ApplyRecipe(recipe, Sources(base_));
     model::SaveModelFolder(folder_ / "champion", champion.config, champion.weights, io::FloatType::kF32, "",
                            true);
     EXPECT_TRUE(Merged(yaml) == io::ReadFile(folder_ / "champion/model.safetensors"));
@@ -88,7 +90,6 @@ class LineageRecipe : public testing::MergeFolder {
   model::ModelConfig config_ = model::testing::TinyConfig("llama");
   model::ModelWeights base_;
   std::vector<model::ModelWeights> parents_;
-  merge::MergeSources sources_;
 };
 
 const std::vector<std::vector<LayerChoice>> kPaths = {
@@ -140,12 +141,11 @@ TEST_F(LineageRecipe, WritesTheAverageThatStandsForABase) {
         tensor.shape,
         merge::ApplyStep(average[0], name,
                          {&parents_[0].at(name), &parents_[1].at(name), &parents_[2].at(name)}, 0, 0)};
-  sources_.base = &mean;
   const merge::MergeRecipe recipe = Recipe();
   Json result{{"champion_recipe", DescribeRecipe(recipe)},
               {"models", {{"base", ""}, {"layers", kLayers}, {"stored_as", "float32"}}}};
   for (int parent = 0; parent < kParents; ++parent) result["models"]["parents"].push_back(Path(Name(parent)));
-  const merge::MergedModel champion = merge::ApplyRecipe(recipe, sources_);
+  const merge::MergedModel champion = merge::ApplyRecipe(recipe, Sources(mean));
   model::SaveModelFolder(folder_ / "champion", champion.config, champion.weights, io::FloatType::kF32, "");
   EXPECT_TRUE(Merged(MergekitRecipe(result)) == io::ReadFile(folder_ / "champion/model.safetensors"));
 }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "merge/testing_recipe_sources.h"
 #include "model/testing_models.h"
 
 namespace forge::pipeline {
@@ -46,16 +47,16 @@ TEST(MergeSpace, ChoosesTheMethodByAGene) {
 
 /// Two parents of a base, all random.
 struct Models {
-  Models() {
+  static model::ModelConfig Config() {
+    model::ModelConfig config = model::testing::TinyConfig();
     config.num_hidden_layers = 4;
-    base = model::testing::RandomWeights(config, 1);
-    parents = {model::testing::RandomWeights(config, 2), model::testing::RandomWeights(config, 3)};
-    sources = {&config, &base, {&parents[0], &parents[1]}};
+    return config;
   }
-  model::ModelConfig config = model::testing::TinyConfig();
-  model::ModelWeights base;
-  std::vector<model::ModelWeights> parents;
-  merge::MergeSources sources;
+  model::ModelConfig config = Config();
+  model::ModelWeights base = model::testing::RandomWeights(config, 1);
+  std::vector<model::ModelWeights> parents{model::testing::RandomWeights(config, 2),
+                                           model::testing::RandomWeights(config, 3)};
+  merge::testing::SourcesInMemory sources{config, base, {&parents[0], &parents[1]}};
 };
 
 TEST(MergeSpace, StandsForTheSameMergeAfterRefining) {

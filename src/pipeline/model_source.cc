@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "io/atomic_file.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
@@ -33,17 +34,9 @@ std::shared_ptr<text::Tokenizer> LoadTokenizerOf(const fs::path& base, const mod
 
 }  // namespace
 
-LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
+LoadedModel LoadModel(const fs::path& path) {
   LoadedModel loaded{.name = ShortNameOf(path), .path = path};
   const ModelParts parts = PartsOf(path);
-  if (IsLoraFolder(parts.base) && lora_base != nullptr) {
-    loaded.config = lora_base->config;
-    loaded.weights = lora_base->weights;
-    loaded.ternary = lora_base->ternary;
-    loaded.tokenizer = lora_base->tokenizer;
-    AddAdapter(path, loaded);
-    return loaded;
-  }
   CheckIsModel(parts.base);
   if (fs::is_directory(parts.base)) {
     model::ModelFolder files = model::LoadModelFolder(parts.base);
@@ -58,6 +51,28 @@ LoadedModel LoadModel(const fs::path& path, const LoadedModel* lora_base) {
   for (const fs::path& adapter : parts.adapters) AddAdapter(adapter, loaded);
   loaded.tokenizer = LoadTokenizerOf(parts.base, loaded.config);
   return loaded;
+}
+
+LoadedModel OpenedModel::Load() const {
+  return {.name = name,
+          .path = path,
+          .config = config,
+          .weights = weights->ReadAll(),
+          .ternary = {},
+          .tokenizer = tokenizer};
+}
+
+OpenedModel OpenModel(const fs::path& path, const fs::path& lora_base) {
+  const bool is_adapter = IsLoraFolder(PartsOf(path).base) && !lora_base.empty();
+  const fs::path whole = is_adapter ? fs::path(lora_base.string() + "+" + path.string()) : path;
+  OpenedModel opened{.name = ShortNameOf(path), .path = path, .weights = OpenWeights(whole)};
+  opened.config = opened.weights->config();
+  opened.tokenizer = LoadTokenizerOf(PartsOf(whole).base, opened.config);
+  const std::vector<model::TensorSpec> specs = model::ListTensors(opened.config);
+  ThreadPool::Global().Run(specs.size(), [&](std::size_t i) {
+    model::VisitRows(*opened.weights, specs[i], 1, [](std::span<const float>) {});
+  });
+  return opened;
 }
 
 ModelToRun LoadModelToRun(const fs::path& path, const runtime::PackOptions& options) {

@@ -23,10 +23,23 @@ struct LoadedModel {
   std::shared_ptr<text::Tokenizer> tokenizer;
 };
 
-/// Loads what ResolveModel gave: a Hugging Face folder or a GGUF file, with its adapters added; or a LoRA
-/// folder alone, which is added to `lora_base`. Linears that a GGUF file stores as ternary codes come in
-/// `ternary` (with adapters: as floats in `weights`).
-LoadedModel LoadModel(const std::filesystem::path& path, const LoadedModel* lora_base = nullptr);
+/// Loads what ResolveModel gave: a Hugging Face folder or a GGUF file, with its adapters added. Linears that
+/// a GGUF file stores as ternary codes come in `ternary` (with adapters: as floats in `weights`).
+LoadedModel LoadModel(const std::filesystem::path& path);
+
+/// A model whose weights are read tensor by tensor, from mapped files: any number of processes share them.
+struct OpenedModel {
+  std::string name;
+  std::filesystem::path path;
+  model::ModelConfig config;
+  std::shared_ptr<const model::WeightSource> weights;  // ternary ones as their floats
+  std::shared_ptr<text::Tokenizer> tokenizer;
+
+  LoadedModel Load() const;
+};
+/// Opens what ResolveModel gave; a LoRA folder alone is added to the model at `lora_base`. Reads all weights
+/// once, in pieces: throws Error(kInput) for a value that is not finite.
+OpenedModel OpenModel(const std::filesystem::path& path, const std::filesystem::path& lora_base = {});
 
 /// Moves what is in `ternary` into `weights`, as float32 of the same values: for work that needs every
 /// weight.

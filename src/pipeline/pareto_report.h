@@ -16,6 +16,7 @@ namespace forge::pipeline {
 ///   domains     names, keys of the candidates' scores
 /// Returns [{number, label, kind, scores {domain: mean}, recipe}], the highest on the first domain first;
 /// `recipe` in words, empty for models that are no merge.
-io::Json ParetoFront(const std::vector<track::Candidate>& candidates, const std::vector<std::string>& domains);
+io::Json ParetoFront(const std::vector<track::Candidate>& candidates,
+                     const std::vector<std::string>& domains);
 
 }  // namespace forge::pipeline

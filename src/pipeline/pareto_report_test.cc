@@ -21,9 +21,9 @@ Candidate Scored(std::int64_t id, double math, double code) {
 }
 
 TEST(ParetoReport, ListsWhatNoOtherModelDominates) {
-  const std::vector<Candidate> candidates{
-      Scored(4, 0.5, 0.5), Scored(1, 0.2, 0.9), Scored(2, 0.9, 0.1), Scored(3, 0.5, 0.4),  // below 4
-      Scored(5, 0.5, 0.5)};                                                               // as 4
+  const std::vector<Candidate> candidates{Scored(4, 0.5, 0.5), Scored(1, 0.2, 0.9), Scored(2, 0.9, 0.1),
+                                          Scored(3, 0.5, 0.4),   // below 4
+                                          Scored(5, 0.5, 0.5)};  // as 4
   EXPECT_THAT(Numbers(ParetoFront(candidates, {"math", "code"})), ElementsAre(2, 4, 1));
   EXPECT_THAT(Numbers(ParetoFront(candidates, {"code"})), ElementsAre(1));
   EXPECT_TRUE(ParetoFront({}, {"math", "code"}).empty());
@@ -48,8 +48,11 @@ TEST(ParetoReport, LeavesOutWhatWasNotScoredAndCountsTheParents) {
 
 TEST(ParetoReport, SaysTheRecipeInWords) {
   Candidate candidate = Scored(1, 1, 1);
-  candidate.genome = {{"recipe", "ties x dfs"}, {"level", "paths"},     {"density", 0.614},
-                      {"lambda", 1},            {"rope_theta", 20000.0}};
+  candidate.genome = {{"recipe", "ties x dfs"},
+                      {"level", "paths"},
+                      {"density", 0.614},
+                      {"lambda", 1},
+                      {"rope_theta", 20000.0}};
   EXPECT_EQ(ParetoFront({candidate}, {"math"})[0]["recipe"],
             "ties x dfs by paths, density 0.61, rope theta 20000");
 }

@@ -57,15 +57,24 @@ class TinySearch : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  static LoadedModel Model(const std::string& name, float scale, std::uint64_t seed) {
-    LoadedModel model{.name = name, .path = name, .config = model::testing::TinyConfig()};
-    model.config.vocab_size = 260;
-    model.weights = model::testing::RandomWeights(model.config);
+  static OpenedModel Model(const std::string& name, float scale, std::uint64_t seed) {
+    struct Kept {
+      model::ModelConfig config = model::testing::TinyConfig();
+      model::ModelWeights weights;
+      std::unique_ptr<model::WeightSource> source;
+    };
+    const auto kept = std::make_shared<Kept>();
+    kept->config.vocab_size = 260;
+    kept->weights = model::testing::RandomWeights(kept->config);
     Random random(seed, "pipeline/testing/search");
-    for (auto& [tensor, values] : model.weights)
+    for (auto& [tensor, values] : kept->weights)
       for (float& value : values.values) value += scale * static_cast<float>(random.Normal());
-    model.tokenizer = std::make_shared<text::Tokenizer>(text::MakeByteTokenizer());
-    return model;
+    kept->source = model::WeightsInMemory(kept->config, kept->weights);
+    return {.name = name,
+            .path = name,
+            .config = kept->config,
+            .weights = std::shared_ptr<const model::WeightSource>(kept, kept->source.get()),
+            .tokenizer = std::make_shared<text::Tokenizer>(text::MakeByteTokenizer())};
   }
 
   static EvolveInputs Inputs() {
@@ -74,9 +83,9 @@ class TinySearch : public ::testing::Test {
     inputs.parents = {Model("a", 0.05f, 1), Model("b", 0.05f, 2)};
     for (const char* name : {"upper", "lower"}) {
       eval::DomainItems domain{.name = name, .metric = eval::Metric::kNegativeLogLikelihood};
-      for (int i = 0; i < 24; ++i) {
+      for (int i = 0; i < 48; ++i) {
         const eval::Item item{fmt::format("{} {}", name, i), fmt::format("{}\n", i * i)};
-        (i < 12 ? domain.search : i < 18 ? domain.selection : domain.test).push_back(item);
+        (i < 32 ? domain.search : i < 40 ? domain.selection : domain.test).push_back(item);
       }
       inputs.domains.push_back(std::move(domain));
     }

@@ -109,10 +109,14 @@ std::string Scatter(const std::vector<Point>& points, const std::vector<std::str
                             : point.is_on_front  ? "fill s0 soft"
                                                  : "dot";
     text += fmt::format(
-        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" class=\"{}\"><title>{}: {} {}, {} {}</title></circle>\n",
-        x(point.scores[0]), y(point.scores[1]), point.is_champion ? 8 : is_named ? 6 : 4, css,
-        EscapeHtml(point.name), EscapeHtml(domains[0]), ShortNumber(point.scores[0]), EscapeHtml(domains[1]),
-        ShortNumber(point.scores[1]));
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" class=\"{}\"><title>{}: {} {}, {} "
+        "{}</title></circle>\n",
+        x(point.scores[0]), y(point.scores[1]),
+        point.is_champion ? 8
+        : is_named        ? 6
+                          : 4,
+        css, EscapeHtml(point.name), EscapeHtml(domains[0]), ShortNumber(point.scores[0]),
+        EscapeHtml(domains[1]), ShortNumber(point.scores[1]));
     if (is_named) labels.emplace_back(y(point.scores[1]) + 4, &point);
   }
   // Names stand in the margin, a line leads to each.
@@ -194,10 +198,11 @@ ParetoView ViewOfFront(const Json& evolve, const std::vector<Candidate>& candida
   const std::vector<Point> points = PointsOf(candidates, domains, numbers, champion);
   if (points.empty() || domains.size() < 2) return view;
   const bool is_pair = domains.size() == 2;
-  view.caption = is_pair ? "Mean on the search items of each domain, every model that was scored; the steps "
-                           "are the Pareto front"
-                         : "Mean on the search items of each domain: the Pareto front, the champion (bold) and "
-                           "the models that the search started from (dashed)";
+  view.caption = is_pair
+                     ? "Mean on the search items of each domain, every model that was scored; the steps "
+                       "are the Pareto front"
+                     : "Mean on the search items of each domain: the Pareto front, the champion (bold) and "
+                       "the models that the search started from (dashed)";
   view.plot = is_pair ? Scatter(points, domains) : ParallelCoordinates(points, domains);
   return view;
 }

@@ -21,8 +21,8 @@ struct ParetoView {
 };
 
 /// From the result of an evolve stage: its `pareto_front` [{number, label, kind, scores {domain: mean},
-/// recipe}] and `champion`; what is not on the front comes from the candidates. A result without a front gives
-/// an empty view; entries of another form are left out.
+/// recipe}] and `champion`; what is not on the front comes from the candidates. A result without a front
+/// gives an empty view; entries of another form are left out.
 ParetoView ViewOfFront(const Json& evolve, const std::vector<Candidate>& candidates);
 
 }  // namespace forge::track

@@ -26,15 +26,14 @@ std::size_t Count(const std::string& text, const std::string& part) {
 }
 
 TEST(ParetoView, ShowsTwoDomainsAsAScatterWithParentsAndChampion) {
-  const std::vector<Candidate> candidates{
-      Scored(1, "sample", "g001", {{"code", 0.2}, {"math", 0.9}}),
-      Scored(2, "sample", "g002", {{"code", 0.8}, {"math", 0.6}}),
-      Scored(3, "sample", "g003", {{"code", 0.1}, {"math", 0.1}}),
-      Scored(4, "sample", "odd", {{"code", 0.1}}),
-      Scored(9, "parent", "mathe <b>", {{"code", -0.1}, {"math", 0.7}})};
-  const Json evolve{{"champion", 2},
-                    {"pareto_front",
-                     {Entry(2, "g002", candidates[1].scores), Entry(1, "g001", candidates[0].scores)}}};
+  const std::vector<Candidate> candidates{Scored(1, "sample", "g001", {{"code", 0.2}, {"math", 0.9}}),
+                                          Scored(2, "sample", "g002", {{"code", 0.8}, {"math", 0.6}}),
+                                          Scored(3, "sample", "g003", {{"code", 0.1}, {"math", 0.1}}),
+                                          Scored(4, "sample", "odd", {{"code", 0.1}}),
+                                          Scored(9, "parent", "mathe <b>", {{"code", -0.1}, {"math", 0.7}})};
+  const Json evolve{
+      {"champion", 2},
+      {"pareto_front", {Entry(2, "g002", candidates[1].scores), Entry(1, "g001", candidates[0].scores)}}};
   const ParetoView view = ViewOfFront(evolve, candidates);
   EXPECT_THAT(view.header, ElementsAre("not dominated on the search items", "code", "math", "recipe"));
   EXPECT_THAT(view.rows, ElementsAre(ElementsAre("g002 (champion)", "0.800", "0.600", "ties"),
@@ -53,8 +52,8 @@ TEST(ParetoView, ShowsThreeDomainsAsAxesWithALineForEachModelOfTheFront) {
   const std::vector<Candidate> candidates{Scored(1, "sample", "x", high), Scored(2, "sample", "y", low),
                                           Scored(3, "sample", "z", {{"a", 0}, {"b", 0}, {"c", 0}}),
                                           Scored(9, "parent", "p", {{"a", 0}, {"b", 0.1}, {"c", 0}})};
-  const ParetoView view = ViewOfFront(
-      {{"champion", 1}, {"pareto_front", {Entry(1, "x", high), Entry(2, "y", low)}}}, candidates);
+  const ParetoView view =
+      ViewOfFront({{"champion", 1}, {"pareto_front", {Entry(1, "x", high), Entry(2, "y", low)}}}, candidates);
   EXPECT_EQ(view.rows.size(), 2u);
   EXPECT_EQ(Count(view.plot, "<polyline"), 3u);  // both and the parent; z is dominated
   EXPECT_EQ(Count(view.plot, "class=\"curve s0 bold\""), 1u);

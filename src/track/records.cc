@@ -15,6 +15,19 @@ namespace forge::track {
 namespace {
 
 constexpr std::string_view kStateNames[] = {"running", "done", "failed", "interrupted", "skipped"};
+constexpr std::string_view kJobStateNames[] = {"open", "leased", "done"};
+
+/// Which of the names it is; Error(kInput) if none.
+template <std::size_t n>
+int IndexOf(const std::string_view (&names)[n], std::string_view name) {
+  const auto* found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names))
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "the run store is damaged",
+                 .why = fmt::format("\"{}\" is not a state", name),
+                 .fix = "move forge.db away; the model folders of its runs stay usable"});
+  return static_cast<int>(found - names);
+}
 
 }  // namespace
 
@@ -26,15 +39,11 @@ Clock SystemClock() {
 
 std::string_view Name(State state) { return kStateNames[static_cast<int>(state)]; }
 
-State ParseState(std::string_view name) {
-  const auto* found = std::find(std::begin(kStateNames), std::end(kStateNames), name);
-  if (found == std::end(kStateNames))
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "the run store is damaged",
-                 .why = fmt::format("\"{}\" is not a state", name),
-                 .fix = "move forge.db away; the model folders of its runs stay usable"});
-  return static_cast<State>(found - kStateNames);
-}
+State ParseState(std::string_view name) { return static_cast<State>(IndexOf(kStateNames, name)); }
+
+std::string_view Name(JobState state) { return kJobStateNames[static_cast<int>(state)]; }
+
+JobState ParseJobState(std::string_view name) { return static_cast<JobState>(IndexOf(kJobStateNames, name)); }
 
 std::string DumpJson(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 

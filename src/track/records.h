@@ -102,6 +102,43 @@ struct Evaluation {
   std::vector<float> items = {};  // in item order; n is its size
 };
 
+enum class JobState { kOpen, kLeased, kDone };
+std::string_view Name(JobState state);
+/// Throws Error(kInput) for a word that no forge writes.
+JobState ParseJobState(std::string_view name);
+
+/// A job of a stage (src/jobs): what is to be done and who does it.
+struct JobRow {
+  std::string key = {};
+  Json what = {};
+  JobState state = JobState::kOpen;
+  std::string worker = {};                             // that holds it, did it, or held it last
+  std::int64_t attempts = 0;                           // how often it was given to a worker
+  std::optional<double> leased_at = {}, done_at = {};  // of the last lease
+  std::optional<double> heartbeat = {};                // when that worker was last heard of
+  double seconds = 0;                                  // that it took, once it is done
+};
+
+/// A result of a job: the unit of its key gets `value`.
+struct JobDone {
+  std::string key = {}, worker = {};
+  Json value = {};
+  double seconds = 0;
+};
+
+struct JobCounts {
+  std::int64_t open = 0, leased = 0, done = 0;
+  std::int64_t attempts = 0;       // over all jobs; `attempts - leased - done` leases came to nothing
+  std::int64_t extra_results = 0;  // results of jobs that were done already
+};
+
+struct JobWorker {
+  std::string worker = {};
+  std::int64_t leased = 0, done = 0;
+  double seconds = 0;                    // spent in those that are done
+  std::optional<double> heartbeat = {};  // the last of its jobs
+};
+
 struct Artifact {
   std::string name = {}, path = {};  // path as given: below the run folder, or absolute
   std::uint64_t bytes = 0;

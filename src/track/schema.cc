@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/error.h"
 
 namespace forge::track {
@@ -47,11 +50,29 @@ CREATE TABLE events(
 CREATE INDEX events_by_run ON events(run, id);
 )sql";
 
-int ReadVersion(Database& database) {
-  Statement& statement = database.Prepare("PRAGMA user_version");
-  const int version = statement.Step() ? static_cast<int>(statement.Int(0)) : 0;
-  statement.Reset();
-  return version;
+// What each later version adds to the tables of the one before; the first entry makes version 2.
+// jobs: ids are in the order of submission. worker, leased_at and heartbeat are those of the last lease, and
+// stay when it ends. seconds: that the job took at its worker. extra_results came after the first and were
+// ignored.
+constexpr const char* kAdditions[] = {R"sql(
+CREATE TABLE jobs(
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs(key), stage TEXT NOT NULL, key TEXT NOT NULL,
+  what TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open', worker TEXT NOT NULL DEFAULT '',
+  attempts INTEGER NOT NULL DEFAULT 0, leased_at REAL, heartbeat REAL, done_at REAL, seconds REAL,
+  extra_results INTEGER NOT NULL DEFAULT 0, UNIQUE(run, stage, key));
+CREATE INDEX leased_jobs ON jobs(run, stage, worker) WHERE state = 'leased';
+)sql"};
+static_assert(kSchemaVersion == 1 + std::size(kAdditions));
+
+/// Creates what the store of this version lacks, in a transaction of its own.
+void Upgrade(Database& database) {
+  database.Execute("BEGIN IMMEDIATE");
+  const int version = SchemaVersion(database);  // another process may have done it while we waited
+  if (version == 0) database.Execute(kTables);
+  for (int next = std::max(version, 1) + 1; next <= kSchemaVersion; ++next)
+    database.Execute(kAdditions[next - 2]);
+  if (version < kSchemaVersion) database.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  database.Execute("COMMIT");
 }
 
 /// Tables without ours among them are another program's. One statement, so that it sees either nothing or all
@@ -70,15 +91,22 @@ void RefuseForeignTables(Database& database) {
                  .fix = "choose another folder with --output-dir"});
 }
 
-[[noreturn]] void RefuseVersion(const Database& database, int version, const char* fix) {
+[[noreturn]] void RefuseNewer(const Database& database, int version) {
   throw Error(
       {.kind = ErrorKind::kInput,
        .what = "cannot use the run store " + database.file().string(),
        .why = fmt::format("its schema is version {}; this forge knows version {}", version, kSchemaVersion),
-       .fix = fix});
+       .fix = "use the newer forge that wrote it, or another folder"});
 }
 
 }  // namespace
+
+int SchemaVersion(Database& database) {
+  Statement& statement = database.Prepare("PRAGMA user_version");
+  const int version = statement.Step() ? static_cast<int>(statement.Int(0)) : 0;
+  statement.Reset();
+  return version;
+}
 
 bool PrepareSchema(Database& database, Database::Mode mode) {
   if (mode == Database::Mode::kWrite) {
@@ -91,23 +119,13 @@ bool PrepareSchema(Database& database, Database::Mode mode) {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
         "PRAGMA journal_size_limit = 16777216");
   }
-  int version = ReadVersion(database);
-  if (version == 0 && mode == Database::Mode::kWrite) {
-    database.Execute("BEGIN IMMEDIATE");
-    version = ReadVersion(database);  // another process may have created the tables while we waited
-    if (version == 0) {
-      database.Execute(kTables);
-      database.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
-      version = kSchemaVersion;
-    }
-    database.Execute("COMMIT");
+  int version = SchemaVersion(database);
+  if (version < kSchemaVersion && mode == Database::Mode::kWrite) {
+    Upgrade(database);
+    version = SchemaVersion(database);
   }
-  if (version == 0) return false;
-  if (version > kSchemaVersion)
-    RefuseVersion(database, version, "use the newer forge that wrote it, or another folder");
-  if (version < kSchemaVersion)
-    RefuseVersion(database, version, "start a run in this folder first, or name another one");
-  return true;
+  if (version > kSchemaVersion) RefuseNewer(database, version);
+  return version > 0;
 }
 
 }  // namespace forge::track

@@ -92,6 +92,26 @@ class Store {
   std::optional<Json> GetUnit(const std::string& run, const std::string& stage, std::string_view key);
   std::int64_t CountUnits(const std::string& run, const std::string& stage);
 
+  // Jobs of a stage, done by workers that never open the store (src/jobs). Readers of a store that was
+  // written before there were jobs see none.
+  /// Adds the job, open, and returns its row; one of that key that is there stays as it is. Error(kInput) if
+  /// that one's `what` is another.
+  JobRow AddJob(const std::string& run, const std::string& stage, std::string_view key, const Json& what);
+  std::optional<JobRow> FindJob(const std::string& run, const std::string& stage, std::string_view key);
+  /// Gives it to a worker and counts the attempt, unless it is done.
+  void LeaseJob(const std::string& run, const std::string& stage, std::string_view key,
+                std::string_view worker);
+  /// All jobs that these workers hold get the time of now.
+  void HeartbeatJobs(const std::string& run, const std::string& stage, std::span<const std::string> workers);
+  /// Ends the lease without a result; a job that is done stays done.
+  void ReopenJob(const std::string& run, const std::string& stage, std::string_view key);
+  /// The job is done and its unit is there, at once. False for a job that was done already (then its unit
+  /// stays as it is and the result is counted in JobCounts::extra_results) or is not known.
+  [[nodiscard]] bool FinishJob(const std::string& run, const std::string& stage, const JobDone& done);
+  JobCounts CountJobs(const std::string& run, const std::string& stage);
+  /// Those that have held a job last, by name.
+  std::vector<JobWorker> JobWorkers(const std::string& run, const std::string& stage);
+
   // Search. Recording a candidate or an evaluation again replaces it.
   void RecordCandidate(const std::string& run, const Candidate& candidate);
   std::optional<Candidate> FindCandidate(const std::string& run, std::int64_t id);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internals that the three sources of Store share.
+// Internals that the four sources of Store share.
 #pragma once
 
 #include "track/store.h"
