@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace forge::cli {
+#include "base/version.h"
 
-inline constexpr char kVersion[] = "0.1.0";
+namespace forge::cli {
 
 /// The whole program: `arguments` without its name. Returns the exit code (base/error.h); errors are shown
 /// here.

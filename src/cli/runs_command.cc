@@ -24,8 +24,11 @@ class RunsCommand : public Command {
   std::string Example() const override { return "forge runs --output-dir output --json"; }
   void AddFlags(FlagSet& flags) override {
     flags.AddText("--output-dir", output_dir_, "Folder with the run store.");
+    flags.AddSwitch("--forget-evaluations", forgets_evaluations_,
+                    "Remove what is kept of the searches' evaluations for later runs; runs keep their own.");
   }
   int Run(const FlagSet&, Terminal& terminal) override {
+    if (forgets_evaluations_) return ForgetEvaluations(terminal);
     std::vector<track::Run> runs;
     if (std::optional<track::Store> store = track::Store::OpenIfAny(output_dir_)) runs = store->Runs();
     io::Json list = io::Json::array();
@@ -54,7 +57,20 @@ class RunsCommand : public Command {
   }
 
  private:
+  int ForgetEvaluations(Terminal& terminal) const {
+    std::int64_t count = 0;
+    if (track::Store::OpenIfAny(output_dir_)) {  // opening to write would make a store
+      track::Store store = track::Store::Open(output_dir_, track::Store::Mode::kWrite);
+      count = store.CountKeptEvaluations();
+      store.ForgetKeptEvaluations();
+    }
+    terminal.Print(fmt::format("{} kept evaluations removed from {}\n", count, output_dir_));
+    terminal.PrintJson({{"output_dir", output_dir_}, {"removed", count}});
+    return 0;
+  }
+
   std::string output_dir_ = "output";
+  bool forgets_evaluations_ = false;
 };
 
 }  // namespace

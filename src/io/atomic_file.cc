@@ -47,6 +47,15 @@ void SyncFolder(const fs::path& folder) {
   close(descriptor);
 }
 
+/// `error` is that of what went before; after one the temporary is removed. Throws.
+void CloseAndRename(int descriptor, const fs::path& temporary, const fs::path& path, int error) {
+  if (close(descriptor) != 0 && error == 0) error = errno;
+  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0) return;
+  unlink(temporary.c_str());
+  ThrowWriteError(path, error);
+}
+
 }  // namespace
 
 void ThrowWriteError(const fs::path& path, int error) {
@@ -84,15 +93,11 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
 }
 
 void CommitFile(int descriptor, const fs::path& temporary, const fs::path& path) {
-  int error = fsync(descriptor) != 0 ? errno : 0;
-  if (close(descriptor) != 0 && error == 0) error = errno;
-  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    unlink(temporary.c_str());
-    ThrowWriteError(path, error);
-  }
+  CloseAndRename(descriptor, temporary, path, fsync(descriptor) != 0 ? errno : 0);
   SyncFolder(path.parent_path());
 }
+
+void AtomicFile::CommitUnsynced() { CloseAndRename(std::exchange(descriptor_, -1), temporary_, path_, 0); }
 
 void AtomicFile::Commit() { CommitFile(std::exchange(descriptor_, -1), temporary_, path_); }
 

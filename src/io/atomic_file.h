@@ -22,6 +22,9 @@ class AtomicFile {
   /// Position at which the next Write goes.
   std::uint64_t size() const { return size_; }
   void Commit();
+  /// Commit without the two fsyncs: whole or not there for all processes, but a power cut may leave it cut
+  /// off or take it away. For what is cheap to make again and written often.
+  void CommitUnsynced();
 
  private:
   std::filesystem::path path_, temporary_;

@@ -4,13 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "base/error.h"
 #include "eval/evaluator.h"
 #include "evolve/generation_search.h"
+#include "io/sha256.h"
 
 namespace forge::pipeline {
 namespace {
+
+constexpr const char* kEarlier = "from_earlier_run";  // in a unit
 
 Scores ScoresOf(const io::Json& result, const std::string& key) {
   try {
@@ -46,6 +50,7 @@ EvolveCandidates::EvolveCandidates(const EvolveEvaluator& evaluator, const RunCo
     : evaluator_(evaluator),
       context_(context),
       sink_(*context.store, context.run, kEvolveStage, context.terminal),
+      display_(domains(), sink_),
       executor_(std::move(executor)) {
   if (executor_ == nullptr)
     executor_ = std::make_unique<jobs::LocalExecutor>([this](const jobs::Job& job) {
@@ -58,20 +63,35 @@ void EvolveCandidates::Submit(const Evaluation& evaluation, std::uint64_t tag) {
   const std::string key = evaluation.Key();
   const auto waiting = waiting_.find(key);
   if (waiting != waiting_.end()) {
-    ++repeated_;
+    AddRepeated(evaluation.measure);
     waiting->second.tags.push_back(tag);
     return;
   }
+  if (uses_kept_) TakeKept(key);
   if (const auto kept = context_.store->GetUnit(context_.run, kEvolveStage, key)) {
     if (counted_.insert(key).second)
       AddCost(evaluation.measure, *kept);
     else
-      ++repeated_;
+      AddRepeated(evaluation.measure);
     ready_.push_back({tag, ScoresOf(*kept, key), TokensOf(*kept)});
     return;
   }
   waiting_.emplace(key, Waiting{evaluation.measure, {tag}});
   executor_->Submit({key, evaluation.ToJson()});
+}
+
+std::string EvolveCandidates::KeptKey(const std::string& key) const {
+  const jobs::Identity& identity = evaluator_.identity();
+  const std::string all = identity.version + "\n" + identity.inputs + "\n" + key;
+  return io::Sha256(std::as_bytes(std::span(all)));
+}
+
+void EvolveCandidates::TakeKept(const std::string& key) {
+  if (context_.store->GetUnit(context_.run, kEvolveStage, key)) return;
+  std::optional<io::Json> kept = context_.store->FindKeptEvaluation(KeptKey(key));
+  if (!kept) return;
+  (*kept)[kEarlier] = true;
+  context_.store->PutUnit(context_.run, kEvolveStage, key, *kept);
 }
 
 EvolveCandidates::Finished EvolveCandidates::Next() {
@@ -82,6 +102,7 @@ EvolveCandidates::Finished EvolveCandidates::Next() {
     waiting_.erase(found);
     if (!context_.store->GetUnit(context_.run, kEvolveStage, result.key))
       context_.store->PutUnit(context_.run, kEvolveStage, result.key, result.value);
+    if (uses_kept_) context_.store->KeepEvaluation(KeptKey(result.key), result.value);
     counted_.insert(result.key);
     AddCost(waiting.measure, result.value);
     for (const std::uint64_t tag : waiting.tags)
@@ -106,8 +127,12 @@ std::vector<Scores> EvolveCandidates::Score(const std::vector<Evaluation>& evalu
 
 void EvolveCandidates::AddCost(const Measure& measure, const io::Json& result) {
   const std::int64_t tokens = TokensOf(result);
-  tokens_ += tokens;
+  if (!result.contains(kEarlier)) tokens_ += tokens;
   if (measure.split != eval::Split::kSearch) return;
+  if (result.contains(kEarlier)) {
+    ++from_earlier_;
+    return;
+  }
   Cost& cost = measure.likelihood ? likelihood_ : full_;
   cost.seconds += result.value("seconds", 0.0);
   cost.tokens += tokens;
@@ -141,6 +166,9 @@ void EvolveCandidates::Record(const MergeCandidate& candidate, const std::string
                                                  .parents = candidate.parents,
                                                  .scores = by_domain});
   unit.Commit();
+  if (track::IsReference(candidate.kind)) return display_.OnReference(label, scores);
+  display_.OnScored(candidate, scores);
+  display_.OnCost(std::max(full_.models, likelihood_.models) + repeated_, full_.share + likelihood_.share);
 }
 
 }  // namespace forge::pipeline

@@ -14,6 +14,7 @@
 #include "pipeline/evaluation.h"
 #include "pipeline/evolve_evaluator.h"
 #include "pipeline/run_context.h"
+#include "pipeline/search_display.h"
 #include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
@@ -43,6 +44,9 @@ class EvolveCandidates {
   /// `evaluator` outlives it. Without an executor evaluations are done in this process, one after the other.
   EvolveCandidates(const EvolveEvaluator& evaluator, const RunContext& context,
                    std::unique_ptr<jobs::Executor> executor = nullptr);
+  /// From now on, results of earlier searches in this folder over the same models and items are used, and
+  /// ours are kept for later ones.
+  void UseKeptEvaluations() { uses_kept_ = true; }
 
   const std::vector<OpenedModel>& parents() const { return evaluator_.parents(); }
   const std::vector<eval::DomainItems>& domains() const { return evaluator_.domains(); }
@@ -50,6 +54,7 @@ class EvolveCandidates {
   int num_parents() const { return static_cast<int>(parents().size()); }
   int num_layers() const { return sources().config->num_hidden_layers; }
   track::StoreMetricSink& sink() { return sink_; }
+  SearchDisplay& display() { return display_; }
   const RunContext& context() const { return context_; }
   /// How many evaluations are usefully under way at once.
   int Slots() const { return executor_->Slots(); }
@@ -70,7 +75,7 @@ class EvolveCandidates {
                             const std::function<void(int)>& on_done = {});
   Scores ScoreOne(const Evaluation& evaluation) { return Score({evaluation})[0]; }
 
-  /// Writes a candidate's row, with its scores on the search items, in one step.
+  /// Writes a candidate's row, with its scores on the search items, in one step, and shows it.
   void Record(const MergeCandidate& candidate, const std::string& label, const Scores& scores);
 
   /// What scoring on the search items took, by the domains' metric and by likelihood, what was read back
@@ -83,8 +88,10 @@ class EvolveCandidates {
   };
   const Cost& full_cost() const { return full_; }
   const Cost& likelihood_cost() const { return likelihood_; }
-  /// Evaluations asked for again after they had been done for this search.
+  /// Evaluations on the search items that were asked for again after they had been done for this search, and
+  /// those that an earlier search had done.
   int num_repeated() const { return repeated_; }
+  int num_from_earlier_runs() const { return from_earlier_; }
   /// Read and written, over all evaluations.
   std::int64_t tokens() const { return tokens_; }
 
@@ -94,16 +101,22 @@ class EvolveCandidates {
     std::vector<std::uint64_t> tags;
   };
   void AddCost(const Measure& measure, const io::Json& result);
+  void AddRepeated(const Measure& measure) { repeated_ += measure.split == eval::Split::kSearch; }
+  /// Makes what an earlier run measured a unit of this one.
+  void TakeKept(const std::string& key);
+  std::string KeptKey(const std::string& key) const;
 
   const EvolveEvaluator& evaluator_;
   const RunContext& context_;
   track::StoreMetricSink sink_;
+  SearchDisplay display_;
   std::unique_ptr<jobs::Executor> executor_;
   std::map<std::string, Waiting> waiting_;  // by key
   std::deque<Finished> ready_;
   std::set<std::string> counted_;
   Cost full_, likelihood_;
-  int repeated_ = 0;
+  bool uses_kept_ = false;
+  int repeated_ = 0, from_earlier_ = 0;
   std::int64_t tokens_ = 0;
 };
 

@@ -73,6 +73,27 @@ TEST_F(EvolveCandidatesTest, WhatWasMeasuredIsNotMeasuredAgain) {
   EXPECT_EQ(second.tokens(), first.tokens() / 2);
 }
 
+TEST_F(EvolveCandidatesTest, WhatAnEarlierRunMeasuredIsTakenOver) {
+  RunContext context = Context("a");
+  EvolveCandidates first = Candidates(context, 1);
+  first.UseKeptEvaluations();
+  const Scores scores = first.ScoreOne(Of(0.2));
+  context.store->CreateRun({.id = "later", .command = "test", .seed = 3});
+  context.run = "later";
+  EvolveCandidates own = Candidates(context, 1);
+  EXPECT_EQ(own.ScoreOne(Of(0.4)).size(), 2u);
+  EXPECT_EQ(executor_->count(), 1);
+  for (int session = 0; session < 2; ++session) {  // the second reads it as a unit of the run
+    EvolveCandidates later = Candidates(context, 1);
+    later.UseKeptEvaluations();
+    EXPECT_EQ(later.ScoreOne(Of(0.2)), scores);
+    EXPECT_EQ(executor_->count(), 0);
+    EXPECT_EQ(later.num_from_earlier_runs(), 1);
+    EXPECT_EQ(later.full_cost().models, 0);
+    EXPECT_EQ(later.tokens(), 0);
+  }
+}
+
 TEST_F(EvolveCandidatesTest, ADamagedRowIsNotUsed) {
   const RunContext context = Context("a");
   const Evaluation evaluation = Of(0.2);

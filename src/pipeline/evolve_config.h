@@ -40,6 +40,7 @@ struct EvolveConfig {
   int max_tokens = 0;
   std::string order = "ask";
   int pending = 8;
+  bool keep_evaluations = true;
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
@@ -113,6 +114,10 @@ struct EvolveConfig {
         "order", order, OneOf{{"ask", "arrival"}},
         "In which order results count: that of the proposals, so that the number of workers changes nothing, "
         "or that of their arrival, so that no worker waits; it is then written down and kept on a resume.");
+    visit(
+        "keep_evaluations", keep_evaluations, AnyValue{},
+        "Use what earlier runs in the same output folder measured of the same merges on the same items, and "
+        "keep what this one measures.");
     visit(
         "pending", pending, InRange{1, 10000},
         "Proposals of nsga2 and map-elites that may be under way before the first of them counts; cma-es has "

@@ -37,7 +37,8 @@ std::vector<eval::Item> ItemsOf(const eval::DomainItems& domain, const Measure& 
 }  // namespace
 
 EvolveEvaluator::EvolveEvaluator(EvolveInputs inputs)
-    : base_(std::move(inputs.base)),
+    : identity_(std::move(inputs.identity)),
+      base_(std::move(inputs.base)),
       parents_(std::move(inputs.parents)),
       sources_{&base_.config, base_.weights.get(), {}},
       domains_(std::move(inputs.domains)) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "eval/item.h"
+#include "jobs/job.h"
 #include "merge/recipe.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/evolve_inputs.h"
@@ -21,12 +22,15 @@ class EvolveEvaluator {
   const std::vector<eval::DomainItems>& domains() const { return domains_; }
   const merge::MergeSources& sources() const { return sources_; }
 
+  const jobs::Identity& identity() const { return identity_; }
+
   merge::MergedModel Make(const ModelChoice& model) const;
 
   /// {"scores": [domain][item], "seconds": of scoring, "read", "written": tokens}.
   io::Json Evaluate(const Evaluation& evaluation) const;
 
  private:
+  jobs::Identity identity_;
   OpenedModel base_;
   std::vector<OpenedModel> parents_;
   merge::MergeSources sources_;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "merge/compatibility.h"
 #include "merge/recipe_steps.h"
+#include "pipeline/search_identity.h"
 #include "pipeline/tasks.h"
 
 namespace forge::pipeline {
@@ -128,6 +129,7 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   for (const OpenedModel& parent : inputs.parents) models.push_back(&parent);
   CheckSearchable(models, config.algorithm);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
+  inputs.identity = SearchIdentity(inputs);
   return inputs;
 }
 

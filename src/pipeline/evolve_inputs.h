@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "eval/item.h"
+#include "jobs/job.h"
 #include "pipeline/evolve_config.h"
 #include "pipeline/model_source.h"
 
@@ -15,6 +16,7 @@ struct EvolveInputs {
   bool base_is_average = false;
   std::vector<OpenedModel> parents;
   std::vector<eval::DomainItems> domains;
+  jobs::Identity identity;  // of all of it
 };
 
 /// Opens models and reads tasks, before the run is recorded: a name or file that cannot be used leaves

@@ -181,7 +181,8 @@ class Report {
             {"likelihood_evaluations", likelihood.models},
             {"full_evaluation_equivalents", full.share + likelihood.share},
             {"tokens", full.tokens + likelihood.tokens},
-            {"repeated_evaluations", candidates_.num_repeated()}};
+            {"repeated_evaluations", candidates_.num_repeated()},
+            {"evaluations_of_earlier_runs", candidates_.num_from_earlier_runs()}};
   }
 
   const EvolveConfig& config_;

@@ -158,6 +158,7 @@ class EvolveStage {
   }
 
   LoadedModel Finish() {
+    candidates_.display().Finish();
     const std::vector<const MergeCandidate*> finalists = Ranked();
     std::vector<Evaluation> evaluations;
     for (std::size_t p = 0; p < candidates_.parents().size(); ++p)
@@ -229,6 +230,7 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   LogStart(inputs, sink);
   const EvolveEvaluator evaluator(std::move(inputs));
   EvolveCandidates candidates(evaluator, context);
+  if (config.keep_evaluations) candidates.UseKeptEvaluations();
   return EvolveStage(config, evaluator, candidates).Run();
 }
 

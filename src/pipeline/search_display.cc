@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "eval/evaluator.h"
+#include "pipeline/evolve_candidates.h"
 
 namespace forge::pipeline {
 namespace {

@@ -7,19 +7,22 @@
 #include <vector>
 
 #include "base/metric_sink.h"
-#include "pipeline/evolve_candidates.h"
+#include "pipeline/evaluation.h"
 
 namespace forge::pipeline {
 
-/// What a search shows while it runs, as series of the store, which terminal, status and dashboard read; steps
-/// are generations unless said otherwise:
+struct MergeCandidate;
+
+/// What a search shows while it runs, as series of the store, which terminal, status and dashboard read;
+/// steps are generations unless said otherwise:
 ///   evolve/reference/<domain>/<label>  the mean of a parent, the base or the average, one point at step 0
 ///   evolve/best/<domain>               the highest mean of a candidate so far
 ///   evolve/mean/<domain>               the mean over the generation's candidates so far
 ///   evolve/best_fitness, evolve/mean_fitness  the same of the weighted mean over domains
-///   evolve/evaluations_saved           candidates proposed less full evaluations used, by candidates proposed
-/// A generation that is over is also a line of the log. Reporting a step again replaces it, so a resumed search
-/// that tells the same candidates again ends with the same series. Slashes in names become "_".
+///   evolve/evaluations_saved           candidates proposed less full evaluations used, by candidates
+///   proposed
+/// A generation that is over is also a line of the log. Reporting a step again replaces it, so a resumed
+/// search that tells the same candidates again ends with the same series. Slashes in names become "_".
 class SearchDisplay {
  public:
   /// Both outlive it.
@@ -30,8 +33,8 @@ class SearchDisplay {
   void OnReference(const std::string& label, const Scores& scores);
   /// A candidate that the domains' metric has scored on the search items, in any order of generations.
   void OnScored(const MergeCandidate& candidate, const Scores& scores);
-  /// How many candidates were proposed, and what measuring them took, in evaluations of all search items by the
-  /// domains' metric.
+  /// How many candidates were proposed, and what measuring them took, in evaluations of all search items by
+  /// the domains' metric.
   void OnCost(std::int64_t proposed, double full_evaluation_equivalents);
   /// The search is over: says what the last generation came to.
   void Finish();

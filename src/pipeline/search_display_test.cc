@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/evolve_candidates.h"
+
 namespace forge::pipeline {
 namespace {
 

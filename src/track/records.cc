@@ -37,6 +37,12 @@ Clock SystemClock() {
   };
 }
 
+Clock SteadyClock() {
+  return [] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
+}
+
 std::string_view Name(State state) { return kStateNames[static_cast<int>(state)]; }
 
 State ParseState(std::string_view name) { return static_cast<State>(IndexOf(kStateNames, name)); }

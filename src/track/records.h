@@ -19,6 +19,8 @@ using io::Json;
 /// Seconds since 1970. A parameter, so that tests are deterministic; SystemClock() outside of them.
 using Clock = std::function<double()>;
 Clock SystemClock();
+/// Seconds since some time, never set back or forth: for leases and patience.
+Clock SteadyClock();
 
 /// State of a run, a stage or a candidate. kInterrupted: stopped on request or killed, and can be resumed.
 enum class State { kRunning, kDone, kFailed, kInterrupted, kSkipped };

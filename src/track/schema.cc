@@ -53,7 +53,8 @@ CREATE INDEX events_by_run ON events(run, id);
 // What each later version adds to the tables of the one before; the first entry makes version 2.
 // jobs: ids are in the order of submission. worker, leased_at and heartbeat are those of the last lease, and
 // stay when it ends. seconds: that the job took at its worker. extra_results came after the first and were
-// ignored.
+// ignored. kept_evaluations: results that do not depend on the run, for the next one; checksum is sha256 of
+// key and value.
 constexpr const char* kAdditions[] = {R"sql(
 CREATE TABLE jobs(
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs(key), stage TEXT NOT NULL, key TEXT NOT NULL,
@@ -61,6 +62,10 @@ CREATE TABLE jobs(
   attempts INTEGER NOT NULL DEFAULT 0, leased_at REAL, heartbeat REAL, done_at REAL, seconds REAL,
   extra_results INTEGER NOT NULL DEFAULT 0, UNIQUE(run, stage, key));
 CREATE INDEX leased_jobs ON jobs(run, stage, worker) WHERE state = 'leased';
+)sql",
+                                      R"sql(
+CREATE TABLE kept_evaluations(
+  key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
 )sql"};
 static_assert(kSchemaVersion == 1 + std::size(kAdditions));
 

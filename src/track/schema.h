@@ -9,8 +9,9 @@ namespace forge::track {
 /// in one transaction when it is opened for writing; readers take it as it is, without what it lacks.
 ///   1  runs, stages, metrics, candidates, evaluations, artifacts, units, events
 ///   2  jobs
-inline constexpr int kSchemaVersion = 2;
-inline constexpr int kFirstVersionWithJobs = 2;
+///   3  kept evaluations
+inline constexpr int kSchemaVersion = 3;
+inline constexpr int kFirstVersionWithJobs = 2, kFirstVersionWithKeptEvaluations = 3;
 
 /// The version of this store; 0 for one without tables.
 int SchemaVersion(Database& database);

@@ -46,7 +46,8 @@ Json BestOf(Store& store, const Run& run, const Stage& stage) {
   if (search.best_parent) best["best_parent"] = *search.best_parent;
   if (search.candidates > 0) best["generation"] = search.generation;
   for (const SearchSummary::Domain& domain : search.domains)
-    best["domains"][domain.name] = {{"best", OrNull(domain.best)}, {"best_parent", OrNull(domain.best_parent)}};
+    best["domains"][domain.name] = {{"best", OrNull(domain.best)},
+                                    {"best_parent", OrNull(domain.best_parent)}};
   return best;
 }
 

@@ -112,6 +112,13 @@ class Store {
   /// Those that have held a job last, by name.
   std::vector<JobWorker> JobWorkers(const std::string& run, const std::string& stage);
 
+  // Results that any run of this folder can use, by a key that says all they depend on. Rows carry a
+  // checksum: a damaged one throws Error(kInput).
+  void KeepEvaluation(const std::string& key, const Json& value);
+  std::optional<Json> FindKeptEvaluation(const std::string& key);
+  std::int64_t CountKeptEvaluations();
+  void ForgetKeptEvaluations();
+
   // Search. Recording a candidate or an evaluation again replaces it.
   void RecordCandidate(const std::string& run, const Candidate& candidate);
   std::optional<Candidate> FindCandidate(const std::string& run, std::int64_t id);
