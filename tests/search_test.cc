@@ -56,6 +56,17 @@ TEST_F(SearchProgram, LineageWritesAConfigThatGivesTheChampionsBytes) {
   EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
 }
 
+TEST_F(SearchProgram, StacksLayersAtTheFinestLevelAndLineageWritesThem) {
+  const Outcome outcome = Search("cma-es", "output", {"--finest-level", "paths", "--path-slices", "2"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")}).code, 0);
+  ASSERT_EQ(Run({"merge", Path("champion.yml"), Path("again"), "--no-smoke-test", "--intermediate-dir",
+                 Path("steps")})
+                .code,
+            0);
+  EXPECT_TRUE(io::ReadFile(folder_ / "again/model.safetensors") == Champion("output"));
+}
+
 TEST_F(SearchProgram, LineageWritesTheChampionOfAClassicSearchAsAChain) {
   const Json result = Result(Search("classic", "output", {"--generations", "3", "--seed", "4"}));
   ASSERT_EQ(result["verdict"], "gain");
@@ -75,6 +86,51 @@ TEST_F(SearchProgram, LineageRefusesWhatMergekitCannotSay) {
   EXPECT_THAT(refused.err, HasSubstr("DARE"));
   EXPECT_EQ(Run({"lineage", "--output-dir", Path("output")}).code, 0);
   EXPECT_EQ(Run({"lineage", "--output-dir", Path("nothing")}).code, 3);
+}
+
+TEST_F(SearchProgram, SearchesRopeThetaWhereParentsDifferInItOnly) {
+  const auto set = [&](const std::string& model, const char* key, const Json& value) {
+    Json config = io::ReadJsonFile(fs::path(model) / "config.json");
+    config[key] = value;
+    io::WriteJsonFile(fs::path(model) / "config.json", config);
+  };
+  set(a_, "rope_theta", 40000.0);
+  const Outcome refused = Search("classic", "classic");
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("rope_theta is 10000"));
+  EXPECT_THAT(refused.err, HasSubstr("--algorithm cma-es"));
+  const Outcome outcome = Search("cma-es", "output");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const double theta = Result(outcome)["champion_recipe"]["rope_theta"];
+  EXPECT_GE(theta, 10000);
+  EXPECT_LE(theta, 40000);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_ / "output")) {
+    const fs::path config = entry.path() / "evolve/champion/config.json";
+    if (!fs::exists(config)) continue;
+    EXPECT_EQ(io::ReadJsonFile(config)["rope_theta"], theta);
+  }
+  const Outcome lineage =
+      Run({"lineage", "--output-dir", Path("output"), "--mergekit", Path("champion.yml")});
+  EXPECT_EQ(lineage.code, 3);
+  EXPECT_THAT(lineage.err, HasSubstr("rope theta"));
+  // With others beside it all are named at once.
+  set(a_, "rms_norm_eps", 1e-3);
+  Json tokenizer = io::ReadJsonFile(fs::path(b_) / "tokenizer.json");
+  std::swap(tokenizer["model"]["vocab"]["A"], tokenizer["model"]["vocab"]["B"]);
+  io::WriteJsonFile(fs::path(b_) / "tokenizer.json", tokenizer);
+  const Outcome all = Search("classic", "all");
+  EXPECT_EQ(all.code, 3);
+  for (const char* text : {"rope_theta", "rms_norm_eps", "2 of 259 tokens differ", "tokenizer_source: base"})
+    EXPECT_THAT(all.err, HasSubstr(text));
+  // What it says to do about the vocabulary helps.
+  set(a_, "rms_norm_eps", 1e-6);
+  io::WriteFileAtomically(folder_ / "one.yml",
+                          "merge_method: linear\nbase_model: " + base_ + "\nmodels:\n  - {model: " + base_ +
+                              ", parameters: {weight: 0}}\n  - {model: " + b_ +
+                              ", parameters: {weight: 1}}\ntokenizer_source: base\ndtype: float32\n");
+  ASSERT_EQ(Run({"merge", Path("one.yml"), Path("b2"), "--no-smoke-test"}).code, 0);
+  b_ = Path("b2");
+  EXPECT_LE(Search("cma-es", "after").code, 1);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include "cli/command_list.h"
 #include "io/atomic_file.h"
 #include "pipeline/lineage_recipe.h"
+#include "track/pareto_view.h"
+#include "track/report_style.h"
 #include "track/report_svg.h"
 #include "track/search_history.h"
 #include "track/store.h"
@@ -112,10 +114,19 @@ class LineageCommand : public Command {
 
   std::string Page(const std::vector<Candidate>& candidates, std::int64_t champion,
                    const Json& result) const {
-    return "<!doctype html><meta charset=\"utf-8\"><title>Lineage of " + run_ +
-           "</title><body style=\"font-family:sans-serif;max-width:60em;margin:2em auto\"><h1>Lineage of " +
-           run_ + "</h1>" + track::LineagePlot(track::LineageNodes(candidates), champion) + "<pre>" +
-           track::EscapeHtml(Text(candidates, champion, result)) + "</pre></body>\n";
+    const track::ParetoView front = track::ViewOfFront(result, candidates);
+    std::string page = fmt::format(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Lineage of {0}</title>"
+        "<style>{1}</style></head>\n<body><main><h1>Lineage of "
+        "{0}</h1>\n<section><figure>{2}</figure></section>\n",
+        track::EscapeHtml(run_), track::ReportStyle(),
+        track::LineagePlot(track::LineageNodes(candidates), champion));
+    if (!front.plot.empty())
+      page += fmt::format(
+          "<section><h2>Pareto front</h2><figure>{}<figcaption>{}</figcaption></figure></section>\n",
+          front.plot, track::EscapeHtml(front.caption));
+    return page + "<section><pre>" + track::EscapeHtml(Text(candidates, champion, result)) +
+           "</pre></section></main></body></html>\n";
   }
 
   std::string run_, output_dir_ = "output", html_, mergekit_;

@@ -150,27 +150,20 @@ std::vector<Difference> CompareModels(const std::vector<ModelFacts>& models) {
   return differences;
 }
 
-std::vector<std::string> FindDifferences(const std::vector<NamedConfig>& models) {
-  std::vector<Difference> differences;
-  for (std::size_t i = 1; i < models.size(); ++i) {
-    const ModelFacts first{.name = models.front().name, .config = models.front().config};
-    const ModelFacts other{.name = models[i].name, .config = models[i].config};
-    Comparison(first, other, differences).Configs();
-  }
-  std::vector<std::string> lines;
-  for (Difference& difference : differences) lines.push_back(std::move(difference.text));
-  return lines;
-}
-
-void CheckCompatible(const std::vector<NamedConfig>& models) {
-  const std::vector<std::string> differences = FindDifferences(models);
+void RefuseDifferences(const std::string& what, const std::vector<Difference>& differences,
+                       const std::map<std::string, std::string>& fixes) {
   if (differences.empty()) return;
-  std::vector<std::string> names;
-  for (const NamedConfig& model : models) names.push_back(model.name);
+  std::vector<std::string> texts, advice;
+  for (const Difference& difference : differences) {
+    texts.push_back(difference.text);
+    const auto fix = fixes.find(difference.field);
+    std::string text = fix != fixes.end() ? fix->second : difference.advice;
+    if (std::find(advice.begin(), advice.end(), text) == advice.end()) advice.push_back(std::move(text));
+  }
   throw Error({.kind = ErrorKind::kInput,
-               .what = fmt::format("cannot merge {}", fmt::join(names, ", ")),
-               .why = fmt::format("{}", fmt::join(differences, "; ")),
-               .fix = "merge fine-tunes of one base model; `forge check MODEL...` lists the differences"});
+               .what = what,
+               .why = fmt::format("{}", fmt::join(texts, "; ")),
+               .fix = fmt::format("{}", fmt::join(advice, "; "))});
 }
 
 }  // namespace forge::merge

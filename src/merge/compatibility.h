@@ -10,11 +10,6 @@
 
 namespace forge::merge {
 
-struct NamedConfig {
-  std::string name;
-  model::ModelConfig config;
-};
-
 /// What a comparison looks at beside the config; whatever is not known stays empty.
 struct TokenizerFacts {
   std::vector<std::string> tokens;         // by id
@@ -47,11 +42,10 @@ struct Difference {
 /// shorter list and then by length.
 std::vector<Difference> CompareModels(const std::vector<ModelFacts>& models);
 
-/// The differences of configs alone, forbidding or not, as lines: what a merge that takes no decisions
-/// refuses.
-std::vector<std::string> FindDifferences(const std::vector<NamedConfig>& models);
-
-/// Throws Error(kInput) listing all the differences.
-void CheckCompatible(const std::vector<NamedConfig>& models);
+/// Throws Error(kInput) with all of `differences` at once, and what would make the models mergeable: for each
+/// field what `fixes` says, else the difference's advice, each text once. Does nothing where there are none.
+///   what  what cannot be done, for the error
+void RefuseDifferences(const std::string& what, const std::vector<Difference>& differences,
+                       const std::map<std::string, std::string>& fixes);
 
 }  // namespace forge::merge

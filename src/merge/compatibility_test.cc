@@ -30,14 +30,29 @@ std::vector<std::string> Fields(const std::vector<Difference>& differences, Kind
   return fields;
 }
 
-TEST(Compatibility, ListsEveryDifferenceAtOnce) {
-  NamedConfig a{"a", TinyConfig()}, b{"b", TinyConfig()};
-  EXPECT_TRUE(FindDifferences({a, b}).empty());
+TEST(RefuseDifferences, NamesAllOfThemAndEachFixOnce) {
+  ModelFacts b = Facts("b");
+  b.config.hidden_size = 96;
+  b.config.intermediate_size = 1;
   b.config.rope_theta = 10000;
   b.config.vocab_size = 41;
-  b.config.tie_word_embeddings = false;
-  EXPECT_EQ(FindDifferences({a, b}).size(), 3u);
-  EXPECT_THROW(CheckCompatible({a, b}), Error);
+  b.tokenizer->tokens = {"a", "B", "c"};
+  const std::vector<Difference> differences = CompareModels({Facts("a"), b});
+  ASSERT_EQ(differences.size(), 5u);
+  try {
+    RefuseDifferences("cannot search", differences,
+                      {{"vocab_size", "one vocabulary"}, {"tokens", "one vocabulary"}});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fields().what, "cannot search");
+    for (const Difference& difference : differences)
+      EXPECT_THAT(error.fields().why, HasSubstr(difference.text));
+    EXPECT_EQ(
+        error.fields().fix,
+        "merge fine-tunes of one base model; one vocabulary; the merged model has one value: that of the "
+        "base unless you choose another");
+  }
+  RefuseDifferences("cannot search", {}, {});
 }
 
 TEST(CompareModels, FindsNothingBetweenFineTunesOfOneBase) {

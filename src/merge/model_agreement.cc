@@ -2,12 +2,10 @@
 #include "merge/model_agreement.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
-#include "base/error.h"
 #include "merge/compatibility.h"
 
 namespace forge::merge {
@@ -23,15 +21,15 @@ bool IsSettled(const Difference& difference, bool as_mergekit) {
   return as_mergekit && IsOneOf(difference.field, {"rope_theta", "rope_scaling", "rms_norm_eps"});
 }
 
-std::string FixOf(const Difference& difference) {
-  if (difference.field == "vocab_size")
-    return "add \"tokenizer_source: union\" (or base), which gives all models one vocabulary";
-  if (IsOneOf(difference.field, {"rope_theta", "rope_scaling", "rms_norm_eps"}))
-    return fmt::format(
+std::map<std::string, std::string> Fixes() {
+  std::map<std::string, std::string> fixes{
+      {"vocab_size", "add \"tokenizer_source: union\" (or base), which gives all models one vocabulary"}};
+  for (const char* field : {"rope_theta", "rope_scaling", "rms_norm_eps"})
+    fixes[field] = fmt::format(
         "merge models that agree in {}, or set it to one value in their config.json if that is "
         "what you mean",
-        difference.field);
-  return difference.advice;
+        field);
+  return fixes;
 }
 
 }  // namespace
@@ -46,20 +44,16 @@ std::vector<std::string> CheckAgreement(const std::vector<std::string>& names,
   }
   std::rotate(facts.begin(), facts.begin() + static_cast<std::ptrdiff_t>(first),
               facts.begin() + static_cast<std::ptrdiff_t>(first) + 1);
-  std::vector<std::string> notes, problems, fixes;
-  for (const Difference& difference : CompareModels(facts)) {
-    if (IsSettled(difference, as_mergekit)) {
+  std::vector<std::string> notes;
+  std::vector<Difference> problems;
+  for (Difference& difference : CompareModels(facts)) {
+    if (IsSettled(difference, as_mergekit))
       notes.push_back(fmt::format("{}; the result has that of {}", difference.text, names[first]));
-      continue;
-    }
-    problems.push_back(difference.text);
-    if (std::string fix = FixOf(difference); std::find(fixes.begin(), fixes.end(), fix) == fixes.end())
-      fixes.push_back(std::move(fix));
+    else
+      problems.push_back(std::move(difference));
   }
-  if (problems.empty()) return notes;
-  throw Error({.what = "cannot merge the models that " + source + " names",
-               .why = fmt::format("{}", fmt::join(problems, "; ")),
-               .fix = fmt::format("{}", fmt::join(fixes, "; "))});
+  RefuseDifferences("cannot merge the models that " + source + " names", problems, Fixes());
+  return notes;
 }
 
 }  // namespace forge::merge

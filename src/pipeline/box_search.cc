@@ -17,8 +17,8 @@
 namespace forge::pipeline {
 namespace {
 
-constexpr int kGeneration = 8;               // proposals that the display counts as one
-constexpr double kLevelShare[] = {1, 2, 3};  // of the evaluations, by level
+constexpr int kGeneration = 8;                  // proposals that the display counts as one
+constexpr double kLevelShare[] = {1, 2, 3, 3};  // of the evaluations, by level
 constexpr double kOutOfRace = -1e300;
 constexpr double kProposalErrorRate = 0.5;  // cma-es does without exact ranks
 constexpr double kRaceKeeps = 0.34;         // of the promoted, at least two
@@ -48,20 +48,27 @@ class BoxSearch {
               .layers = candidates.num_layers(),
               .layer_groups = config.layer_groups,
               .with_method = config.method_gene};
+    shape_.rope_thetas = {candidates.sources().config->rope_theta};
+    for (const OpenedModel& parent : candidates.parents())
+      shape_.rope_thetas.push_back(parent.config.rope_theta);
   }
 
   std::vector<MergeCandidate> Run() {
     std::vector<MergeLevel> levels{MergeLevel::kModels};
     if (config_.finest_level != "models") levels.push_back(MergeLevel::kComponents);
-    if (config_.finest_level == "layers") levels.push_back(MergeLevel::kLayers);
+    const bool has_paths = config_.finest_level == "paths";
+    if (config_.finest_level == "layers" || has_paths) levels.push_back(MergeLevel::kLayers);
+    if (has_paths) levels.push_back(MergeLevel::kPaths);
     double shares = 0, used = 0;
     for (std::size_t l = 0; l < levels.size(); ++l) shares += kLevelShare[l];
     std::unique_ptr<MergeSpace> coarser;
     std::vector<double> optimum;
     for (std::size_t l = 0; l < levels.size(); ++l) {
-      auto space = std::make_unique<MergeSpace>(levels[l], shape_);
+      const bool is_path = levels[l] == MergeLevel::kPaths;
+      auto space = is_path ? std::make_unique<MergeSpace>(*coarser, optimum, config_.path_slices)
+                           : std::make_unique<MergeSpace>(levels[l], shape_);
       used += kLevelShare[l];
-      Level level{.name = Name(levels[l]), .space = *space, .share = used / shares};
+      Level level{.name = Name(levels[l]), .space = *space, .share = used / shares, .keeps_start = is_path};
       level.budget =
           std::max(1, static_cast<int>(std::lround(config_.evaluations * kLevelShare[l] / shares)));
       level.algorithm = MakeBoxAlgorithm(
@@ -75,7 +82,8 @@ class BoxSearch {
         DriveRaces(level);
       else
         Drive(level);
-      const bool is_last = l + 1 == levels.size();
+      // What paths start from is measured by the domains' metric, so that they cannot end below it.
+      const bool is_last = l + 1 == levels.size() || levels[l + 1] == MergeLevel::kPaths;
       optimum = guide_.IsLikelihood() && !is_last ? level.algorithm->Recommended() : Best(level);
       coarser = std::move(space);
     }
@@ -97,8 +105,9 @@ class BoxSearch {
   struct Level {
     std::string name;
     const MergeSpace& space;
-    double share = 1;  // of the budget that may be used when the level ends
-    int budget = 0;    // proposals
+    double share = 1;          // of the budget that may be used when the level ends
+    bool keeps_start = false;  // its first start point is measured whatever the guide says
+    int budget = 0;            // proposals
     std::unique_ptr<evolve::SearchAlgorithm> algorithm = nullptr;
     std::deque<Seen> seen = {};              // by proposal id
     std::deque<std::size_t> under_way = {};  // ids, ascending
@@ -257,6 +266,9 @@ class BoxSearch {
     std::stable_sort(ranked.begin(), ranked.end(),
                      [](const Seen* a, const Seen* b) { return a->rank > b->rank; });
     if (!guide_.IsLikelihood()) return ranked.front()->proposal.point;
+    if (level.keeps_start)
+      std::stable_partition(ranked.begin(), ranked.end(),
+                            [&](const Seen* seen) { return seen == &level.seen[0]; });
     ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(config_.promoted)));
     evolve::Proposal recommended{.point = level.algorithm->Recommended(), .origin = "centre"};
     Seen centre{

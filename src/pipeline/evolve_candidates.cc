@@ -50,6 +50,7 @@ EvolveCandidates::EvolveCandidates(const EvolveEvaluator& evaluator, const RunCo
     : evaluator_(evaluator),
       context_(context),
       sink_(*context.store, context.run, kEvolveStage, context.terminal),
+      display_(domains(), sink_),
       executor_(std::move(executor)) {
   if (executor_ == nullptr)
     executor_ = std::make_unique<jobs::LocalExecutor>([this](const jobs::Job& job) {
@@ -165,6 +166,9 @@ void EvolveCandidates::Record(const MergeCandidate& candidate, const std::string
                                                  .parents = candidate.parents,
                                                  .scores = by_domain});
   unit.Commit();
+  if (track::IsReference(candidate.kind)) return display_.OnReference(label, scores);
+  display_.OnScored(candidate, scores);
+  display_.OnCost(std::max(full_.models, likelihood_.models) + repeated_, full_.share + likelihood_.share);
 }
 
 }  // namespace forge::pipeline

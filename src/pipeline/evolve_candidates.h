@@ -14,6 +14,7 @@
 #include "pipeline/evaluation.h"
 #include "pipeline/evolve_evaluator.h"
 #include "pipeline/run_context.h"
+#include "pipeline/search_display.h"
 #include "track/store_metric_sink.h"
 
 namespace forge::pipeline {
@@ -53,6 +54,7 @@ class EvolveCandidates {
   int num_parents() const { return static_cast<int>(parents().size()); }
   int num_layers() const { return sources().config->num_hidden_layers; }
   track::StoreMetricSink& sink() { return sink_; }
+  SearchDisplay& display() { return display_; }
   const RunContext& context() const { return context_; }
   /// How many evaluations are usefully under way at once.
   int Slots() const { return executor_->Slots(); }
@@ -73,7 +75,7 @@ class EvolveCandidates {
                             const std::function<void(int)>& on_done = {});
   Scores ScoreOne(const Evaluation& evaluation) { return Score({evaluation})[0]; }
 
-  /// Writes a candidate's row, with its scores on the search items, in one step.
+  /// Writes a candidate's row, with its scores on the search items, in one step, and shows it.
   void Record(const MergeCandidate& candidate, const std::string& label, const Scores& scores);
 
   /// What scoring on the search items took, by the domains' metric and by likelihood, what was read back
@@ -107,6 +109,7 @@ class EvolveCandidates {
   const EvolveEvaluator& evaluator_;
   const RunContext& context_;
   track::StoreMetricSink sink_;
+  SearchDisplay display_;
   std::unique_ptr<jobs::Executor> executor_;
   std::map<std::string, Waiting> waiting_;  // by key
   std::deque<Finished> ready_;

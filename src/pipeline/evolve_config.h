@@ -29,6 +29,7 @@ struct EvolveConfig {
   int promoted = 6;
   std::string finest_level = "layers";
   int layer_groups = 4;
+  int path_slices = 4;
   bool method_gene = false;
   double min_per_domain = -1;
   bool race = false;
@@ -82,10 +83,11 @@ struct EvolveConfig {
           "Proposals of the finest level, the best by likelihood, that the task's metric is measured of, "
           "beside "
           "the search's centre.");
-    visit("finest_level", finest_level, OneOf{{"models", "components", "layers"}},
+    visit("finest_level", finest_level, OneOf{{"models", "components", "layers", "paths"}},
           "How finely coefficients are set: one a model; attention, MLP and the rest; those by groups of "
-          "layers.");
+          "layers; paths: and then how layers of the merge and the parents are stacked.");
     visit("layer_groups", layer_groups, InRange{1, 64}, "Groups of layers of the finest level.");
+    visit("path_slices", path_slices, InRange{1, 16}, "Runs of layers that a path is made of.");
     visit("method_gene", method_gene, AnyValue{},
           "Let the search also choose between a sum, TIES and DARE, with density and factor.");
     visit("min_per_domain", min_per_domain, InRange{-1, 1000},

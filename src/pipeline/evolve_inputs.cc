@@ -2,8 +2,10 @@
 #include "pipeline/evolve_inputs.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "merge/compatibility.h"
@@ -58,6 +60,51 @@ OpenedModel AverageOf(const std::vector<OpenedModel>& parents) {
           .tokenizer = parents.front().tokenizer};
 }
 
+/// What a search needs of a model: its config, and its tokens as far as all models have some. Tokens behind
+/// those are never read, since all models are used with the tokenizer of the first.
+std::vector<merge::ModelFacts> FactsOf(const std::vector<const OpenedModel*>& models) {
+  std::size_t common = SIZE_MAX;
+  for (const OpenedModel* model : models)
+    if (model->tokenizer) common = std::min(common, model->tokenizer->data().tokens.size());
+  std::vector<merge::ModelFacts> facts;
+  for (const OpenedModel* model : models) {
+    facts.push_back({.name = model->path.string(), .config = model->config});
+    if (!model->tokenizer) continue;
+    const std::vector<std::string>& tokens = model->tokenizer->data().tokens;
+    facts.back().tokenizer = {
+        .tokens = {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(common)},
+        .special_ids = {},
+        .chat_template = {}};
+  }
+  return facts;
+}
+
+/// Throws with all that keeps the models from being merged in memory, weight by weight.
+void CheckSearchable(const std::vector<const OpenedModel*>& models, const std::string& algorithm) {
+  const char* const kOneVocabulary =
+      "give the models one vocabulary first: for each that differs a forge merge by linear of the first "
+      "(weight 0) and it (weight 1), with base_model the first and tokenizer_source: base, and search over "
+      "the results";
+  const char* const kOneValue =
+      "set it to one value in the models' config.json if that is what you mean; a search does not change it";
+  std::set<std::string> settled{"max_position_embeddings", "eos_token_id"};  // of how a model is used
+  if (algorithm != "classic") settled.insert("rope_theta");                  // a gene (merge_space.h)
+  std::vector<merge::Difference> differences = merge::CompareModels(FactsOf(models));
+  std::erase_if(differences,
+                [&](const merge::Difference& difference) { return settled.contains(difference.field); });
+  std::vector<std::string> names;
+  for (const OpenedModel* model : models) names.push_back(model->path.string());
+  merge::RefuseDifferences(
+      fmt::format("cannot search merges of {}", fmt::join(names, ", ")), differences,
+      {{"vocab_size", kOneVocabulary},
+       {"tokens", kOneVocabulary},
+       {"rope_theta",
+        "search with --algorithm cma-es (or nsga2, map-elites, random), which has a gene for "
+        "rope theta between the smallest and the largest"},
+       {"rope_scaling", kOneValue},
+       {"rms_norm_eps", kOneValue}});
+}
+
 }  // namespace
 
 EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
@@ -77,10 +124,10 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   inputs.base_is_average = base.empty();
   if (!base.empty()) inputs.base = OpenModel(base);
   for (const fs::path& path : paths) inputs.parents.push_back(OpenModel(path, base));
-  std::vector<merge::NamedConfig> configs;
-  if (!base.empty()) configs.push_back({base.string(), inputs.base.config});
-  for (const OpenedModel& parent : inputs.parents) configs.push_back({parent.path.string(), parent.config});
-  merge::CheckCompatible(configs);
+  std::vector<const OpenedModel*> models;
+  if (!base.empty()) models.push_back(&inputs.base);
+  for (const OpenedModel& parent : inputs.parents) models.push_back(&parent);
+  CheckSearchable(models, config.algorithm);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
   inputs.identity = SearchIdentity(inputs);
   return inputs;

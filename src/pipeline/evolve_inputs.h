@@ -20,7 +20,8 @@ struct EvolveInputs {
 };
 
 /// Opens models and reads tasks, before the run is recorded: a name or file that cannot be used leaves
-/// nothing behind. Throws Error(kInput) for models that cannot be merged, naming all differences.
+/// nothing behind. Throws Error(kInput) for models that cannot be merged, naming all differences and what
+/// would make them mergeable. A different rope theta alone is no obstacle to the searches over coefficients.
 EvolveInputs LoadEvolveInputs(const EvolveConfig& config);
 
 }  // namespace forge::pipeline

@@ -13,6 +13,7 @@
 #include "pipeline/evolve_report.h"
 #include "pipeline/evolve_verdict.h"
 #include "pipeline/merge_genome.h"
+#include "pipeline/pareto_report.h"
 #include "pipeline/search_budget.h"
 #include "pipeline/search_workers.h"
 
@@ -158,6 +159,7 @@ class EvolveStage {
   }
 
   LoadedModel Finish() {
+    candidates_.display().Finish();
     const std::vector<const MergeCandidate*> finalists = Ranked();
     std::vector<Evaluation> evaluations;
     for (std::size_t p = 0; p < candidates_.parents().size(); ++p)
@@ -177,9 +179,12 @@ class EvolveStage {
     const bool gained =
         IsGain(of_parents[parent], of_finalists[finalist], static_cast<int>(finalists.size()));
     const LoadedModel result = Save(*finalists[finalist], parent, gained);
-    const io::Json report = EvolveReport(
+    io::Json report = EvolveReport(
         config_, evaluator_, candidates_,
         {.champion = *finalists[finalist], .best_parent = parent, .gained = gained, .evaluated = evaluated_});
+    std::vector<std::string> names;
+    for (const eval::DomainItems& domain : domains_) names.push_back(domain.name);
+    report["pareto_front"] = ParetoFront(context_.store->Candidates(context_.run), names);
     context_.store->EndStage(context_.run, kEvolveStage, track::State::kDone, report);
     return result;
   }

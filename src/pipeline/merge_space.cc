@@ -15,7 +15,6 @@ namespace {
 
 constexpr double kLowest = -0.2, kHighest = 1.6;  // of a coefficient
 constexpr const char* kComponents[merge::kComponentGroups] = {"attention", "mlp", "other"};
-constexpr std::size_t kMethodGenes = 3;
 constexpr double kTaskArithmetic[] = {0.3, 0.4, 0.5, 0.6, 0.8, 1.0};
 constexpr double kNormStart = 0.6;  // task arithmetic whose sum of coefficients the inverse norms share
 
@@ -29,12 +28,15 @@ std::string Name(MergeLevel level) {
       return "components";
     case MergeLevel::kLayers:
       return "layers";
+    case MergeLevel::kPaths:
+      return "paths";
   }
   return "";
 }
 
 MergeSpace::MergeSpace(MergeLevel level, const Shape& shape) : level_(level), shape_(shape) {
-  FORGE_CHECK(shape.parents >= 1 && shape.layers >= 1 && shape.layer_groups >= 1);
+  FORGE_CHECK(level != MergeLevel::kPaths && shape.parents >= 1 && shape.layers >= 1 &&
+              shape.layer_groups >= 1);
   shape_.layer_groups = std::min(shape_.layer_groups, shape_.layers);
   for (int parent = 0; parent < shape_.parents; ++parent)
     for (int i = 0; i < coefficients_a_parent(); ++i) {
@@ -43,10 +45,35 @@ MergeSpace::MergeSpace(MergeLevel level, const Shape& shape) : level_(level), sh
       if (level == MergeLevel::kLayers) name += fmt::format(" layers {}", i / merge::kComponentGroups + 1);
       box_.dimensions.push_back({std::move(name), kLowest, kHighest});
     }
-  if (!shape_.with_method) return;
-  box_.dimensions.push_back({"method", 0, 3});
-  box_.dimensions.push_back({"density", 0.2, 1});
-  box_.dimensions.push_back({"lambda", 0.5, 1.5});
+  if (shape_.with_method) {
+    box_.dimensions.push_back({"method", 0, 3});
+    box_.dimensions.push_back({"density", 0.2, 1});
+    box_.dimensions.push_back({"lambda", 0.5, 1.5});
+  }
+  if (!HasThetaGene()) return;
+  const auto [low, high] = std::minmax_element(shape_.rope_thetas.begin(), shape_.rope_thetas.end());
+  box_.dimensions.push_back({"log rope theta", std::log(*low), std::log(*high)});
+}
+
+MergeSpace::MergeSpace(const MergeSpace& space, std::vector<double> point, int slices)
+    : level_(MergeLevel::kPaths),
+      shape_(space.shape_),
+      paths_(LayerPaths(shape_.parents, shape_.layers, slices)),
+      merged_(std::make_shared<MergeSpace>(space)),
+      merged_point_(std::move(point)) {
+  box_ = paths_->box();
+}
+
+bool MergeSpace::HasThetaGene() const {
+  const std::vector<double>& thetas = shape_.rope_thetas;
+  return std::any_of(thetas.begin(), thetas.end(), [&](double theta) { return theta != thetas[0]; });
+}
+
+std::vector<double> MergeSpace::OtherGenes() const {
+  std::vector<double> genes;
+  if (shape_.with_method) genes = {0.5, 0.9, 1.0};
+  if (HasThetaGene()) genes.push_back(std::log(shape_.rope_thetas[0]));
+  return genes;
 }
 
 int MergeSpace::groups() const { return level_ == MergeLevel::kLayers ? shape_.layer_groups : 1; }
@@ -57,6 +84,12 @@ int MergeSpace::coefficients_a_parent() const {
 
 merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::uint64_t dare_seed) const {
   FORGE_CHECK(point.size() == box_.size());
+  if (paths_) {
+    merge::MergeRecipe recipe = merged_->ToRecipe(merged_point_, dare_seed);
+    recipe.structure = merge::Structure::kDataFlow;
+    recipe.layers = paths_->Decode(point);
+    return recipe;
+  }
   const auto parents = static_cast<std::size_t>(shape_.parents);
   merge::MergeRecipe recipe{.dare_seed = dare_seed};
   auto gene = point.begin();
@@ -67,6 +100,7 @@ merge::MergeRecipe MergeSpace::ToRecipe(const std::vector<double>& point, std::u
   for (int layer = 0; layer < shape_.layers; ++layer) recipe.layers.push_back({0, layer});
   recipe.ensemble_weights.assign(parents + 1, 0.0);
   recipe.ensemble_weights[0] = 1;
+  if (HasThetaGene()) recipe.rope_theta = std::stod(fmt::format("{:.7g}", std::exp(point.back())));
   if (!shape_.with_method) return recipe;
   const int method = std::min(2, static_cast<int>(gene[0]));
   if (method == 0) {  // a plain sum: nothing is trimmed
@@ -94,7 +128,8 @@ std::vector<double> MergeSpace::Uniform(const std::vector<double>& by_parent) co
   for (const double coefficient : by_parent)
     point.insert(point.end(), static_cast<std::size_t>(coefficients_a_parent()),
                  std::clamp(coefficient, kLowest, kHighest));
-  if (shape_.with_method) point.insert(point.end(), {0.5, 0.9, 1.0});
+  const std::vector<double> others = OtherGenes();
+  point.insert(point.end(), others.begin(), others.end());
   return point;
 }
 
@@ -125,6 +160,7 @@ std::vector<std::vector<double>> MergeSpace::StartPoints(const std::vector<doubl
 
 std::vector<double> MergeSpace::Refine(const MergeSpace& coarser, const std::vector<double>& point) const {
   FORGE_CHECK(coarser.shape_.parents == shape_.parents && coarser.shape_.with_method == shape_.with_method);
+  if (paths_) return paths_->Identity();
   std::vector<double> refined;
   for (int parent = 0; parent < shape_.parents; ++parent) {
     const double* from = point.data() + parent * coarser.coefficients_a_parent();
@@ -135,8 +171,7 @@ std::vector<double> MergeSpace::Refine(const MergeSpace& coarser, const std::vec
                                                                     : from[i]);
     }
   }
-  if (shape_.with_method)
-    refined.insert(refined.end(), point.end() - static_cast<std::ptrdiff_t>(kMethodGenes), point.end());
+  refined.insert(refined.end(), point.end() - static_cast<std::ptrdiff_t>(OtherGenes().size()), point.end());
   return refined;
 }
 

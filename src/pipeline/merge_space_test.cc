@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "merge/testing_recipe_sources.h"
 #include "model/testing_models.h"
 
@@ -83,6 +85,25 @@ TEST(MergeSpace, GivesEachGroupOfLayersItsOwnCoefficients) {
     for (std::size_t i = 0; i < tensor.values.size(); ++i)
       ASSERT_NEAR(tensor.values[i], expected.values[i], 1e-6) << name;
   }
+}
+
+TEST(MergeSpace, SearchesRopeThetaBetweenThoseOfTheParents) {
+  MergeSpace::Shape shape = kShape;
+  shape.rope_thetas = {10000, 10000, 10000};
+  EXPECT_EQ(MergeSpace(MergeLevel::kModels, shape).box().size(), 2u);
+  shape.rope_thetas = {500000, 10000, 1e6};
+  const MergeSpace space(MergeLevel::kModels, shape);
+  EXPECT_EQ(space.box().size(), 3u);
+  for (const auto& start : space.StartPoints({1, 1})) {
+    EXPECT_TRUE(space.box().Contains(start));
+    EXPECT_EQ(space.ToRecipe(start, 1).rope_theta, 500000);  // the base's, to the last bit
+  }
+  EXPECT_EQ(space.ToRecipe({0, 0, std::log(10000)}, 1).rope_theta, 10000);
+  EXPECT_EQ(space.ToRecipe({0, 0, std::log(1e6)}, 1).rope_theta, 1e6);
+  EXPECT_EQ(space.ToRecipe({0, 0, std::log(1e5)}, 1).rope_theta, 1e5);
+  EXPECT_EQ(space.ToJson({0, 0, std::log(1e5)}, 1)["rope_theta"], 1e5);
+  const MergeSpace fine(MergeLevel::kLayers, shape);
+  EXPECT_EQ(fine.ToRecipe(fine.Refine(space, {0.5, 0.5, std::log(20000)}), 1).rope_theta, 20000);
 }
 
 TEST(MergeSpace, StartsFromParentsAverageAndTaskArithmetic) {

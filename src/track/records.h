@@ -93,6 +93,11 @@ bool IsReference(std::string_view kind);
 struct SearchSummary {
   std::int64_t candidates = 0, generation = 0;  // generation: the latest
   std::optional<double> best_fitness = {}, best_parent = {};
+  struct Domain {
+    std::string name;
+    std::optional<double> best, best_parent;  // of the candidates that are no reference; of the parents
+  };
+  std::vector<Domain> domains = {};  // the other numbers of the scores, by name
 };
 
 /// Score of one candidate on one domain of one split, with what each item got: 0 or 1 for exact match, or a

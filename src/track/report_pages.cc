@@ -6,6 +6,8 @@
 #include <cmath>
 #include <map>
 
+#include "track/pareto_view.h"
+#include "track/report_style.h"
 #include "track/report_svg.h"
 #include "track/run_report.h"
 #include "track/search_history.h"
@@ -74,6 +76,13 @@ std::string Count(const Json& section, const std::string& key) {
 
 std::string Bytes(std::optional<double> value) { return value ? ShortBytes(*value) : "-"; }
 
+void AddParetoFront(const ReportInput& input, const Json& evolve, Section& section) {
+  const ParetoView view = ViewOfFront(evolve, input.candidates);
+  if (view.rows.empty()) return;
+  section.tables.push_back({.header = view.header, .rows = view.rows});
+  section.plots.emplace_back(view.caption, view.plot);
+}
+
 Section EvolveSection(const ReportInput& input, const Json& evolve) {
   Section section{.title = "Evolution", .state = TextOf(evolve, "state")};
   if (const auto gain = Number(evolve, "gain_relative"))
@@ -101,6 +110,7 @@ Section EvolveSection(const ReportInput& input, const Json& evolve) {
          At(ci, 0) && At(ci, 1) ? ShortNumber(At(ci, 0)) + " to " + ShortNumber(At(ci, 1)) : "-"});
   }
   if (!baselines.rows.empty()) section.tables.push_back(baselines);
+  AddParetoFront(input, evolve, section);
   const SearchHistory history = HistoryOf(input.candidates);
   section.plots.emplace_back("Fitness on the search split, by generation",
                              FitnessPlot(history.points, history.lines));
@@ -284,35 +294,6 @@ std::string HtmlSection(const Section& section) {
   return html + "</section>\n";
 }
 
-// Palette: Okabe and Ito 2008, distinguishable with the common colour-vision deficiencies; lighter in the
-// dark.
-constexpr char kStyle[] = R"css(
-:root{color-scheme:light dark;--page:#fafaf8;--card:#fff;--ink:#1c1d20;--muted:#63666d;--rule:#e2e2de;
---s0:#0072b2;--s1:#9a9da3;--s2:#d55e00;--s3:#009e73;--s4:#cc79a7;--s5:#b58900}
-@media(prefers-color-scheme:dark){:root{--page:#141517;--card:#1c1e21;--ink:#e9e9e6;--muted:#a0a4ab;--rule:#34373c;
---s0:#56b4e9;--s1:#7d8289;--s2:#ff8a3d;--s3:#2fc79a;--s4:#e09bc2;--s5:#e0bb2f}}
-*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-main{max-width:860px;margin:0 auto;padding:32px 20px 64px}h1{font-size:28px;margin:0 0 4px}
-h2{font-size:20px;margin:0 0 8px;display:flex;align-items:center;gap:10px}.sub{color:var(--muted);margin:0 0 24px}
-section{background:var(--card);border:1px solid var(--rule);border-radius:12px;padding:20px 24px;margin:0 0 20px}
-.headline{font-size:18px;margin:0 0 12px}.chip{font-size:12px;font-weight:600;padding:2px 10px;border-radius:99px;
-border:1px solid var(--rule);color:var(--muted)}.chip.done{color:var(--s3);border-color:var(--s3)}
-.chip.failed,.chip.interrupted{color:var(--s2);border-color:var(--s2)}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:12px 20px;margin:0 0 16px}
-dt{color:var(--muted);font-size:13px}dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-figure{margin:16px 0}figcaption{color:var(--muted);font-size:13px}svg{width:100%;height:auto;display:block}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px;margin:12px 0;
-font-variant-numeric:tabular-nums}th{text-align:left;color:var(--muted);font-weight:500}
-th,td{padding:6px 14px 6px 0;border-bottom:1px solid var(--rule);vertical-align:top}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--page);padding:12px;border-radius:8px;margin:0}
-svg text{font:12px system-ui,sans-serif}.ink{fill:var(--ink)}.muted{fill:var(--muted)}svg .small{font-size:11px}
-.grid{stroke:var(--rule)}.reference{stroke:var(--s2);stroke-dasharray:5 4;stroke-opacity:.75}
-.curve{fill:none;stroke-width:1.5}.curve.bold{stroke-width:2.5}.edge{fill:none;stroke:var(--s1);stroke-opacity:.7}
-.whisker{stroke:var(--ink);stroke-width:1.5}.soft{fill-opacity:.85}
-.curve.s0{stroke:var(--s0)}.curve.s1{stroke:var(--s1)}.fill.s0{fill:var(--s0)}.fill.s1{fill:var(--s1)}
-.fill.s2{fill:var(--s2)}.fill.s3{fill:var(--s3)}.fill.s4{fill:var(--s4)}.fill.s5{fill:var(--s5)}
-)css";
-
 std::string Sample(const ReportInput& input) {
   return input.run.result.is_object() ? TextOf(input.run.result, "sample", "") : std::string();
 }
@@ -338,7 +319,7 @@ std::string BuildReportHtml(const ReportInput& input) {
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>forge: {}</title>"
       "<style>{}</style></head>\n<body><main><h1>{}</h1><p class=\"sub\">Report of one forge run.</p>\n",
-      EscapeHtml(input.run.id), kStyle, EscapeHtml(input.run.id));
+      EscapeHtml(input.run.id), ReportStyle(), EscapeHtml(input.run.id));
   for (const Section& section : Sections(input, report)) html += HtmlSection(section);
   if (const std::string sample = Sample(input); !sample.empty())
     html += "<section><h2>Sample of the final model</h2><pre>" + EscapeHtml(sample) + "</pre></section>\n";

@@ -16,7 +16,8 @@ namespace forge::track {
 /// Each key may be missing; then the report says "-". More keys may be present and are passed on to
 /// report.json.
 ///   evolve:   champion_score, best_parent_score, uniform_score, gain_relative, gain_ci, p_value, n,
-///             champion (id of the candidate), per_domain {domain: {champion, best_parent, uniform, n}}
+///             champion (id of the candidate), per_domain {domain: {champion, best_parent, uniform, n}},
+///             pareto_front (pareto_view.h)
 ///   reason:   verdict ("baked" | "no_gain"), thought_gain_points, placebo_gain_points, p_value, retention,
 ///             retention_ci, n, arms [{name, label, accuracy, ci, n}]
 ///   compress: input_bytes, output_bytes, ratio, bits_per_weight, retention, retention_ci,

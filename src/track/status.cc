@@ -45,7 +45,14 @@ Json BestOf(Store& store, const Run& run, const Stage& stage) {
   if (search.best_fitness) best["best_fitness"] = *search.best_fitness;
   if (search.best_parent) best["best_parent"] = *search.best_parent;
   if (search.candidates > 0) best["generation"] = search.generation;
+  for (const SearchSummary::Domain& domain : search.domains)
+    best["domains"][domain.name] = {{"best", OrNull(domain.best)},
+                                    {"best_parent", OrNull(domain.best_parent)}};
   return best;
+}
+
+std::string Shown(const Json& number) {
+  return ShortNumber(number.is_number() ? std::optional(number.get<double>()) : std::nullopt);
 }
 
 std::string StageLine(const Json& stage) {
@@ -72,7 +79,12 @@ std::string StageLine(const Json& stage) {
     line += fmt::format("  {} {}", key,
                         found->is_string() ? found->get<std::string>() : ShortNumber(found->get<double>()));
   }
-  return line + "\n";
+  line += "\n";
+  const Json domains = stage["best"].value("domains", Json::object());
+  for (const auto& [name, scores] : domains.items())
+    line += fmt::format("    {:<18} best {}  best parent {}\n", name, Shown(scores["best"]),
+                        Shown(scores["best_parent"]));
+  return line;
 }
 
 }  // namespace

@@ -25,12 +25,16 @@ TEST(Status, ShowsProgressTimeLeftAndTheBestNumbers) {
   Store store = Store::Open(folder.path(), Store::Mode::kWrite, [&] { return now; });
   store.CreateRun({.id = "r1", .seed = 5});
   store.BeginStage("r1", "evolve");
-  store.RecordCandidate("r1", {.id = 0, .kind = "parent", .label = "math", .scores = {{"fitness", 0.4}}});
-  store.RecordCandidate("r1", {.id = 1, .generation = 0, .kind = "seed", .scores = {{"fitness", 0.7}}});
+  store.RecordCandidate(
+      "r1", {.id = 0, .kind = "parent", .label = "math", .scores = {{"fitness", 0.4}, {"sums", 0.3}}});
+  store.RecordCandidate("r1", {.id = 1,
+                               .generation = 0,
+                               .kind = "seed",
+                               .scores = {{"fitness", 0.7}, {"sums", 0.5}, {"odd", nullptr}}});
   store.RecordCandidate("r1", {.id = 2,
                                .kind = "uniform",
                                .label = "uniform average",
-                               .scores = {{"fitness", 0.6}}});  // is no parent
+                               .scores = {{"fitness", 0.6}, {"sums", 0.9}}});  // is no parent
   store.Progress("r1", "evolve", 0, 40, "candidates");
   now += 10;
   store.Progress("r1", "evolve", 10, 40, "candidates");
@@ -41,6 +45,8 @@ TEST(Status, ShowsProgressTimeLeftAndTheBestNumbers) {
   EXPECT_EQ(stage["best"]["best_parent"], 0.4);
   EXPECT_THAT(StatusText(status),
               HasSubstr("10/40 candidates (25 %), 30 s left  [10 s]  best_fitness 0.700"));
+  EXPECT_EQ(stage["best"]["domains"], (Json{{"sums", {{"best", 0.5}, {"best_parent", 0.3}}}}));
+  EXPECT_THAT(StatusText(status), HasSubstr("sums               best 0.500  best parent 0.300"));
   EXPECT_GT(status["disk"]["used_bytes"].get<double>(), 0);
 }
 
@@ -63,7 +69,8 @@ TEST(Status, TakesAtMost20MillisecondsOnAFullStore) {
     store.BeginStage(id, "evolve");
     const Json genome = {{"method", "ties"}, {"weights", std::vector<double>(60, 1.0 / 3)}};
     for (int i = 0; i < 300; ++i)
-      store.RecordCandidate(id, {.id = i, .genome = genome, .scores = {{"fitness", i}}});
+      store.RecordCandidate(
+          id, {.id = i, .genome = genome, .scores = {{"fitness", i}, {"math", i}, {"code", i}, {"text", i}}});
     for (int i = 0; i < 500; ++i) store.Metric(id, "evolve", "loss", i, i);
     if (run % 2 == 0) store.EndStage(id, "evolve", State::kDone);
     unit.Commit();

@@ -87,6 +87,17 @@ SearchSummary Store::SummarizeSearch(const std::string& run) {
   if (!row.IsNull(2)) summary.best_fitness = row.Real(2);
   if (!row.IsNull(3)) summary.best_parent = row.Real(3);
   row.Reset();
+  Statement& domain = core_->database.Prepare(
+      "SELECT s.key, max(s.value) FILTER (WHERE kind NOT IN ('parent', 'base', 'uniform')), "
+      "max(s.value) FILTER (WHERE kind = 'parent') FROM candidates, json_each(candidates.scores) AS s "
+      "WHERE run = ? AND s.type IN ('real', 'integer') AND s.key <> 'fitness' GROUP BY s.key ORDER BY s.key");
+  domain.Bind(key);
+  while (domain.Step()) {
+    SearchSummary::Domain& found = summary.domains.emplace_back();
+    found.name = domain.Text(0);
+    if (!domain.IsNull(1)) found.best = domain.Real(1);
+    if (!domain.IsNull(2)) found.best_parent = domain.Real(2);
+  }
   return summary;
 }
 

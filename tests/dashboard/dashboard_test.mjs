@@ -64,6 +64,15 @@ test("the card of a stage does not move while its numbers change", async () => {
   assert.deepEqual(await place(), before);
 });
 
+test("a domain of the search has one figure with its best, its mean and the models it started from", async () => {
+  const figure = page.locator("#series figure").filter({ hasText: "evolve/best/math" });
+  await figure.locator(".curve").nth(1).waitFor();
+  assert.equal(await figure.locator(".curve").count(), 2);
+  assert.equal(await figure.locator(".ref").count(), 1);
+  assert.match(await figure.locator(".ref title").textContent(), /base 0\.450/);
+  assert.equal(await page.locator("#series figure").filter({ hasText: "evolve/mean" }).count(), 0);
+});
+
 test("a series of the next stage appears", async () => {
   await page.locator("#series figure").filter({ hasText: "train/loss" }).waitFor();
   await page.screenshot({ path: join(pictures, "2-reasoning.png"), fullPage: true });

@@ -61,6 +61,8 @@ class DemoRun {
                                    .kind = next == 4 ? "uniform" : "parent",
                                    .label = label,
                                    .scores = {{"fitness", fitness}}});
+    for (const char* const domain : {"math", "code"})
+      store_.Metric(id_, "evolve", fmt::format("evolve/reference/{}/base", domain), 0, 0.45);
     constexpr int kGenerations = 12, kPerGeneration = 8;
     for (int generation = 0; generation < kGenerations; ++generation) {
       for (int i = 0; i < kPerGeneration; ++i, ++next) {
@@ -77,6 +79,12 @@ class DemoRun {
                                      .scores = {{"fitness", fitness}}});
         store_.Progress(id_, "evolve", generation * kPerGeneration + i + 1, kGenerations * kPerGeneration,
                         "candidates");
+        for (const char* const domain : {"math", "code"}) {
+          store_.Metric(id_, "evolve", fmt::format("evolve/best/{}", domain), generation,
+                        0.8 - 0.4 * std::exp(-generation / 3.0));
+          store_.Metric(id_, "evolve", fmt::format("evolve/mean/{}", domain), generation,
+                        0.7 - 0.4 * std::exp(-generation / 3.0));
+        }
         store_.Metric(id_, "evolve", "evolve/diversity", generation * kPerGeneration + i,
                       0.9 * std::exp(-generation / 8.0) + 0.03 * random.Normal());
       }
