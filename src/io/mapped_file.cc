@@ -54,6 +54,7 @@ MappedFile::MappedFile(std::filesystem::path path)
     } else {
       data_ = static_cast<const std::byte*>(address);
       size_ = static_cast<std::size_t>(info.st_size);
+      guard_ = MappingGuard(data_, size_, path_.string());
     }
   }
   if (descriptor >= 0) close(descriptor);
@@ -65,6 +66,7 @@ MappedFile::MappedFile(std::filesystem::path path)
 }
 
 MappedFile::~MappedFile() {
+  guard_ = {};
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -98,6 +100,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(pending_, other.pending_);
+  std::swap(guard_, other.guard_);
   return *this;
 }
 

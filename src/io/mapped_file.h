@@ -6,9 +6,12 @@
 #include <memory>
 #include <span>
 
+#include "io/mapping_guard.h"
+
 namespace forge::io {
 
 /// A file mapped for reading; the pages are read when touched. Throws Error(kInput) if it cannot be opened.
+/// A file that becomes shorter meanwhile ends the program with a message (mapping_guard.h).
 class MappedFile {
  public:
   explicit MappedFile(std::filesystem::path path);
@@ -30,6 +33,7 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::unique_ptr<Pending> pending_;  // parts that are to be let go
+  MappingGuard guard_;
 };
 
 }  // namespace forge::io
