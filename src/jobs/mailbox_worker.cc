@@ -35,7 +35,7 @@ void MailboxWorkerPort::Send(const FromWorker& message) {
   const std::lock_guard lock(mutex_);
   const auto answer = [&](const std::string& key) {
     const auto found = numbers_.find(key);
-    FORGE_CHECK(found != numbers_.end());
+    if (found == numbers_.end()) return;
     WriteMessageFile(folder_ / ResultFile(found->second), Encode(message));
     numbers_.erase(found);
   };
@@ -94,7 +94,7 @@ std::optional<ToWorker> MailboxWorkerPort::NextJob() {
   const ToWorker message = ParseToWorker(*text, (folder_ / first->second).string());
   const std::lock_guard lock(mutex_);
   beat_.next = first->first + 1;
-  if (const Job* job = std::get_if<Job>(&message)) numbers_[job->key] = first->first;
+  if (const Job* job = std::get_if<Job>(&message)) numbers_.emplace(job->key, first->first);
   return message;
 }
 
