@@ -3,32 +3,23 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <thread>
+#include "jobs/polling_pause.h"
 
 namespace forge::jobs {
-namespace {
-
-constexpr double kShortestWait = 0.001,
-                 kLongestWait = 0.05;  // between two looks, doubling while nothing comes
-
-void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
-}  // namespace
-
 RankWorkerPort::RankWorkerPort(RankMessages& ranks, std::function<void(double)> wait)
     : ranks_(ranks), wait_(wait ? std::move(wait) : Sleep) {}
 
 void RankWorkerPort::Send(const FromWorker& message) { ranks_.Send(0, Encode(message)); }
 
 std::optional<ToWorker> RankWorkerPort::Receive(double seconds) {
-  double pause = kShortestWait;
-  for (double waited = 0;; waited += pause, pause = std::min(2 * pause, kLongestWait)) {
+  PollingPause pause;
+  for (double waited = 0;;) {
     if (const std::optional<RankMessages::Message> message = ranks_.Receive())
       return ParseToWorker(message->text, fmt::format("what rank {} sent", message->rank));
     if (waited >= seconds) return std::nullopt;
-    wait_(pause);
+    const double next = pause.NextSeconds();
+    wait_(next);
+    waited += next;
   }
 }
 
@@ -67,14 +58,18 @@ void RankRelay::StopAll(const std::string& reason) {
 
 void RunRelay(RankRelay& relay, const StopToken* stop, const std::function<void(double)>& wait) {
   bool told = false;
-  double pause = kShortestWait;
+  PollingPause pause;
   while (!relay.done()) {
     if (!told && stop != nullptr && stop->stop_requested()) {
       relay.StopAll("stopped on request");
       told = true;
     }
-    pause = relay.Pass() ? kShortestWait : std::min(2 * pause, kLongestWait);
-    if (!relay.done()) (wait ? wait : std::function<void(double)>(Sleep))(pause);
+    if (relay.Pass())
+      pause.Reset();
+    else if (wait)
+      wait(pause.NextSeconds());
+    else
+      Sleep(pause.NextSeconds());
   }
 }
 
