@@ -61,7 +61,9 @@ void Coordinate(const std::string& program, const fs::path& folder, int jobs, in
                            .expected_workers = workers,
                            .log = Print,
                            .tend = [&] {
-                             if (local) local->Tend();
+                             if (!local) return;
+                             local->Tend();
+                             local->ThrowIfNoneIsLeft();
                            }});
   for (int job = 0; job < jobs; ++job) coordinator.Submit({fmt::format("job {}", job), io::Json::object()});
   io::Json results = io::Json::object();
