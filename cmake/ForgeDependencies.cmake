@@ -40,6 +40,19 @@ if(FORGE_HAS_PARQUET)
   target_link_libraries(forge_arrow INTERFACE ${FORGE_ARROW_DIR}/lib/libparquet.so ${FORGE_ARROW_DIR}/lib/libarrow.so)
 endif()
 
+# MPI, by its C interface.
+set(FORGE_HAS_MPI OFF)
+if(NOT FORGE_WITH_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS CXX)
+  set(FORGE_HAS_MPI ${MPI_CXX_FOUND})
+  if(FORGE_WITH_MPI STREQUAL "ON" AND NOT FORGE_HAS_MPI)
+    message(FATAL_ERROR "MPI was not found.\n"
+      "  why: FORGE_WITH_MPI is ON and CMake's FindMPI finds no C++ compiler wrapper\n"
+      "  fix: run `make setup`, or install libopenmpi-dev, or give -DFORGE_WITH_MPI=OFF")
+  endif()
+endif()
+
 if(FORGE_WITH_TORCH)
   if(NOT EXISTS ${FORGE_TORCH_DIR}/lib/libtorch_cpu.so)
     message(FATAL_ERROR "libtorch is not in ${FORGE_TORCH_DIR}.\n"

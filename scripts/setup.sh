@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what forge is built with: Debian packages, and from their Python wheels into .deps libtorch 2.13.0 (CPU) and
 # Arrow 26.0.1 (Parquet files). Idempotent; needs no network when everything is there. FORGE_WITH_TORCH=OFF and
-# FORGE_WITH_PARQUET=OFF leave one out.
+# FORGE_WITH_PARQUET=OFF leave one out. FORGE_WITH_MPI=ON installs Open MPI too, for workers that mpirun starts; the
+# build takes whatever MPI it finds.
 set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="g++ cmake ninja-build ccache mold pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libsqlite3-dev
 libyaml-cpp-dev libeigen3-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libpcre2-dev libutf8proc-dev libcpp-httplib-dev
 libcurl4-openssl-dev ca-certificates zlib1g-dev libbz2-dev bubblewrap clang-format clang libclang-rt-14-dev"
+[ "${FORGE_WITH_MPI:-OFF}" != ON ] || PACKAGES="$PACKAGES libopenmpi-dev openmpi-bin"
 TORCH_VERSION=2.13.0
 ARROW_VERSION=26.0.1
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs on a file system that fills up: a small tmpfs in a mount namespace of this process. Where the system
 // does not allow that, the tests are skipped by name.
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
@@ -12,35 +11,18 @@
 #include <set>
 
 #include "cli_fixture.h"
+#include "small_disk.h"
 
 namespace forge {
 namespace {
 
 namespace fs = std::filesystem;
 using io::Json;
+using testing::EnterMountNamespace;
 using testing::Outcome;
 
 /// Without the training engine a run neither teaches nor trains; what it writes is watched all the same.
 constexpr const char* kTrainingSteps = FORGE_CAN_TRAIN ? "2" : "0";
-
-void WriteText(const char* path, const std::string& text) { std::ofstream(path) << text; }
-
-/// Whether this process may mount; asked once.
-std::string EnterMountNamespace() {
-  static const std::string problem = []() -> std::string {
-    const uid_t user = geteuid();
-    const gid_t group = getegid();
-    if (unshare(user == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0) return std::strerror(errno);
-    if (user != 0) {
-      WriteText("/proc/self/setgroups", "deny");
-      WriteText("/proc/self/uid_map", "0 " + std::to_string(user) + " 1");
-      WriteText("/proc/self/gid_map", "0 " + std::to_string(group) + " 1");
-    }
-    if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return std::strerror(errno);
-    return "";
-  }();
-  return problem;
-}
 
 class FullDisk : public Cli {
  protected:

@@ -102,4 +102,11 @@ TEST(Layers, KeepArrowInFoldersNamedArrow) {
   }
 }
 
+TEST(Layers, KeepMpiInFoldersNamedMpi) {
+  for (const Include& include : ReadIncludes()) {
+    if (include.target != "mpi.h") continue;
+    EXPECT_EQ(include.file.parent_path().filename(), "mpi") << include.file << " includes " << include.target;
+  }
+}
+
 }  // namespace

@@ -5,19 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "jobs/polling_pause.h"
 
 namespace forge::jobs {
 namespace {
-
-constexpr double kShortestWait = 0.005,
-                 kLongestWait = 0.1;  // between two rounds, doubling while nothing comes
-
-void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
 std::string Briefly(const std::string& hash) { return hash.substr(0, 12); }
 
@@ -74,7 +68,7 @@ void Coordinator::Submit(Job job) {
 JobResult Coordinator::Next() {
   FORGE_CHECK(UnderWay() > 0);
   bool looked = false;
-  for (double pause = kShortestWait;; pause = std::min(2 * pause, kLongestWait)) {
+  for (PollingPause pause;;) {
     if (options_.stop != nullptr) options_.stop->ThrowIfRequested("the last result");
     // With results at hand, a round is only worth it if somebody waits for a job.
     if (ready_.empty() || (!looked && !open_.empty() && !able_.empty())) Round();
@@ -82,7 +76,7 @@ JobResult Coordinator::Next() {
     if (error_) throw Error(*error_);
     if (!ready_.empty()) break;
     if (options_.tend) options_.tend();
-    options_.wait(pause);
+    options_.wait(pause.NextSeconds());
   }
   JobResult result = std::move(ready_.front());
   ready_.pop_front();

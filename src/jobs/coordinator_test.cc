@@ -243,7 +243,7 @@ TEST_F(CoordinatorTest, ThrowsWhatAJobCanDoNowhere) {
 TEST_F(CoordinatorTest, ReturnsWhatIsDoneAlreadyAndTakesResultsOfTheTimeWithoutACoordinator) {
   {
     Coordinator first(port_, store_, Options());
-    for (const char* key : {"a", "b", "c"}) first.Submit({key, {}});
+    for (const char* key : {"a", "b", "c", "e"}) first.Submit({key, {}});
     port_.events = {Joins("w1")};
     Then(Says({Does("w1", "a", 1)}));
     EXPECT_EQ(first.Next().key, "a");
@@ -254,7 +254,7 @@ TEST_F(CoordinatorTest, ReturnsWhatIsDoneAlreadyAndTakesResultsOfTheTimeWithoutA
   EXPECT_EQ(second.Next().value.at("value"), 1);
   EXPECT_THAT(Lines(), IsEmpty());
   // w1 has done b and lives, with c in hand; d was never submitted by anyone.
-  port_.events = {{"w1", Joined{.hello = {.identity = kIdentity}, .alive = true, .in_hand = {"c"}}},
+  port_.events = {{"w1", Joined{.hello = {.identity = kIdentity}, .alive = true, .in_hand = {"c", "e"}}},
                   Does("w1", "b", 2),
                   Does("w1", "d", 4),
                   Joins("w2")};
@@ -266,6 +266,10 @@ TEST_F(CoordinatorTest, ReturnsWhatIsDoneAlreadyAndTakesResultsOfTheTimeWithoutA
   second.Submit({"b", {}});
   EXPECT_EQ(second.Next().value.at("value"), 2);
   EXPECT_FALSE(store_.GetUnit("r1", "evolve", "d"));
+  second.Submit({"e", {}});  // w1 has had it all the time
+  Then(Says({Does("w1", "e", 5)}));
+  EXPECT_EQ(second.Next().worker, "w1");
+  EXPECT_THAT(Lines(), IsEmpty());
 }
 
 TEST_F(CoordinatorTest, GivesNothingToOneThatMayBeDeadUntilItIsHeard) {

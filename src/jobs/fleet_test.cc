@@ -13,6 +13,9 @@
 #include "base/philox.h"
 #include "io/json_file.h"
 #include "jobs/mailbox_files.h"
+#include "jobs/messages.h"
+#include "jobs/rank_messages.h"
+#include "track/process_id.h"
 #include "track/store.h"
 #include "track/test_folder.h"
 
@@ -21,22 +24,52 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kJobs = 300;
+constexpr int kJobs = 600;
 
-pid_t Start(std::vector<std::string> command, const fs::path& output) {
-  std::vector<char*> arguments;
-  for (std::string& argument : command) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
-  const pid_t process = fork();
-  if (process != 0) return process;
-  if (std::freopen(output.c_str(), "a", stderr) == nullptr) _exit(126);
-  execvp(arguments[0], arguments.data());
-  _exit(127);
-}
+/// A child process that does not outlive the object.
+class Process {
+ public:
+  /// What it prints is added to `output`.
+  Process(std::vector<std::string> command, const fs::path& output) {
+    std::vector<char*> arguments;
+    for (std::string& argument : command) arguments.push_back(argument.data());
+    arguments.push_back(nullptr);
+    process_ = fork();
+    if (process_ != 0) return;
+    if (!std::freopen(output.c_str(), "a", stderr) || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(126);
+    execvp(arguments[0], arguments.data());
+    _exit(127);
+  }
+  ~Process() { Kill(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
 
-pid_t StartCoordinator(const fs::path& folder, int workers) {
-  return Start({FORGE_FLEET, "coordinate", folder.string(), std::to_string(kJobs), std::to_string(workers)},
-               folder / "log");
+  void Kill() {
+    if (process_ == 0) return;
+    kill(process_, SIGKILL);
+    waitpid(process_, nullptr, 0);
+    process_ = 0;
+  }
+  /// Waits for its end; the exit code, -1 if it did not end by itself in a minute.
+  int ExitCode() {
+    for (int i = 0; i < 12'000; ++i) {
+      int status = 0;
+      if (waitpid(process_, &status, WNOHANG) == process_) {
+        process_ = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    Kill();
+    return -1;
+  }
+
+ private:
+  pid_t process_ = 0;
+};
+
+std::vector<std::string> CoordinatorCommand(const fs::path& folder, int workers) {
+  return {FORGE_FLEET, "coordinate", folder.string(), std::to_string(kJobs), std::to_string(workers)};
 }
 
 std::string LogOf(const fs::path& folder) {
@@ -44,28 +77,17 @@ std::string LogOf(const fs::path& folder) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-/// Waits for its end; the exit code, -1 if it did not end by itself in two minutes.
-int ExitCode(pid_t process) {
-  for (int i = 0; i < 24'000; ++i) {
-    int status = 0;
-    if (waitpid(process, &status, WNOHANG) == process) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  kill(process, SIGKILL);
-  waitpid(process, nullptr, 0);
-  return -1;
-}
-
-/// Process ids of the workers that have joined, from their names <host>-<pid>-<random>.
+/// Process ids of the workers that have joined and live.
 std::vector<pid_t> WorkersIn(const fs::path& folder) {
   std::vector<pid_t> processes;
   std::error_code error;
   for (fs::directory_iterator entry(folder / "workers", error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    const std::size_t last = name.rfind('-'), first = name.rfind('-', last - 1);
-    if (IsWorkerName(name) && first != std::string::npos && last != first)
-      processes.push_back(std::stoi(name.substr(first + 1, last - first - 1)));
+    const std::optional<std::string> text = ReadMessageFile(entry->path() / kHelloFile);
+    if (!text) continue;
+    const auto hello = std::get<Hello>(ParseFromWorker(*text, "hello"));
+    if (track::LivenessOf(hello.process) == track::Liveness::kAlive)
+      processes.push_back(static_cast<pid_t>(hello.pid));
   }
   return processes;
 }
@@ -86,39 +108,75 @@ void ExpectAllDoneOnce(const fs::path& folder) {
   EXPECT_EQ(store.CountUnits("r1", "evolve"), kJobs);
 }
 
-TEST(Fleet, DoesAllJobsOnceThoughWorkersAndCoordinatorsAreKilled) {
-  const track::TestFolder folder;
+class Fleet : public ::testing::Test {
+ protected:
+  fs::path path() const { return folder_.path(); }
+  fs::path log() const { return path() / "log"; }
+  std::int64_t Done() const {
+    if (!fs::exists(path() / "forge.db")) return 0;
+    std::optional<track::Store> store = track::Store::OpenIfAny(path());
+    return store && !store->Runs().empty() ? store->CountJobs("r1", "evolve").done : 0;
+  }
+  /// Waits for so many more results; false after a minute.
+  bool WaitForMore(int results) const {
+    const std::int64_t wanted = Done() + results;
+    for (int i = 0; i < 6000; ++i) {
+      if (Done() >= wanted) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+  const track::TestFolder folder_;
+};
+
+TEST_F(Fleet, DoesAllJobsOnceThoughWorkersAndCoordinatorsAreKilled) {
   Random random(7, "fleet test");
   int killed_workers = 0;
   for (int session = 0; session < 3; ++session) {
-    const pid_t coordinator = StartCoordinator(folder.path(), 4);
-    for (int kill_number = 0; kill_number < 5; ++kill_number) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20 + random.Below(60)));
-      const std::vector<pid_t> workers = WorkersIn(folder.path());
+    Process coordinator(CoordinatorCommand(path(), 4), log());
+    for (int death = 0; death < 5; ++death) {
+      ASSERT_TRUE(WaitForMore(1 + static_cast<int>(random.Below(20)))) << LogOf(path());
+      const std::vector<pid_t> workers = WorkersIn(path());
       if (workers.empty()) continue;
       const pid_t victim = workers[random.Below(static_cast<std::uint32_t>(workers.size()))];
       killed_workers += kill(victim, SIGKILL) == 0;
     }
-    kill(coordinator, SIGKILL);
-    waitpid(coordinator, nullptr, 0);
+    coordinator.Kill();
   }
-  EXPECT_EQ(ExitCode(StartCoordinator(folder.path(), 4)), 0) << LogOf(folder.path());
-  EXPECT_GT(killed_workers, 3);
-  ExpectAllDoneOnce(folder.path());
+  EXPECT_LT(Done(), kJobs);
+  EXPECT_EQ(Process(CoordinatorCommand(path(), 4), log()).ExitCode(), 0) << LogOf(path());
+  EXPECT_GT(killed_workers, 10);
+  ExpectAllDoneOnce(path());
 }
 
-TEST(Fleet, GoesOnWithWorkersThatOutliveTheirCoordinator) {
-  const track::TestFolder folder;
-  std::vector<pid_t> workers;
-  for (int i = 0; i < 2; ++i)
-    workers.push_back(Start({FORGE_FLEET, "work", folder.path().string()}, folder.path() / "log"));
-  const pid_t first = StartCoordinator(folder.path(), 0);
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  kill(first, SIGKILL);
-  waitpid(first, nullptr, 0);
-  EXPECT_EQ(ExitCode(StartCoordinator(folder.path(), 0)), 0) << LogOf(folder.path());
-  for (const pid_t worker : workers) EXPECT_EQ(ExitCode(worker), 0) << LogOf(folder.path());  // told to stop
-  ExpectAllDoneOnce(folder.path());
+TEST_F(Fleet, GoesOnWithWorkersThatOutliveTheirCoordinator) {
+  const std::vector<std::string> work{FORGE_FLEET, "work", path().string()};
+  Process one(work, log()), another(work, log()), first(CoordinatorCommand(path(), 0), log());
+  ASSERT_TRUE(WaitForMore(20)) << LogOf(path());
+  first.Kill();
+  EXPECT_EQ(Process(CoordinatorCommand(path(), 0), log()).ExitCode(), 0) << LogOf(path());
+  EXPECT_EQ(one.ExitCode(), 0) << LogOf(path());  // told to stop
+  EXPECT_EQ(another.ExitCode(), 0) << LogOf(path());
+  ExpectAllDoneOnce(path());
+}
+
+TEST_F(Fleet, WorksAsRanksOfMpirun) {
+  if (!fs::exists(fs::path(FORGE_FLEET).parent_path() / "libforge_mpi.so"))
+    GTEST_SKIP() << "this build has no MPI";
+  if (std::system("command -v mpirun >/dev/null") != 0) GTEST_SKIP() << "mpirun is not installed";
+  // Twice: a rank of the first mpirun is killed, which ends it, and another takes its place.
+  const std::vector<std::string> command{"mpirun", "--allow-run-as-root", "--oversubscribe", "-n",
+                                         "3",      FORGE_FLEET,           "work-mpi",        path().string()};
+  Process first(command, log()), coordinator(CoordinatorCommand(path(), 0), log());
+  ASSERT_TRUE(WaitForMore(20)) << LogOf(path());
+  const std::vector<pid_t> ranks = WorkersIn(path());
+  ASSERT_EQ(ranks.size(), 2u);
+  kill(ranks[0], SIGKILL);
+  EXPECT_NE(first.ExitCode(), 0);
+  Process second(command, log());
+  EXPECT_EQ(coordinator.ExitCode(), 0) << LogOf(path());
+  EXPECT_EQ(second.ExitCode(), 0) << LogOf(path());
+  ExpectAllDoneOnce(path());
 }
 
 }  // namespace

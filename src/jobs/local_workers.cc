@@ -149,6 +149,16 @@ void LocalWorkers::OnEnd(Child& child, int status) {
   Start(child);
 }
 
+void LocalWorkers::ThrowIfNoneIsLeft() const {
+  if (running() > 0) return;
+  throw Error({.kind = ErrorKind::kEnvironment,
+               .what = "no worker of this machine is left",
+               .why = last_end_,
+               .fix = options_.output.empty()
+                          ? "look at what it printed, then resume the run"
+                          : "look at " + options_.output.string() + ", then resume the run"});
+}
+
 int LocalWorkers::running() const {
   return static_cast<int>(std::count_if(children_.begin(), children_.end(),
                                         [](const Child& child) { return child.process != 0; }));

@@ -41,6 +41,8 @@ class LocalWorkers {
 
   /// Looks for those that have ended; does not wait. Error(kEnvironment) if one cannot be started again.
   void Tend();
+  /// Error(kEnvironment) with how the last one ended if none lives any more: waiting for them has no end.
+  void ThrowIfNoneIsLeft() const;
   /// How many live, as of the last Tend.
   int running() const;
   /// How the last one ended: "worker process 4711 was killed by signal 9 (Killed)". Empty while none did.

@@ -43,6 +43,7 @@ TEST(LocalWorkers, EndWithTheirOwner) {
     processes = workers.processes();
     EXPECT_THAT(processes, SizeIs(3));
     for (const pid_t process : processes) EXPECT_TRUE(IsThere(process));
+    workers.ThrowIfNoneIsLeft();
   }
   for (const pid_t process : processes) EXPECT_FALSE(IsThere(process));  // reaped too
 }
@@ -86,6 +87,13 @@ TEST(LocalWorkers, AreNotStartedAgainWhenTheyEndByThemselves) {
   LocalWorkers workers({.command = {"sh", "-c", "echo why; exit 3"}, .output = folder.path() / "log"});
   EXPECT_TRUE(TendUntil(workers, [&] { return workers.running() == 0; }));
   EXPECT_THAT(workers.last_end(), HasSubstr("ended with exit code 3"));
+  try {
+    workers.ThrowIfNoneIsLeft();
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.fields().why, HasSubstr("exit code 3"));
+    EXPECT_THAT(error.fields().fix, HasSubstr("/log"));
+  }
   EXPECT_EQ(io::ReadFile(folder.path() / "log"), "why\n");
 }
 

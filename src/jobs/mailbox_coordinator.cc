@@ -171,13 +171,16 @@ void MailboxCoordinatorPort::ReadHeartbeat(const std::string& worker, Box& box, 
 
 void MailboxCoordinatorPort::Settle() {
   for (auto& [worker, box] : boxes_) {
-    for (const std::int64_t number : box.taken) {
+    for (const std::int64_t number : std::exchange(box.taken, {})) {
       // The job first: one without a result would be taken for one that the worker still has in hand.
       Remove(box.folder / JobFile(number));
       Remove(box.folder / ResultFile(number));
-      box.jobs.erase(number);
+      const auto job = box.jobs.find(number);
+      if (job == box.jobs.end()) continue;
+      const std::string key = job->second;
+      box.jobs.erase(job);
+      Withdraw(worker, key);  // it was given the job a second time while it was thought to be lost
     }
-    box.taken.clear();
     if (box.left) Remove(box.folder);
   }
 }

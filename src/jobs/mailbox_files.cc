@@ -88,7 +88,7 @@ std::optional<std::string> ReadMessageFile(const fs::path& file) {
   // Without O_NONBLOCK, opening a pipe would wait for its writer.
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (descriptor < 0) {
-    if (errno == ENOENT || errno == ESTALE) return std::nullopt;
+    if (errno == ENOENT || errno == ENOTDIR || errno == ESTALE) return std::nullopt;
     FailToRead(file, errno == ELOOP ? "it is a link" : std::strerror(errno));
   }
   const struct Closer {

@@ -222,6 +222,17 @@ TEST_F(Mailbox, LeavesUnreadResultsWhereTheNextCoordinatorFindsThem) {
   EXPECT_THAT(Poll(*second), ElementsAre("w1 joined", "w1 result a {}", "w1 goodbye"));
 }
 
+TEST_F(Mailbox, DoesNotStopWorkersThatHaveNotYetReadWhatAnEarlierCoordinatorSaid) {
+  auto first = NewCoordinator();
+  auto worker = NewWorker("w1", OwnHello());
+  Poll(*first);
+  first->Send("w1", Stop{"interrupted"});
+  first.reset();
+  auto second = NewCoordinator();
+  EXPECT_THAT(Poll(*second), ElementsAre("w1 joined"));
+  EXPECT_FALSE(Receive(*worker));
+}
+
 TEST_F(Mailbox, StopsAWorkerWhoseFolderIsRemoved) {
   auto worker = NewWorker("w1", OwnHello());
   fs::remove_all(workers() / "w1");
@@ -279,27 +290,31 @@ TEST_F(Mailbox, TurnsAwayAWorkerWhoseHelloIsGarbage) {
 }
 
 TEST_F(Mailbox, TurnsAwayAWorkerWhoseResultIsGarbageAndKeepsIt) {
-  const std::vector<std::function<void(const fs::path&)>> makers{
-      [](const fs::path& file) { std::ofstream(file) << R"({"kind":"result","key":"a","value":)"; },
-      [](const fs::path& file) { std::ofstream(file) << R"({"kind":"hello"})"; },
-      [](const fs::path& file) {
-        std::ofstream(file) << R"({"kind":"goodbye","error":"input","what":"","why":"","fix":""})";
-      },
-      [](const fs::path& file) { fs::create_directory(file); },
-      [](const fs::path& file) { fs::create_symlink("/etc/passwd", file); },
-      [](const fs::path& file) { ASSERT_EQ(mkfifo(file.c_str(), 0600), 0); },
-      [](const fs::path& file) {
-        std::ofstream(file) << "x";
-        fs::resize_file(file, kMostMessageBytes + 1);
-      }};
-  for (std::size_t i = 0; i < makers.size(); ++i) {
+  struct Garbage {
+    const char* why;
+    std::function<void(const fs::path&)> make;
+  };
+  const std::vector<Garbage> kinds{
+      {"parse error",
+       [](const fs::path& file) { std::ofstream(file) << R"({"kind":"result","key":"a","value":)"; }},
+      {"no \"version\"", [](const fs::path& file) { std::ofstream(file) << R"({"kind":"hello"})"; }},
+      {"it is no result", [](const fs::path& file) { std::ofstream(file) << R"({"kind":"heartbeat"})"; }},
+      {"it is no regular file", [](const fs::path& file) { fs::create_directory(file); }},
+      {"it is a link", [](const fs::path& file) { fs::create_symlink("/etc/passwd", file); }},
+      {"it is no regular file", [](const fs::path& file) { ASSERT_EQ(mkfifo(file.c_str(), 0600), 0); }},
+      {"bytes; at most", [](const fs::path& file) {
+         std::ofstream(file) << "x";
+         fs::resize_file(file, kMostMessageBytes + 1);
+       }}};
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
     SCOPED_TRACE(i);
     const std::string name = "w" + std::to_string(i);
     auto coordinator = NewCoordinator();
     auto worker = NewWorker(name, OwnHello());
     Poll(*coordinator);
-    makers[i](workers() / name / "result-1.json");
-    EXPECT_THAT(Poll(*coordinator), ElementsAre(HasSubstr(name + " unreadable: cannot ")));
+    kinds[i].make(workers() / name / "result-1.json");
+    EXPECT_THAT(Poll(*coordinator), ElementsAre(::testing::AllOf(HasSubstr(name + " unreadable: cannot "),
+                                                                 HasSubstr(kinds[i].why))));
     EXPECT_TRUE(fs::exists(fs::symlink_status(workers() / name / "bad-result-1.json")));
     EXPECT_THAT(Poll(*coordinator), IsEmpty());
     fs::remove_all(workers() / name);

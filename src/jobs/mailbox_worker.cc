@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/mailbox_worker.h"
 
-#include <algorithm>
-#include <chrono>
-#include <thread>
-
 #include "base/check.h"
 #include "io/atomic_file.h"
+#include "jobs/polling_pause.h"
 
 namespace forge::jobs {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kShortestWait = 0.005, kLongestWait = 0.1;  // between two looks, doubling
-
-void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
 }  // namespace
 
@@ -35,7 +28,7 @@ void MailboxWorkerPort::Send(const FromWorker& message) {
   const std::lock_guard lock(mutex_);
   const auto answer = [&](const std::string& key) {
     const auto found = numbers_.find(key);
-    FORGE_CHECK(found != numbers_.end());
+    if (found == numbers_.end()) return;
     WriteMessageFile(folder_ / ResultFile(found->second), Encode(message));
     numbers_.erase(found);
   };
@@ -62,11 +55,13 @@ void MailboxWorkerPort::SendHeartbeat() {
 }
 
 std::optional<ToWorker> MailboxWorkerPort::Receive(double seconds) {
-  double pause = kShortestWait;
-  for (double waited = 0;; waited += pause, pause = std::min(2 * pause, kLongestWait)) {
+  PollingPause pause;
+  for (double waited = 0;;) {
     if (std::optional<ToWorker> message = Look()) return message;
     if (waited >= seconds) return std::nullopt;
-    wait_(pause);
+    const double next = pause.NextSeconds();
+    wait_(next);
+    waited += next;
   }
 }
 
@@ -94,7 +89,7 @@ std::optional<ToWorker> MailboxWorkerPort::NextJob() {
   const ToWorker message = ParseToWorker(*text, (folder_ / first->second).string());
   const std::lock_guard lock(mutex_);
   beat_.next = first->first + 1;
-  if (const Job* job = std::get_if<Job>(&message)) numbers_[job->key] = first->first;
+  if (const Job* job = std::get_if<Job>(&message)) numbers_.emplace(job->key, first->first);
   return message;
 }
 

@@ -20,7 +20,7 @@ class MailboxWorkerPort : public WorkerPort {
   explicit MailboxWorkerPort(const std::filesystem::path& workers_folder, std::string name = NewWorkerName(),
                              std::function<void(double seconds)> wait = {});
 
-  /// A result or failure must be of a job that Receive gave and be the first for it.
+  /// A result or failure of a job that Receive has not given goes nowhere.
   void Send(const FromWorker& message) override;
   /// Also a Stop when its own folder was removed: then the run is over.
   std::optional<ToWorker> Receive(double seconds) override;
@@ -36,7 +36,7 @@ class MailboxWorkerPort : public WorkerPort {
   std::function<void(double)> wait_;
   std::mutex mutex_;  // of what Send uses
   Beat beat_;
-  std::map<std::string, std::int64_t> numbers_;  // key -> number, of jobs without a result
+  std::multimap<std::string, std::int64_t> numbers_;  // key -> number, of jobs without a result
   std::int64_t coordinator_beat_ = -1;
   bool told_to_leave_ = false;
 };

@@ -17,6 +17,7 @@
 #include "jobs/local_workers.h"
 #include "jobs/mailbox_coordinator.h"
 #include "jobs/mailbox_worker.h"
+#include "jobs/rank_ports.h"
 #include "jobs/worker_loop.h"
 
 namespace forge::jobs {
@@ -60,7 +61,9 @@ void Coordinate(const std::string& program, const fs::path& folder, int jobs, in
                            .expected_workers = workers,
                            .log = Print,
                            .tend = [&] {
-                             if (local) local->Tend();
+                             if (!local) return;
+                             local->Tend();
+                             local->ThrowIfNoneIsLeft();
                            }});
   for (int job = 0; job < jobs; ++job) coordinator.Submit({fmt::format("job {}", job), io::Json::object()});
   io::Json results = io::Json::object();
@@ -77,12 +80,29 @@ void Work(const fs::path& folder) {
   RunWorker(port, DoMadeUpJob, {.identity = kIdentity, .heartbeat_seconds = 1, .patience_seconds = 20});
 }
 
+void WorkAsRank(const fs::path& folder) {
+  const std::unique_ptr<RankMessages> ranks = StartMpi();
+  if (ranks->rank() == 0) {
+    RankRelay relay(*ranks, [&](int rank) {
+      return std::make_unique<MailboxWorkerPort>(folder / "workers",
+                                                 fmt::format("{}-rank{}", NewWorkerName(), rank));
+    });
+    RunRelay(relay, nullptr);
+  } else {
+    RankWorkerPort port(*ranks);
+    RunWorker(port, DoMadeUpJob, {.identity = kIdentity, .heartbeat_seconds = 1, .patience_seconds = 20});
+  }
+  ranks->Finish();
+}
+
 int Main(const std::vector<std::string>& arguments) {
   try {
     if (arguments.size() == 5 && arguments[1] == "coordinate")
       Coordinate(arguments[0], arguments[2], std::stoi(arguments[3]), std::stoi(arguments[4]));
     else if (arguments.size() == 3 && arguments[1] == "work")
       Work(arguments[2]);
+    else if (arguments.size() == 3 && arguments[1] == "work-mpi")
+      WorkAsRank(arguments[2]);
     else
       return 2;
     return 0;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "jobs/messages.h"
 #include "model/gguf_model.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
@@ -85,6 +86,23 @@ void WriteHubAnswers(const fs::path& folder) {
         io::Json{{"sha", std::string(40, 'a')}, {"siblings", siblings}}.dump());
 }
 
+void WriteJobMessages(const fs::path& folder) {
+  using namespace jobs;
+  const Error::Fields reason{.kind = ErrorKind::kInput, .what = "a", .why = "b", .fix = "c"};
+  int number = 0;
+  const auto write = [&](const auto& message) {
+    Write(folder / "job_messages", std::to_string(number++), Encode(message));
+  };
+  for (const FromWorker& message : std::initializer_list<FromWorker>{
+           Hello{.identity = {.version = "1", .inputs = "ab"}, .host = "h", .pid = 7, .process = "p"},
+           Heartbeat{}, Result{"genome 1", {{"score", 0.5}, {"items", {1, 0}}}, 2.5},
+           Failure{"genome 1", reason}, Goodbye{reason}})
+    write(message);
+  for (const ToWorker& message : std::initializer_list<ToWorker>{Job{"genome 1", {{"genome", {0.25, 1e-3}}}},
+                                                                 Refusal{reason}, Stop{"done"}, Presence{}})
+    write(message);
+}
+
 }  // namespace
 }  // namespace forge
 
@@ -100,6 +118,7 @@ int main(int count, char** arguments) {
     forge::WriteTasks(arguments[1]);
     forge::WriteMergeConfigs(arguments[1]);
     forge::WriteHubAnswers(arguments[1]);
+    forge::WriteJobMessages(arguments[1]);
   } catch (const forge::Error& error) {
     std::cerr << error.what() << "\n";
     return 1;
