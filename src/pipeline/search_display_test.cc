@@ -69,6 +69,7 @@ TEST_F(SearchDisplayTest, TakesGenerationsOutOfOrder) {
   Score(1, 0.25, 0.25);
   EXPECT_THAT(sink_.points["evolve/mean/math"], ElementsAre(Pair(0, 1), Pair(1, 0.375)));
   EXPECT_THAT(sink_.points["evolve/best/math"], ElementsAre(Pair(0, 1), Pair(1, 1)));
+  EXPECT_THAT(sink_.points["evolve/best_fitness"], ElementsAre(Pair(0, 1), Pair(1, 1)));
 }
 
 TEST_F(SearchDisplayTest, CountsTheEvaluationsThatWereSaved) {
