@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 
@@ -104,6 +105,23 @@ TEST_F(Workers, InOrderOfArrivalTheSearchGoesOnToo) {
   const Outcome outcome = Search("cma-es", "output", {"--workers", "3", "--order", "arrival"});
   ASSERT_LE(outcome.code, 1) << outcome.err;
   EXPECT_EQ(Result(outcome)["algorithm"], "cma-es");
+}
+
+TEST_F(Workers, AsRanksOfMpirunGiveTheSameBytes) {
+  if (std::system("command -v mpirun > /dev/null") != 0) GTEST_SKIP() << "mpirun is not installed";
+  if (!fs::exists(fs::path(FORGE_PROGRAM).parent_path() / "libforge_mpi.so"))
+    GTEST_SKIP() << "libforge_mpi.so is not built: no MPI was found";
+  ASSERT_LE(Search("cma-es", "whole").code, 1);
+  auto search = Start(Arguments("cma-es", "output", {"--external-workers"}), "search");
+  const fs::path run = RunFolder("output");
+  const std::string command = "timeout 60 mpirun --allow-run-as-root --oversubscribe -n 3 " FORGE_PROGRAM
+                              " worker --run " +
+                              run.string() + " > " + Path("ranks") + " 2>&1";
+  EXPECT_EQ(std::system(command.c_str()), 0) << io::ReadFile(folder_ / "ranks");
+  EXPECT_LE(search->Wait().code, 1) << ErrorOf("search");
+  const std::string log = ErrorOf("search");
+  EXPECT_NE(log.find("has joined"), log.rfind("has joined")) << "two ranks work";
+  EXPECT_TRUE(Champion("output") == Champion("whole"));
 }
 
 TEST_F(Workers, SayWhatIsWrongWithTheirRun) {

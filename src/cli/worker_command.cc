@@ -18,6 +18,8 @@ class WorkerCommand : public Command {
     flags.AddNumber(
         "--patience-minutes", settings_.patience_minutes,
         "How long to wait for a search that has not begun, or that has stopped and may be resumed.");
+    flags.AddWord("--mpi", settings_.mpi, {"auto", "on", "off"},
+                  "Whether this is a rank of mpirun, whose rank 0 passes the messages of the others on.");
     flags.AddList("--base-models", settings_.base_models,
                   "Where the models are on this machine, if elsewhere than for the search.");
     flags.AddText("--base", settings_.base, "The same for their base.");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "jobs/local_workers.h"
 #include "jobs/mailbox_coordinator.h"
 #include "jobs/mailbox_worker.h"
+#include "jobs/rank_ports.h"
 #include "jobs/worker_loop.h"
 #include "pipeline/evolve_candidates.h"
 #include "pipeline/evolve_evaluator.h"
@@ -137,6 +139,37 @@ EvolveConfig WorkerConfig(const SearchWorkerSettings& settings, const io::Json& 
   return config;
 }
 
+bool IsRank(const SearchWorkerSettings& settings) {
+  if (settings.mpi != "auto") return settings.mpi == "on";
+  const char* ranks = std::getenv("OMPI_COMM_WORLD_SIZE");
+  return ranks != nullptr && std::atoi(ranks) > 1;
+}
+
+/// Does evaluations until the coordinator says that it is enough; messages go through files, or, as a rank,
+/// through rank 0.
+void Work(const SearchWorkerSettings& settings, jobs::RankMessages* ranks, MetricSink& sink,
+          const StopToken& stop) {
+  const io::Json search = WaitForSearch(settings, sink, stop);
+  const EvolveEvaluator evaluator(LoadEvolveInputs(WorkerConfig(settings, search)));
+  std::unique_ptr<jobs::WorkerPort> port;
+  if (ranks != nullptr)
+    port = std::make_unique<jobs::RankWorkerPort>(*ranks);
+  else
+    port = std::make_unique<jobs::MailboxWorkerPort>(WorkersFolder(settings.run_folder));
+  const jobs::WorkerOutcome outcome =
+      jobs::RunWorker(*port,
+                      [&](const jobs::Job& job) {
+                        stop.ThrowIfRequested(("evaluation " + job.key).c_str());
+                        return evaluator.Evaluate(Evaluation::FromJson(job.what));
+                      },
+                      {.identity = evaluator.identity(),
+                       .threads = ThreadPool::Global().num_threads(),
+                       .patience_seconds = 60 * settings.patience_minutes,
+                       .log = [&](const std::string& line) { sink.Log(line); },
+                       .stop = &stop});
+  sink.Log(fmt::format("{} evaluations done: {}", outcome.jobs, outcome.reason));
+}
+
 }  // namespace
 
 std::unique_ptr<jobs::Executor> MakeSearchFleet(const EvolveConfig& config, const jobs::Identity& identity,
@@ -151,22 +184,16 @@ std::unique_ptr<jobs::Executor> MakeSearchFleet(const EvolveConfig& config, cons
 }
 
 void RunSearchWorker(const SearchWorkerSettings& settings, MetricSink& sink, const StopToken& stop) {
-  const io::Json search = WaitForSearch(settings, sink, stop);
-  EvolveInputs inputs = LoadEvolveInputs(WorkerConfig(settings, search));
-  const EvolveEvaluator evaluator(std::move(inputs));
-  jobs::MailboxWorkerPort port(WorkersFolder(settings.run_folder));
-  const jobs::WorkerOutcome outcome =
-      jobs::RunWorker(port,
-                      [&](const jobs::Job& job) {
-                        stop.ThrowIfRequested(("evaluation " + job.key).c_str());
-                        return evaluator.Evaluate(Evaluation::FromJson(job.what));
-                      },
-                      {.identity = evaluator.identity(),
-                       .threads = ThreadPool::Global().num_threads(),
-                       .patience_seconds = 60 * settings.patience_minutes,
-                       .log = [&](const std::string& line) { sink.Log(line); },
-                       .stop = &stop});
-  sink.Log(fmt::format("{} evaluations done: {}", outcome.jobs, outcome.reason));
+  const std::unique_ptr<jobs::RankMessages> ranks = IsRank(settings) ? jobs::StartMpi() : nullptr;
+  const fs::path folder = WorkersFolder(settings.run_folder);
+  if (ranks != nullptr && ranks->rank() == 0) {
+    WaitForSearch(settings, sink, stop);
+    jobs::RankRelay relay(*ranks, [&](int) { return std::make_unique<jobs::MailboxWorkerPort>(folder); });
+    jobs::RunRelay(relay, &stop);
+  } else {
+    Work(settings, ranks.get(), sink, stop);
+  }
+  if (ranks != nullptr) ranks->Finish();
 }
 
 }  // namespace forge::pipeline

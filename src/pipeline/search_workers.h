@@ -23,7 +23,9 @@ std::unique_ptr<jobs::Executor> MakeSearchFleet(const EvolveConfig& config, cons
 struct SearchWorkerSettings {
   std::filesystem::path run_folder;
   double patience_minutes = 10;  // without a coordinator, before the worker leaves
-  bool mpi = false;              // this process is a rank of mpirun
+  /// "auto": where this process is a rank of Open MPI's mpirun, rank 0 of which then only passes messages on;
+  /// "on", "off".
+  std::string mpi = "auto";
   /// Where models and tasks are on this machine, if not where they are on the coordinator's; each may be
   /// empty.
   std::vector<std::string> base_models;
