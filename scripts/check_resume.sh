@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Kills a short pipeline run with SIGKILL at random moments, resumes it each time, and compares all that it made with
-# what an unbroken run of the same seed made. Usage: check_resume.sh FORGE WORK_FOLDER [KILLS] [RANDOM_SEED]
+# what an unbroken run of the same seed made. The broken one searches with two worker processes, the unbroken one with
+# none. Usage: check_resume.sh FORGE WORK_FOLDER [KILLS] [RANDOM_SEED]
 set -euo pipefail
 forge=$(realpath "$1")
 work=$2
@@ -9,7 +10,7 @@ kills=${3:-10}
 RANDOM=${4:-1}
 mkdir -p "$work"
 cd "$work"
-settings="--seed 7 --models-dir models --generations 3 --search-items 40 --selection-items 40 --test-items 60 --eval-samples 200
+settings="--seed 7 --models-dir models --evaluations 60 --search-items 40 --selection-items 40 --test-items 60 --eval-samples 200
   --thought-steps 12 --bake-steps 60 --compress-steps 40 --calibration-samples 60"
 
 digest() { # of everything that must have the same bytes
@@ -35,7 +36,7 @@ done_kills=0
 resume=""
 while :; do
   # shellcheck disable=SC2086
-  if [ -z "$resume" ]; then "$forge" run-pipeline $settings --output-dir broken >/dev/null 2>>broken.log & else "$forge" run-pipeline --output-dir broken --resume "$resume" >/dev/null 2>>broken.log & fi
+  if [ -z "$resume" ]; then "$forge" run-pipeline $settings --workers 2 --output-dir broken >/dev/null 2>>broken.log & else "$forge" run-pipeline --workers 2 --output-dir broken --resume "$resume" >/dev/null 2>>broken.log & fi
   process=$!
   if [ "$done_kills" -lt "$kills" ]; then
     wait_ms=$(( RANDOM * length / kills * 2 / 32768 + 200 ))

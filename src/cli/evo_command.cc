@@ -26,6 +26,7 @@ class EvoCommand : public Command {
   }
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, config_);
+    run_.ChooseAlgorithm(flags, config_.algorithm);
     pipeline::EvolveInputs inputs = pipeline::LoadEvolveInputs(config_);
     pipeline::ManagedRun run(run_.Request("evo", io::ConfigToJson(config_)), terminal, terminal.stop());
     io::Json result;

@@ -45,6 +45,12 @@ struct RunFlags {
     return IsFlagGiven(flags, field) || file_settings_.contains(field);
   }
 
+  /// Who says how many generations wants the algorithm that has them.
+  void ChooseAlgorithm(const FlagSet& flags, std::string& algorithm) const {
+    if (resume.empty() && IsGiven(flags, "generations") && !IsGiven(flags, "algorithm"))
+      algorithm = "classic";
+  }
+
   pipeline::RunRequest Request(const std::string& command, io::Json config) const;
 
  private:

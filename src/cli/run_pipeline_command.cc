@@ -24,6 +24,7 @@ class RunPipelineCommand : public Command {
   }
   int Run(const FlagSet& flags, Terminal& terminal) override {
     run_.ReadSettings(flags, config_);
+    run_.ChooseAlgorithm(flags, config_.evolve.algorithm);
     if (run_.resume.empty())  // else they are the run's own
       pipeline::ApplyPreset([&](const std::string& field) { return run_.IsGiven(flags, field); }, config_);
     pipeline::RunRequest request = run_.Request("run-pipeline", io::ConfigToJson(config_));

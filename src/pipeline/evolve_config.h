@@ -22,7 +22,7 @@ struct EvolveConfig {
   int selection_items = 150;
   int test_items = 500;
   int finalists = 12;
-  std::string algorithm = "classic";
+  std::string algorithm = "cma-es";
   int evaluations = 120;
   std::string guide = "likelihood";
   int guide_items = 64;
@@ -50,7 +50,8 @@ struct EvolveConfig {
           "their average.");
     visit("models_dir", models_dir, AnyValue{}, "Folder that names of models are looked up in.");
     visit("generations", generations, InRange{0, 200},
-          "Generations after the eight seeds; the plateau rule may stop earlier.");
+          "Generations of classic after its eight seeds; the plateau rule may stop earlier. Given without "
+          "--algorithm, it chooses classic.");
     visit("mutation_rate", mutation_rate, InRange{0.001, 1},
           "Standard deviation of a gene's change, as a share of its range.");
     visit("plateau_window", plateau_window, InRange{2, 50}, "Generations that the plateau rule compares.");

@@ -10,12 +10,12 @@ namespace {
 
 io::Json SettingsOf(const std::string& preset) {
   if (preset == "smoke")
-    return {{"generations", 1}, {"search_items", 12}, {"selection_items", 12}, {"test_items", 32},
-            {"finalists", 4},   {"eval_samples", 60}, {"compress_steps", 0},   {"calibration_samples", 60}};
-  return {{"generations", 4},         {"search_items", 24},
-          {"selection_items", 24},    {"test_items", 96},
-          {"finalists", 8},           {"eval_samples", 200},
-          {"compress_steps", 300},    {"compress_learning_rate", 1e-3},
+    return {{"algorithm", "classic"}, {"generations", 1},    {"search_items", 12},
+            {"selection_items", 12},  {"test_items", 32},    {"finalists", 4},
+            {"eval_samples", 60},     {"compress_steps", 0}, {"calibration_samples", 60}};
+  return {{"algorithm", "classic"},   {"generations", 4},      {"search_items", 24},
+          {"selection_items", 24},    {"test_items", 96},      {"finalists", 8},
+          {"eval_samples", 200},      {"compress_steps", 300}, {"compress_learning_rate", 1e-3},
           {"calibration_samples", 90}};
 }
 
