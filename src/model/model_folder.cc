@@ -44,11 +44,13 @@ class FolderWeights : public WeightSource {
     const io::SafetensorsFile::Entry& entry = *files_.items().at(spec.name).entry;
     const std::optional<io::BlockType> type = io::FindBlockType(entry.dtype);
     if (!type) return std::nullopt;  // F64
-    return StoredRows{*type, [this, spec, &entry, type](std::int64_t row) {
-                        const std::size_t bytes = io::RowBytes(*type, Columns(spec));
-                        return CheckedRow(spec, row, *type,
-                                          entry.bytes.subspan(static_cast<std::size_t>(row) * bytes, bytes));
-                      }};
+    const auto rows = [this, spec, &entry, type](std::int64_t first, std::int64_t count) {
+      const std::size_t bytes = io::RowBytes(*type, Columns(spec));
+      return CheckedRows(spec, first, *type,
+                         entry.bytes.subspan(static_cast<std::size_t>(first) * bytes,
+                                             static_cast<std::size_t>(count) * bytes));
+    };
+    return StoredRows{*type, [rows](std::int64_t row) { return rows(row, 1); }, rows};
   }
   void Release(const TensorSpec& spec) const override {
     const auto& [file, entry] = files_.items().at(spec.name);

@@ -20,6 +20,7 @@
 #include "pipeline/merge_report.h"
 #include "pipeline/merge_smoke_test.h"
 #include "pipeline/model_reference.h"
+#include "pipeline/tensor_reader.h"
 
 namespace forge::pipeline {
 namespace {
@@ -43,30 +44,6 @@ std::vector<const TensorTask*> SortedByName(const merge::MergePlan& plan) {
   return tasks;
 }
 
-/// Reads elements of the tensors that tasks name.
-class TensorReader {
- public:
-  explicit TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& sources)
-      : sources_(sources) {
-    for (const auto& source : sources) {
-      std::map<std::string, model::TensorSpec>& specs = specs_.emplace_back();
-      for (model::TensorSpec& spec : model::ListTensors(source->config())) specs.emplace(spec.name, spec);
-    }
-  }
-  merge::SourceReader For(const TensorTask& task) const {
-    return [this, &task](std::size_t source, std::size_t first, std::span<float> out) {
-      const TensorTask::Source& from = task.sources[source];
-      const auto model = static_cast<std::size_t>(from.model);
-      sources_[model]->ReadRows(specs_[model].at(from.tensor),
-                                static_cast<std::int64_t>(first / task.columns()), out);
-    };
-  }
-
- private:
-  const std::vector<std::unique_ptr<model::WeightSource>>& sources_;
-  std::vector<std::map<std::string, model::TensorSpec>> specs_;
-};
-
 void RoundTo(io::FloatType type, std::vector<float>& values) {
   if (type == io::FloatType::kF32) return;
   std::vector<std::byte> stored(values.size() * io::BytesOf(type));
@@ -74,11 +51,11 @@ void RoundTo(io::FloatType type, std::vector<float>& values) {
   io::WidenFloats(stored, type, values);
 }
 
-double SquaredNorm(const float* values, std::size_t size) {
+double SquaredNorm(const merge::Values& values, std::size_t size) {
   constexpr std::size_t kBlock = 4096;
   double sum = 0;
   for (std::size_t i = 0; i < size; i += kBlock)
-    sum += static_cast<double>(merge::Elements().sum_squares(values + i, std::min(kBlock, size - i)));
+    sum += static_cast<double>(merge::Elements().sum_squares(values.From(i), std::min(kBlock, size - i)));
   return sum;
 }
 
@@ -102,7 +79,6 @@ class ModelMerge::Writing {
  public:
   Writing(const ModelMerge& merge, const fs::path& folder)
       : merge_(merge),
-        reader_(merge.models_.sources()),
         tasks_(SortedByName(merge.plan_)),
         writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
 
@@ -116,9 +92,9 @@ class ModelMerge::Writing {
                      .what = "stopped on request",
                      .why = "OUT was not written",
                      .fix = "run the same command again"});
-      merge_.MergeOne(
-          *tasks_[t], reader_.For(*tasks_[t]),
-          [&](const merge::Piece& piece, std::span<const float> merged) { Take(t, piece, merged); });
+      merge_.MergeOne(*tasks_[t], [&](const merge::Piece& piece, std::span<const float> merged) {
+        Take(t, piece, merged);
+      });
       done += static_cast<std::int64_t>(tasks_[t]->size());
       sink.Progress("merge", done, total, "weights");
     }
@@ -157,7 +133,7 @@ class ModelMerge::Writing {
       for (const float value : merged)
         if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
     writer_.Write(t, piece.first, merged);
-    Norms norms{.merged = SquaredNorm(merged.data(), piece.size)};
+    Norms norms{.merged = SquaredNorm({.at = merged.data()}, piece.size)};
     for (std::size_t s = 0; s < task.sources.size(); ++s)
       norms.sources += SquaredNorm(piece.inputs[s], piece.size) / static_cast<double>(task.sources.size());
     const std::lock_guard lock(mutex_);
@@ -166,7 +142,6 @@ class ModelMerge::Writing {
   }
 
   const ModelMerge& merge_;
-  TensorReader reader_;
   std::vector<const TensorTask*> tasks_;
   io::ParallelSafetensorsWriter writer_;
   std::mutex mutex_;
@@ -184,17 +159,19 @@ ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, c
 
 ModelMerge::~ModelMerge() = default;
 
-void ModelMerge::MergeOne(const TensorTask& task, const merge::SourceReader& read,
-                          const merge::PieceWriter& write) const {
-  if (!settings_.mergekit_numerics) return merge::MergeTensor(task, settings_.seed, read, write);
+void ModelMerge::MergeOne(const TensorTask& task, const merge::PieceWriter& write) const {
+  TensorReader reader(models_.sources(), task);
+  const merge::SourceReader read = reader.Read();
+  if (!settings_.mergekit_numerics)
+    return merge::MergeTensor(task, settings_.seed, read, write, reader.Find());
   std::vector<std::vector<float>> values(task.sources.size(), std::vector<float>(task.size()));
   std::vector<std::span<const float>> inputs;
-  std::vector<const float*> pointers;
+  std::vector<merge::Values> pointers;
   for (std::size_t s = 0; s < values.size(); ++s) {
     read(s, 0, values[s]);
     RoundTo(task.work_type, values[s]);
     inputs.emplace_back(values[s]);
-    pointers.push_back(values[s].data());
+    pointers.push_back({.at = values[s].data()});
   }
   std::vector<float> merged(task.size());
   merge::MergeTensorAsMergekit(task, inputs, settings_.seed, choices_, merged);
@@ -244,9 +221,8 @@ io::Json ModelMerge::Preview() {
   }
   std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
-  const TensorReader reader(models_.sources());
   const auto start = std::chrono::steady_clock::now();
-  MergeOne(trial, reader.For(trial), [](const merge::Piece&, std::span<const float>) {});
+  MergeOne(trial, [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
   return preview;
 }
