@@ -21,9 +21,9 @@ struct StoredRows {
   /// The bytes of one row, where they lie. Throws Error(kInput) as WeightSource::ReadRows does. May be called
   /// from several threads.
   std::function<std::span<const std::byte>(std::int64_t row)> row;
-  /// The bytes of `count` rows, where they lie one after the other; empty where they do not. Throws as `row`
-  /// does.
-  std::function<std::span<const std::byte>(std::int64_t first_row, std::int64_t count)> rows = {};
+  /// Copies whole rows from first_row on, for who needs them once; nothing where `row` is the only way.
+  /// Throws as `row` does.
+  std::function<void(std::int64_t first_row, std::span<std::byte> out)> copy = {};
 };
 
 /// The weights of a model wherever they are (a folder, a GGUF file, in memory, an adapter over another

@@ -20,7 +20,6 @@
 #include "pipeline/merge_report.h"
 #include "pipeline/merge_smoke_test.h"
 #include "pipeline/model_reference.h"
-#include "pipeline/tensor_reader.h"
 
 namespace forge::pipeline {
 namespace {
@@ -79,6 +78,7 @@ class ModelMerge::Writing {
  public:
   Writing(const ModelMerge& merge, const fs::path& folder)
       : merge_(merge),
+        reader_(merge.models_.sources()),
         tasks_(SortedByName(merge.plan_)),
         writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
 
@@ -92,7 +92,7 @@ class ModelMerge::Writing {
                      .what = "stopped on request",
                      .why = "OUT was not written",
                      .fix = "run the same command again"});
-      merge_.MergeOne(*tasks_[t], [&](const merge::Piece& piece, std::span<const float> merged) {
+      merge_.MergeOne(*tasks_[t], reader_, [&](const merge::Piece& piece, std::span<const float> merged) {
         Take(t, piece, merged);
       });
       done += static_cast<std::int64_t>(tasks_[t]->size());
@@ -142,6 +142,7 @@ class ModelMerge::Writing {
   }
 
   const ModelMerge& merge_;
+  TensorReader reader_;
   std::vector<const TensorTask*> tasks_;
   io::ParallelSafetensorsWriter writer_;
   std::mutex mutex_;
@@ -159,8 +160,9 @@ ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, c
 
 ModelMerge::~ModelMerge() = default;
 
-void ModelMerge::MergeOne(const TensorTask& task, const merge::PieceWriter& write) const {
-  TensorReader reader(models_.sources(), task);
+void ModelMerge::MergeOne(const TensorTask& task, TensorReader& reader,
+                          const merge::PieceWriter& write) const {
+  reader.Open(task);
   const merge::SourceReader read = reader.Read();
   if (!settings_.mergekit_numerics)
     return merge::MergeTensor(task, settings_.seed, read, write, reader.Find());
@@ -221,8 +223,9 @@ io::Json ModelMerge::Preview() {
   }
   std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
+  TensorReader reader(models_.sources());
   const auto start = std::chrono::steady_clock::now();
-  MergeOne(trial, [](const merge::Piece&, std::span<const float>) {});
+  MergeOne(trial, reader, [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
   return preview;
 }

@@ -1,64 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/tensor_reader.h"
 
-#include <algorithm>
+#include <sys/mman.h>
 
-#include "base/check.h"
+#include <cstdlib>
+#include <new>
 
 namespace forge::pipeline {
 namespace {
 
-constexpr std::uint64_t kMostMapped = 256 << 20, kReleaseBytes = 128 << 20;
-
-model::TensorSpec SpecOf(const model::WeightSource& source, const std::string& name) {
-  std::vector<model::TensorSpec> specs = model::ListTensors(source.config());
-  const auto found =
-      std::find_if(specs.begin(), specs.end(), [&](const auto& spec) { return spec.name == name; });
-  FORGE_CHECK(found != specs.end());
-  return *found;
-}
+constexpr std::size_t kMostKept = 128 << 20;
+constexpr std::size_t kHugePage = 2 << 20;
+constexpr std::size_t kElementBytes = 2;  // of bfloat16
 
 }  // namespace
 
-TensorReader::TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& models,
-                           const merge::TensorTask& task)
-    : task_(task), is_large_(task.sources.size() * task.size() * 2 > kMostMapped) {
-  for (const merge::TensorTask::Source& from : task.sources) {
-    const model::WeightSource& model = *models[static_cast<std::size_t>(from.model)];
-    Source& source = sources_.emplace_back(&model, SpecOf(model, from.tensor));
-    source.rows = model.FindStoredRows(source.spec);
-    if (source.rows && (source.rows->type != io::BlockType::kBF16 || !source.rows->rows)) source.rows.reset();
+void TensorReader::FreeAligned::operator()(std::byte* bytes) const { std::free(bytes); }
+
+TensorReader::TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& models)
+    : models_(models) {
+  for (const auto& model : models) {
+    std::map<std::string, model::TensorSpec>& specs = specs_.emplace_back();
+    for (model::TensorSpec& spec : model::ListTensors(model->config())) specs.emplace(spec.name, spec);
   }
 }
 
-TensorReader::~TensorReader() { Release(); }
-
-void TensorReader::Release() const {
-  for (const Source& source : sources_)
-    if (source.rows) source.model->Release(source.spec);
+void TensorReader::Open(const merge::TensorTask& task) {
+  task_ = &task;
+  sources_.clear();
+  const std::size_t bytes = task.sources.size() * task.size() * kElementBytes;
+  keeps_ = bytes <= kMostKept;
+  for (const merge::TensorTask::Source& from : task.sources) {
+    const auto m = static_cast<std::size_t>(from.model);
+    Source& source = sources_.emplace_back(models_[m].get(), &specs_[m].at(from.tensor));
+    source.rows = source.model->FindStoredRows(*source.spec);
+    if (source.rows && (source.rows->type != io::BlockType::kBF16 || !source.rows->copy)) source.rows.reset();
+    if (keeps_ && source.rows) source.kept.assign(task.size() / task.columns(), 0);
+  }
 }
 
 merge::SourceReader TensorReader::Read() {
   return [this](std::size_t source, std::size_t first, std::span<float> out) {
     const Source& from = sources_[source];
-    from.model->ReadRows(from.spec, static_cast<std::int64_t>(first / task_.columns()), out);
+    from.model->ReadRows(*from.spec, static_cast<std::int64_t>(first / task_->columns()), out);
   };
 }
 
+/// Huge pages, since every page that is touched for the first time costs as much as what is read into it.
+void TensorReader::Reserve(std::size_t bytes) {
+  if (bytes <= kept_bytes_) return;
+  kept_bytes_ = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  kept_.reset();
+  kept_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, kept_bytes_)));
+  if (!kept_) throw std::bad_alloc();
+  madvise(kept_.get(), kept_bytes_, MADV_HUGEPAGE);
+}
+
 merge::StoredReader TensorReader::Find() {
-  return [this](std::size_t source, std::size_t first, std::size_t size) {
-    const std::optional<model::StoredRows>& rows = sources_[source].rows;
-    if (!rows) return merge::Values{};
-    const std::size_t columns = task_.columns();
-    const auto bytes =
-        rows->rows(static_cast<std::int64_t>(first / columns), static_cast<std::int64_t>(size / columns));
-    if (is_large_) {
-      const std::uint64_t before = found_bytes_.fetch_add(bytes.size());
-      // Others that still read let the pages come back.
-      if (before / kReleaseBytes != (before + bytes.size()) / kReleaseBytes) Release();
-    }
-    return merge::Values{bytes.data(), true};
+  if (keeps_) Reserve(sources_.size() * task_->size() * kElementBytes);
+  return [this](std::size_t source, std::size_t first, std::size_t size, bool again) {
+    Source& from = sources_[source];
+    if (!from.rows) return merge::Values{};
+    const std::size_t row = first / task_->columns(), bytes = size * kElementBytes;
+    std::byte* place = PlaceOf(source, first, size, again);
+    if (keeps_ && from.kept[row] >= size) return merge::Values{place, true};
+    from.rows->copy(static_cast<std::int64_t>(row), {place, bytes});
+    if (keeps_ && again) from.kept[row] = static_cast<std::uint32_t>(size);
+    return merge::Values{place, true};
   };
+}
+
+/// Where a piece is or comes to be: among what is kept, or in a buffer of the thread.
+std::byte* TensorReader::PlaceOf(std::size_t source, std::size_t first, std::size_t size, bool again) {
+  if (keeps_ && (again || sources_[source].kept[first / task_->columns()] >= size))
+    return kept_.get() + (source * task_->size() + first) * kElementBytes;
+  thread_local std::vector<std::vector<std::byte>> buffers;
+  if (buffers.size() <= source) buffers.resize(source + 1);
+  if (buffers[source].size() < size * kElementBytes) buffers[source].resize(size * kElementBytes);
+  return buffers[source].data();
 }
 
 }  // namespace forge::pipeline

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,34 +14,42 @@
 
 namespace forge::pipeline {
 
-/// Reads the sources of one tensor's merge, widened or, where they are bfloat16 in a mapped file, where they
-/// lie. Pages that were found stay mapped from one pass over the tensor to the next, since mapping them again
-/// costs more than reading them, until this goes; of a tensor whose sources take more than 256 MiB they are
-/// let go every 128 MiB.
+/// Reads the sources of one tensor's merge after the other's: widened to float32 or, where all of a tensor is
+/// bfloat16 in the files of folders, as stored. Those are copied from the files rather than mapped, which
+/// costs less, and kept from the first pass over a tensor to the last where they take at most 128 MiB; else
+/// they are read again.
 class TensorReader {
  public:
-  /// models  as MergePlan::models; they and the task must outlive this
-  TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& models,
-               const merge::TensorTask& task);
-  ~TensorReader();
+  /// models  as MergePlan::models, which must outlive this
+  explicit TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& models);
   TensorReader(const TensorReader&) = delete;
   TensorReader& operator=(const TensorReader&) = delete;
 
+  /// What is read from now on; the task must live as long as it is read.
+  void Open(const merge::TensorTask& task);
   merge::SourceReader Read();
   merge::StoredReader Find();
 
  private:
   struct Source {
     const model::WeightSource* model;
-    model::TensorSpec spec;
-    std::optional<model::StoredRows> rows;  // if it is bfloat16 whose rows lie one after the other
+    const model::TensorSpec* spec;
+    std::optional<model::StoredRows> rows;  // if it is bfloat16 that can be copied
+    std::vector<std::uint32_t> kept;        // [rows] how many elements from there on are in memory
   };
-  void Release() const;
+  struct FreeAligned {
+    void operator()(std::byte* bytes) const;
+  };
+  std::byte* PlaceOf(std::size_t source, std::size_t first, std::size_t size, bool again);
+  void Reserve(std::size_t bytes);
 
-  const merge::TensorTask& task_;
+  const std::vector<std::unique_ptr<model::WeightSource>>& models_;
+  std::vector<std::map<std::string, model::TensorSpec>> specs_;  // [models]
+  const merge::TensorTask* task_ = nullptr;
   std::vector<Source> sources_;
-  bool is_large_;
-  std::atomic<std::uint64_t> found_bytes_{0};
+  bool keeps_ = false;
+  std::unique_ptr<std::byte, FreeAligned> kept_;  // [sources, elements]
+  std::size_t kept_bytes_ = 0;
 };
 
 }  // namespace forge::pipeline

@@ -17,7 +17,7 @@ constexpr std::size_t kBins = 1 << 16;
 constexpr std::size_t kMostCodes = 1 << 20;
 /// Where a sample of m puts the part p of all values: p, give or take so many times sqrt(p (1 - p) / m), and
 /// a bit for values that resemble their neighbours in the sample.
-constexpr double kSampleDeviations = 4, kSampleMargin = 0.003;
+constexpr double kSampleDeviations = 3, kSampleMargin = 0.003;
 constexpr std::size_t kSmallestSample = 1000;
 constexpr int kSampleShift = 17;         // bins of a sample: 64 an octave
 constexpr std::size_t kSpareCodes = 16;  // room that select_changes asks for

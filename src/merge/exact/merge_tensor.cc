@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kPieceElements = 1
                                        << 15;  // 128 KiB of float32 a source: a few of them fit the L2 cache
-constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 9, kSampledPart = 8;
+constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 10, kSampledPart = 8;
 
 /// How a pass cuts the tensor.
 struct Cut {
@@ -43,7 +43,7 @@ class Runner {
   void RunPass(const TensorMerge::Pass& pass) {
     const Cut cut = pass.sample ? Sample() : All();
     std::vector<double> sums(cut.count * pass.num_sums);
-    ForPieces(cut, [&](const Piece& piece) {
+    ForPieces(cut, !pass.sample, [&](const Piece& piece) {
       merge_.Observe(piece, std::span(sums).subspan(piece.index * pass.num_sums, pass.num_sums));
     });
     std::vector<double> totals(pass.num_sums);
@@ -52,7 +52,7 @@ class Runner {
   }
 
   void Merge(const PieceWriter& write) {
-    ForPieces(All(), [&](const Piece& piece) {
+    ForPieces(All(), false, [&](const Piece& piece) {
       std::vector<float>& out = OfThisThread().out;
       out.resize(std::max(out.size(), piece.size));
       merge_.Merge(piece, out.data());
@@ -74,15 +74,16 @@ class Runner {
     return {count, WholeRows(sampled / count), rows / count * task_.columns()};
   }
 
+  /// again: another pass over the same pieces follows.
   template <class Use>
-  void ForPieces(const Cut& cut, const Use& use) {
+  void ForPieces(const Cut& cut, bool again, const Use& use) {
     ThreadPool::Global().Run(cut.count, [&](std::size_t index) {
       try {
         const std::size_t first = index * cut.stride;
         Piece piece{.index = index, .first = first, .size = std::min(cut.size, size_ - first)};
         std::vector<Values>& inputs = OfThisThread().inputs;
         inputs.resize(task_.sources.size());
-        if (!FindStored(piece, inputs)) Widen(piece, inputs);
+        if (!FindStored(piece, again, inputs)) Widen(piece, inputs);
         piece.inputs = inputs.data();
         use(piece);
       } catch (...) {
@@ -93,10 +94,10 @@ class Runner {
   }
 
   /// Whether all sources are stored as bfloat16.
-  bool FindStored(const Piece& piece, std::vector<Values>& inputs) const {
+  bool FindStored(const Piece& piece, bool again, std::vector<Values>& inputs) const {
     if (!find_ || !merge_.ReadsBFloat16()) return false;
     for (std::size_t s = 0; s < inputs.size(); ++s) {
-      inputs[s] = find_(s, piece.first, piece.size);
+      inputs[s] = find_(s, piece.first, piece.size, again);
       if (inputs[s].at == nullptr) return false;
     }
     return true;

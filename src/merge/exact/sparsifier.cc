@@ -180,20 +180,11 @@ void Sparsifier::KeepAtRandom(std::size_t first, const Change& changes, std::siz
 Sparsifier::DellaTable Sparsifier::TableOf(std::span<const float> row, std::uint8_t* bins) const {
   std::array<std::uint32_t, kDellaBins> counts;
   Elements().magnitude_bins(row.data(), row.size(), bins, counts.data());
-  // Twice the rank, counted down from the largest value, which has rank n - 1.
   const auto last = static_cast<std::uint32_t>(row.size() - 1);
-  std::array<std::int32_t, kDellaBins> doubled_rank;
-  std::uint32_t above = 0;
-  for (std::size_t bin = 0; bin < kDellaBins; ++bin) {
-    doubled_rank[bin] = static_cast<std::int32_t>(2 * (last - above) + 1 - counts[bin]);
-    above += counts[bin];
-  }
   DellaTable table;
   const auto lowest = static_cast<float>((density_ - epsilon_) * 0x1p16);
   const auto step = last > 0 ? static_cast<float>(epsilon_ * 0x1p16 / last) : 0.0f;
-  for (std::size_t bin = 0; bin < kDellaBins; ++bin)
-    table.thresholds[bin] = static_cast<std::uint16_t>(
-        static_cast<std::int32_t>(lowest + step * static_cast<float>(doubled_rank[bin])));
+  Elements().rank_table(counts.data(), last + 1, lowest, step, table.thresholds.data());
   if (last == 0) table.thresholds.fill(ToThreshold(density_));
   table.low = static_cast<std::uint16_t>(lowest);
   table.high = ToThreshold(density_ + epsilon_);

@@ -55,8 +55,9 @@ class TaskArithmetic : public TensorMerge {
     }
     const std::vector<const std::uint64_t*>* kept = Sparsify(piece);
     if (kept == nullptr) return;
-    for (std::size_t m = 0; m < models_.size(); ++m)
-      Elements().sum_changes(ChangeOf(piece, models_[m]), (*kept)[m], piece.size, sums.data() + 2 * m);
+    const std::vector<Values>& inputs = Inputs(piece);
+    Elements().sum_changes(piece.inputs[base_], inputs.data(), kept->data(), inputs.size(), piece.size,
+                           sums.data());
   }
 
   void EndPass(std::span<const double> totals) override {
@@ -76,9 +77,7 @@ class TaskArithmetic : public TensorMerge {
     const std::vector<const std::uint64_t*>* kept = sparse_ ? Sparsify(piece) : nullptr;
     if (sparse_ && kept == nullptr) return;
     const std::uint64_t* const* bits = sparse_ ? kept->data() : nullptr;
-    thread_local std::vector<Values> inputs;
-    inputs.clear();
-    for (const Model& model : models_) inputs.push_back(piece.inputs[model.source]);
+    const std::vector<Values>& inputs = Inputs(piece);
     const Values& base = piece.inputs[base_];
     if (votes_)
       Elements().vote(base, inputs.data(), bits, weights_.data(), normalizes_ ? shares_.data() : nullptr,
@@ -123,6 +122,14 @@ class TaskArithmetic : public TensorMerge {
           static_cast<float>(votes_ ? weight : weight / divisor * static_cast<double>(lambda_)));
       shares_.push_back(static_cast<float>(std::fabs(model.weight)));
     }
+  }
+
+  /// Of the models alone, in a buffer of the thread.
+  const std::vector<Values>& Inputs(const Piece& piece) const {
+    thread_local std::vector<Values> inputs;
+    inputs.clear();
+    for (const Model& model : models_) inputs.push_back(piece.inputs[model.source]);
+    return inputs;
   }
 
   Change ChangeOf(const Piece& piece, const Model& model) const {

@@ -59,9 +59,11 @@ std::unique_ptr<TensorMerge> MakeTensorMerge(const TensorTask& task, std::uint64
 
 /// Reads [first, first + out.size()) of a source of the task. Called from several threads.
 using SourceReader = std::function<void(std::size_t source, std::size_t first, std::span<float> out)>;
-/// Where [first, first + size) of a source lies as bfloat16; nothing where it is stored otherwise or in
-/// pieces. What is found must be finite, as what SourceReader reads. Called from several threads.
-using StoredReader = std::function<Values(std::size_t source, std::size_t first, std::size_t size)>;
+/// The bfloat16 that [first, first + size) of a source is stored as; nothing where it is stored otherwise.
+/// They stay there until the thread asks for the same source again, or longer with `again`: the same piece
+/// will be asked for once more. They must be finite, as what SourceReader reads. Called from several threads.
+using StoredReader =
+    std::function<Values(std::size_t source, std::size_t first, std::size_t size, bool again)>;
 /// Takes what a piece became, [piece.size]. Called from several threads, in any order.
 using PieceWriter = std::function<void(const Piece& piece, std::span<const float> merged)>;
 

@@ -60,7 +60,7 @@ void BM_Merge(benchmark::State& state, const char* method) {
   const PieceWriter write = [&](const Piece& piece, std::span<const float> merged) {
     io::NarrowFloats(merged, io::FloatType::kBF16, out.data() + piece.first * 2);
   };
-  const StoredReader find = [&](std::size_t source, std::size_t first, std::size_t) {
+  const StoredReader find = [&](std::size_t source, std::size_t first, std::size_t, bool) {
     return Values{models[source].data() + first * 2, true};
   };
   const double bytes = static_cast<double>((models.size() + 1) * out.size());

@@ -50,8 +50,9 @@ struct ElementKernels {
   void (*subtract)(const Values& a, const Values& b, std::size_t size, float* out);
   /// sum of a[i] * b[i], the products exact.
   double (*dot)(const Values& a, const Values& b, std::size_t size);
-  /// sums [2]: of |change[i]|, of all and of those whose bit is set.
-  void (*sum_changes)(const Change& change, const std::uint64_t* bits, std::size_t size, double* sums);
+  /// sums [models, 2]: of |inputs[m][i] - base[i]|, of all and of those whose bit of bits[m] is set.
+  void (*sum_changes)(const Values& base, const Values* inputs, const std::uint64_t* const* bits,
+                      std::size_t models, std::size_t size, double* sums);
   /// Bits of the magnitudes above a code and of those that equal it; returns how many do. No bit after
   /// `size`.
   std::size_t (*compare_changes)(const Change& change, std::uint32_t code, std::size_t size,
@@ -81,6 +82,11 @@ struct ElementKernels {
   /// Sorts a row's magnitudes into 256 bins, 32 an octave, down from the largest: bins [size]; the last bin
   /// holds all below 1/256 of the largest. counts [256]: how many lie in each.
   void (*magnitude_bins)(const float* row, std::size_t size, std::uint8_t* bins, std::uint32_t* counts);
+  /// The mean rank of what lies in each bin, as a probability: table[bin] = lowest + step * (twice the rank),
+  /// where the largest of size values has rank size - 1 and those of a bin share the mean.  counts [256], of
+  /// magnitude_bins
+  void (*rank_table)(const std::uint32_t* counts, std::uint32_t size, float lowest, float step,
+                     std::uint16_t* table);
   /// Bit i % 64 of bits[i / 64] set where words[i] < table[bins[i]]; all table entries lie in [low, high].
   /// Words and bins are read up to the next multiple of 64.
   void (*below_table)(const std::uint16_t* words, const std::uint8_t* bins, const std::uint16_t* table,
