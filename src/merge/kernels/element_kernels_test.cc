@@ -104,10 +104,10 @@ Bits SourceResults(const ElementKernels& kernels, std::size_t size, bool is_bflo
   for (const std::size_t models : {1, 2, 3, 4, 5}) {
     kernels.combine(inputs.data(), weights, models, size, out.data());
     results.Add(std::span<const float>(out));
-    for (const std::uint64_t* const* some : {bits.data(), static_cast<const std::uint64_t* const*>(nullptr)}) {
+    for (const std::uint64_t* const* some : {static_cast<const std::uint64_t* const*>(bits.data()), static_cast<const std::uint64_t* const*>(nullptr)}) {
       kernels.combine_changes(base, inputs.data() + 1, some, weights, models, size, out.data());
       results.Add(std::span<const float>(out));
-      for (const float* divisors : {shares, static_cast<const float*>(nullptr)}) {
+      for (const float* divisors : {static_cast<const float*>(shares), static_cast<const float*>(nullptr)}) {
         kernels.vote(base, inputs.data() + 1, some, weights, divisors, models, 0.9f, size, out.data());
         results.Add(std::span<const float>(out));
       }
