@@ -2,14 +2,11 @@
 #include "io/parallel_file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -20,7 +17,6 @@ namespace {
 
 constexpr std::size_t kMostWaiting = 8;   // full blocks; who fills more waits
 constexpr std::size_t kAlignment = 4096;  // of O_DIRECT: addresses, places and lengths
-constexpr std::size_t kHugePage = 2 << 20;
 
 int OpenForWriting(const std::filesystem::path& path) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
@@ -29,8 +25,6 @@ int OpenForWriting(const std::filesystem::path& path) {
 }
 
 }  // namespace
-
-void ParallelFile::FreeAligned::operator()(std::byte* bytes) const { std::free(bytes); }
 
 ParallelFile::ParallelFile(std::filesystem::path path, std::uint64_t size)
     : path_(std::move(path)), temporary_(path_), size_(size) {
@@ -73,16 +67,14 @@ std::size_t ParallelFile::BlockSize(std::uint64_t index) const {
 /// The buffer of a block; the mutex is held.
 std::byte* ParallelFile::Open(std::uint64_t index) {
   Block& block = blocks_[index];
-  if (block.buffer) return block.buffer.get();
+  if (block.buffer) return block.buffer.data();
   if (!free_.empty()) {
     block.buffer = std::move(free_.back());
     free_.pop_back();
   } else {
-    block.buffer.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, kBlockBytes)));
-    if (!block.buffer) throw std::bad_alloc();
-    madvise(block.buffer.get(), kBlockBytes, MADV_HUGEPAGE);  // 2 pages to touch and to hand over, not 1024
+    block.buffer = HugeMemory(kBlockBytes);
   }
-  return block.buffer.get();
+  return block.buffer.data();
 }
 
 void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -131,7 +123,7 @@ void ParallelFile::WriteBlocks() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      WriteBlock(index, buffer.get());
+      WriteBlock(index, buffer.data());
     } catch (...) {  // handed to who writes or commits
       error = std::current_exception();
     }

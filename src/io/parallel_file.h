@@ -8,12 +8,13 @@
 #include <exception>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/huge_memory.h"
 
 namespace forge::io {
 
@@ -39,10 +40,7 @@ class ParallelFile {
   static constexpr std::size_t kBlockBytes = 4 << 20;
 
  private:
-  struct FreeAligned {
-    void operator()(std::byte* bytes) const;
-  };
-  using Buffer = std::unique_ptr<std::byte, FreeAligned>;
+  using Buffer = HugeMemory;
   struct Block {
     Buffer buffer;
     std::size_t filled = 0;

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/tensor_reader.h"
 
-#include <sys/mman.h>
-
-#include <cstdlib>
-#include <new>
-
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kMostKept = 128 << 20;
-constexpr std::size_t kHugePage = 2 << 20;
+constexpr std::size_t kMostKept = 32 << 20;
 constexpr std::size_t kElementBytes = 2;  // of bfloat16
 
 }  // namespace
-
-void TensorReader::FreeAligned::operator()(std::byte* bytes) const { std::free(bytes); }
 
 TensorReader::TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& models)
     : models_(models) {
@@ -46,18 +38,12 @@ merge::SourceReader TensorReader::Read() {
   };
 }
 
-/// Huge pages, since every page that is touched for the first time costs as much as what is read into it.
-void TensorReader::Reserve(std::size_t bytes) {
-  if (bytes <= kept_bytes_) return;
-  kept_bytes_ = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  kept_.reset();
-  kept_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, kept_bytes_)));
-  if (!kept_) throw std::bad_alloc();
-  madvise(kept_.get(), kept_bytes_, MADV_HUGEPAGE);
-}
-
 merge::StoredReader TensorReader::Find() {
-  if (keeps_) Reserve(sources_.size() * task_->size() * kElementBytes);
+  const std::size_t all = sources_.size() * task_->size() * kElementBytes;
+  if (keeps_ && kept_.size() < all) {
+    kept_ = HugeMemory();  // the old one goes before the new one comes
+    kept_ = HugeMemory(all);
+  }
   return [this](std::size_t source, std::size_t first, std::size_t size, bool again) {
     Source& from = sources_[source];
     if (!from.rows) return merge::Values{};
@@ -73,7 +59,7 @@ merge::StoredReader TensorReader::Find() {
 /// Where a piece is or comes to be: among what is kept, or in a buffer of the thread.
 std::byte* TensorReader::PlaceOf(std::size_t source, std::size_t first, std::size_t size, bool again) {
   if (keeps_ && (again || sources_[source].kept[first / task_->columns()] >= size))
-    return kept_.get() + (source * task_->size() + first) * kElementBytes;
+    return kept_.data() + (source * task_->size() + first) * kElementBytes;
   thread_local std::vector<std::vector<std::byte>> buffers;
   if (buffers.size() <= source) buffers.resize(source + 1);
   if (buffers[source].size() < size * kElementBytes) buffers[source].resize(size * kElementBytes);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/huge_memory.h"
 #include "merge/exact/tensor_merge.h"
 #include "model/weight_source.h"
 
@@ -37,19 +38,14 @@ class TensorReader {
     std::optional<model::StoredRows> rows;  // if it is bfloat16 that can be copied
     std::vector<std::uint32_t> kept;        // [rows] how many elements from there on are in memory
   };
-  struct FreeAligned {
-    void operator()(std::byte* bytes) const;
-  };
   std::byte* PlaceOf(std::size_t source, std::size_t first, std::size_t size, bool again);
-  void Reserve(std::size_t bytes);
 
   const std::vector<std::unique_ptr<model::WeightSource>>& models_;
   std::vector<std::map<std::string, model::TensorSpec>> specs_;  // [models]
   const merge::TensorTask* task_ = nullptr;
   std::vector<Source> sources_;
   bool keeps_ = false;
-  std::unique_ptr<std::byte, FreeAligned> kept_;  // [sources, elements]
-  std::size_t kept_bytes_ = 0;
+  HugeMemory kept_;  // [sources, elements]
 };
 
 }  // namespace forge::pipeline

@@ -33,14 +33,21 @@ class TaskArithmetic : public TensorMerge {
     SetWeights();
   }
 
+  ~TaskArithmetic() override {
+    for (Model& model : models_)
+      if (!model.kept.empty()) Spare().push_back(std::move(model.kept));
+  }
+
   std::optional<Pass> NextPass() override {
     // All are of one tensor, so they sample in the same pass.
     if (const auto open = OpenThresholds(); !open.empty()) return Pass{.sample = open[0]->is_sampling()};
     RestartCounts();
     if (!rescales_ || rescaled_) return std::nullopt;
-    for (Model& model : models_)
-      if (model.sparsifier->draws())
-        model.kept.resize(task_.size() / task_.columns());  // pieces are whole rows
+    for (Model& model : models_) {
+      if (!model.sparsifier->draws()) continue;
+      model.kept = TakeSpare();
+      model.kept.resize(task_.size() / 64 + task_.size() / task_.columns() + 1);  // pieces are whole rows
+    }
     return Pass{.num_sums = 2 * models_.size()};
   }
 
@@ -94,9 +101,22 @@ class TaskArithmetic : public TensorMerge {
     double weight;
     double rescale = 1;
     std::unique_ptr<Sparsifier> sparsifier;
-    /// What was drawn in the pass that finds the rescaling: bits of each piece (Sparsifier::Keep).
-    std::vector<std::vector<std::uint64_t>> kept;
+    /// What was drawn in the pass that finds the rescaling: bits of all pieces (Sparsifier::Keep), each from
+    /// word first / 64 + index on.
+    std::vector<std::uint64_t> kept;
   };
+
+  /// Memory for the bits of one tensor after the other: fresh pages cost more than what is written to them.
+  static std::vector<std::vector<std::uint64_t>>& Spare() {
+    thread_local std::vector<std::vector<std::uint64_t>> spare;
+    return spare;
+  }
+  static std::vector<std::uint64_t> TakeSpare() {
+    if (Spare().empty()) return {};
+    std::vector<std::uint64_t> taken = std::move(Spare().back());
+    Spare().pop_back();
+    return taken;
+  }
 
   std::vector<MagnitudeThreshold*> OpenThresholds() const {
     std::vector<MagnitudeThreshold*> open;
@@ -159,13 +179,13 @@ class TaskArithmetic : public TensorMerge {
     for (std::size_t m = 0; m < models_.size(); ++m) {
       Model& model = models_[m];
       const std::size_t num_counts = model.sparsifier->num_counts();
-      std::vector<std::uint64_t>& bits = model.kept.empty() ? buffers[m] : model.kept[piece.index];
-      if (model.kept.empty() || bits.empty()) {
-        bits.resize(piece.size / 64 + 1);
+      const bool is_drawn = !model.kept.empty();
+      buffers[m].resize(piece.size / 64 + 1);
+      std::uint64_t* bits = is_drawn ? model.kept.data() + piece.first / 64 + piece.index : buffers[m].data();
+      if (!is_drawn || !rescaled_)
         model.sparsifier->Keep(piece.first, ChangeOf(piece, model), piece.size, marks[m],
-                               std::span(counts).subspan(used, num_counts), bits.data());
-      }
-      kept[m] = bits.data();
+                               std::span(counts).subspan(used, num_counts), bits);
+      kept[m] = bits;
       used += num_counts;
     }
     return &kept;

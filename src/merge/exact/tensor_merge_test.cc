@@ -299,7 +299,8 @@ TEST(MergeTensor, GivesOfStoredBFloat16TheBytesOfItsFloats) {
     std::vector<std::vector<std::uint16_t>> stored;
     for (Values& values : problem.inputs) {
       std::vector<std::uint16_t>& halves = stored.emplace_back();
-      for (float& value : values) halves.push_back(FloatToBFloat16(value)), value = BFloat16ToFloat(halves.back());
+      for (float& value : values)
+        halves.push_back(FloatToBFloat16(value)), value = BFloat16ToFloat(halves.back());
     }
     std::atomic<std::size_t> found{0};
     const StoredReader find = [&](std::size_t source, std::size_t first, std::size_t size, bool) {
@@ -328,7 +329,8 @@ TEST(MergeTensor, AsksForAPieceAgainWhereAPassFollows) {
     if (source == 0) asked[first].push_back(again);
     return merge::Values{};  // read it widened
   };
-  MergeTensor(problem.task, 1, problem.Reader(), [](const Piece&, std::span<const float>) {}, find);
+  MergeTensor(
+      problem.task, 1, problem.Reader(), [](const Piece&, std::span<const float>) {}, find);
   EXPECT_GT(asked.size(), 1u);
   for (const auto& [first, again] : asked) EXPECT_EQ(again, (std::vector<bool>{true, false})) << first;
 }
