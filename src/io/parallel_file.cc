@@ -78,16 +78,22 @@ std::byte* ParallelFile::Open(std::uint64_t index) {
 }
 
 void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
-  FORGE_CHECK(offset <= size_ && bytes.size() <= size_ - offset);
-  while (!bytes.empty()) {
+  FillAt(offset, bytes.size(), [&](std::byte* to, std::size_t first, std::size_t count) {
+    std::memcpy(to, bytes.data() + first, count);
+  });
+}
+
+void ParallelFile::FillAt(std::uint64_t offset, std::size_t size, const FillPart& fill) {
+  FORGE_CHECK(offset <= size_ && size <= size_ - offset);
+  for (std::size_t done = 0; done < size;) {
     const std::uint64_t index = offset / kBlockBytes;
-    const std::size_t at = offset % kBlockBytes, count = std::min(bytes.size(), BlockSize(index) - at);
+    const std::size_t at = offset % kBlockBytes, count = std::min(size - done, BlockSize(index) - at);
     std::byte* buffer;
     {
       const std::lock_guard lock(mutex_);
       buffer = Open(index);
     }
-    std::memcpy(buffer + at, bytes.data(), count);  // no two threads write the same bytes
+    fill(buffer + at, done, count);  // no two threads write the same bytes
     Buffer full;
     {
       const std::lock_guard lock(mutex_);
@@ -101,7 +107,7 @@ void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> byte
     }
     if (full) Enqueue(index, std::move(full));
     offset += count;
-    bytes = bytes.subspan(count);
+    done += count;
   }
 }
 

@@ -50,11 +50,17 @@ void RoundTo(io::FloatType type, std::vector<float>& values) {
   io::WidenFloats(stored, type, values);
 }
 
-double SquaredNorm(const merge::Values& values, std::size_t size) {
+/// The sum over vectors of their squared lengths.
+double SquaredNorms(std::span<const merge::Values> vectors, std::size_t size) {
   constexpr std::size_t kBlock = 4096;
+  std::vector<merge::Values> block(vectors.size());
+  std::vector<float> squares(vectors.size());
   double sum = 0;
-  for (std::size_t i = 0; i < size; i += kBlock)
-    sum += static_cast<double>(merge::Elements().sum_squares(values.From(i), std::min(kBlock, size - i)));
+  for (std::size_t i = 0; i < size; i += kBlock) {
+    for (std::size_t v = 0; v < vectors.size(); ++v) block[v] = vectors[v].From(i);
+    merge::Elements().sum_squares(block.data(), block.size(), std::min(kBlock, size - i), squares.data());
+    for (const float square : squares) sum += static_cast<double>(square);
+  }
   return sum;
 }
 
@@ -133,9 +139,10 @@ class ModelMerge::Writing {
       for (const float value : merged)
         if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
     writer_.Write(t, piece.first, merged);
-    Norms norms{.merged = SquaredNorm({.at = merged.data()}, piece.size)};
-    for (std::size_t s = 0; s < task.sources.size(); ++s)
-      norms.sources += SquaredNorm(piece.inputs[s], piece.size) / static_cast<double>(task.sources.size());
+    const merge::Values result[] = {{.at = merged.data()}};
+    const std::span<const merge::Values> sources(piece.inputs, task.sources.size());
+    const Norms norms{.merged = SquaredNorms(result, piece.size),
+                      .sources = SquaredNorms(sources, piece.size) / static_cast<double>(sources.size())};
     const std::lock_guard lock(mutex_);
     norms_[t].merged += norms.merged;
     norms_[t].sources += norms.sources;

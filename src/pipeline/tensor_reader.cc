@@ -4,7 +4,7 @@
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kMostKept = 32 << 20;
+constexpr std::size_t kMostKept = 128 << 20;
 constexpr std::size_t kElementBytes = 2;  // of bfloat16
 
 }  // namespace

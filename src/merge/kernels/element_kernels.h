@@ -91,8 +91,8 @@ struct ElementKernels {
   /// Words and bins are read up to the next multiple of 64.
   void (*below_table)(const std::uint16_t* words, const std::uint8_t* bins, const std::uint16_t* table,
                       std::uint16_t low, std::uint16_t high, std::size_t size, std::uint64_t* bits);
-  /// sum of values[i]^2 in float, sixteen lanes: for checks, of a few thousand values a time.
-  float (*sum_squares)(const Values& values, std::size_t size);
+  /// sums [count]: of inputs[a][i]^2 in float, sixteen lanes: for checks, of a few thousand values a time.
+  void (*sum_squares)(const Values* inputs, std::size_t count, std::size_t size, float* sums);
 };
 
 const ElementKernels& ScalarElementKernels();

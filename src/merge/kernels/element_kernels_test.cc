@@ -56,9 +56,7 @@ class Stored {
       value = BFloat16ToFloat(halves_.back());
     }
   }
-  Values Get() const {
-    return is_bfloat16_ ? Values{halves_.data(), true} : Values{floats_.data(), false};
-  }
+  Values Get() const { return is_bfloat16_ ? Values{halves_.data(), true} : Values{floats_.data(), false}; }
   /// The same values in float32.
   Values Widened() const { return {floats_.data(), false}; }
 
@@ -104,7 +102,8 @@ Bits SourceResults(const ElementKernels& kernels, std::size_t size, bool is_bflo
   for (const std::size_t models : {1, 2, 3, 4, 5}) {
     kernels.combine(inputs.data(), weights, models, size, out.data());
     results.Add(std::span<const float>(out));
-    for (const std::uint64_t* const* some : {static_cast<const std::uint64_t* const*>(bits.data()), static_cast<const std::uint64_t* const*>(nullptr)}) {
+    for (const std::uint64_t* const* some : {static_cast<const std::uint64_t* const*>(bits.data()),
+                                             static_cast<const std::uint64_t* const*>(nullptr)}) {
       kernels.combine_changes(base, inputs.data() + 1, some, weights, models, size, out.data());
       results.Add(std::span<const float>(out));
       for (const float* divisors : {static_cast<const float*>(shares), static_cast<const float*>(nullptr)}) {
@@ -119,9 +118,12 @@ Bits SourceResults(const ElementKernels& kernels, std::size_t size, bool is_bflo
   kernels.subtract(inputs[1], base, size, out.data());
   results.Add(std::span<const float>(out));
   results.Add(kernels.dot(inputs[1], inputs[2], size));
-  results.Add(static_cast<double>(kernels.sum_squares(inputs[1], size)));
+  std::vector<float> squares(inputs.size());
+  kernels.sum_squares(inputs.data(), inputs.size(), size, squares.data());
+  results.Add(std::span<const float>(squares));
   Bits above(size / 64 + 1), equal(size / 64 + 1);
-  results.Add(kernels.compare_changes({inputs[1], base}, std::bit_cast<std::uint32_t>(0.5f), size, above.data(), equal.data()));
+  results.Add(kernels.compare_changes({inputs[1], base}, std::bit_cast<std::uint32_t>(0.5f), size,
+                                      above.data(), equal.data()));
   results.Add(above);
   results.Add(equal);
   const CodeRange range{std::bit_cast<std::uint32_t>(0.3f), std::bit_cast<std::uint32_t>(1.1f)};
@@ -167,7 +169,9 @@ TEST(ElementKernels, GiveTheBitsOfTheScalarOnesOnEveryTargetAndSize) {
   for (const std::size_t size : kSizes)
     for (const ElementKernels* table : Tables()) {
       for (const bool is_bfloat16 : {false, true})
-        EXPECT_EQ(SourceResults(*table, size, is_bfloat16), SourceResults(ScalarElementKernels(), size, is_bfloat16)) << size;
+        EXPECT_EQ(SourceResults(*table, size, is_bfloat16),
+                  SourceResults(ScalarElementKernels(), size, is_bfloat16))
+            << size;
       EXPECT_EQ(ChoiceResults(*table, size), ChoiceResults(ScalarElementKernels(), size)) << size;
     }
 }
@@ -175,11 +179,12 @@ TEST(ElementKernels, GiveTheBitsOfTheScalarOnesOnEveryTargetAndSize) {
 TEST(ElementKernels, GiveOfBFloat16WhatTheyGiveOfItsFloats) {
   for (const std::size_t size : kSizes)
     for (const ElementKernels* table : Tables())
-      EXPECT_EQ(SourceResults(*table, size, true), SourceResults(*table, size, true, /*widened=*/true)) << size;
+      EXPECT_EQ(SourceResults(*table, size, true), SourceResults(*table, size, true, /*widened=*/true))
+          << size;
 }
 
-// Changes 1, 2, -4 with weights 1, 1, 0.5: weighted 1, 2, -2, sum 1, so + wins: (1 + 2) / (1 + 1) = 1.5. Without the
-// second 1 - 2 is below 0: -2 / 0.5 = -4.
+// Changes 1, 2, -4 with weights 1, 1, 0.5: weighted 1, 2, -2, sum 1, so + wins: (1 + 2) / (1 + 1) = 1.5.
+// Without the second 1 - 2 is below 0: -2 / 0.5 = -4.
 TEST(ElementKernels, VoteAsWorkedByHand) {
   const float base = 10, a = 11, b = 12, c = 6, weights[] = {1, 1, 0.5f};
   const Values inputs[] = {{&a}, {&b}, {&c}};
@@ -208,7 +213,8 @@ TEST(ElementKernels, SumAndCompareAsWorkedByHand) {
     EXPECT_EQ(sums[0], 6.0);
     EXPECT_EQ(sums[1], 5.0);
     std::uint64_t above = 0, equal = 0;
-    EXPECT_EQ(table->compare_changes({input, {base}}, std::bit_cast<std::uint32_t>(2.0f), 4, &above, &equal), 1u);
+    EXPECT_EQ(table->compare_changes({input, {base}}, std::bit_cast<std::uint32_t>(2.0f), 4, &above, &equal),
+              1u);
     EXPECT_EQ(above, 0b0010u);
     EXPECT_EQ(equal, 0b1000u);
   }
