@@ -68,6 +68,9 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// A tensor above the part 1 / (this * threads) of all weights is merged on all threads at once.
+constexpr std::size_t kTensorsOfAThread = 8;
+
 [[noreturn]] void RefuseValue(const TensorTask& task, float value) {
   const bool is_finite = std::isfinite(value);
   throw Error({.what = fmt::format("cannot store {} of the merged model", task.name),
@@ -84,26 +87,26 @@ class ModelMerge::Writing {
  public:
   Writing(const ModelMerge& merge, const fs::path& folder)
       : merge_(merge),
-        reader_(merge.models_.sources()),
         tasks_(SortedByName(merge.plan_)),
         writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
 
+  /// Large tensors one after the other on all threads, then the others side by side, each on one thread: that
+  /// way no thread waits at the end of a pass for what the others still do.
   void Run(MetricSink& sink, const StopToken& stop) {
-    std::int64_t done = 0, total = 0;
-    for (const TensorTask* task : tasks_) total += static_cast<std::int64_t>(task->size());
+    std::size_t total = 0;
+    for (const TensorTask* task : tasks_) total += task->size();
+    progress_.total = static_cast<std::int64_t>(total);
     norms_.resize(tasks_.size());
+    const std::size_t shares =
+        kTensorsOfAThread * static_cast<std::size_t>(ThreadPool::Global().num_threads());
+    std::vector<std::size_t> small;
     for (std::size_t t = 0; t < tasks_.size(); ++t) {
-      if (stop.stop_requested())
-        throw Error({.kind = ErrorKind::kInterrupted,
-                     .what = "stopped on request",
-                     .why = "OUT was not written",
-                     .fix = "run the same command again"});
-      merge_.MergeOne(*tasks_[t], reader_, [&](const merge::Piece& piece, std::span<const float> merged) {
-        Take(t, piece, merged);
-      });
-      done += static_cast<std::int64_t>(tasks_[t]->size());
-      sink.Progress("merge", done, total, "weights");
+      if (merge_.settings_.mergekit_numerics || tasks_[t]->size() > total / shares)
+        MergeAndCount(t, sink, stop);
+      else
+        small.push_back(t);
     }
+    ThreadPool::Global().Run(small.size(), [&](std::size_t i) { MergeAndCount(small[i], sink, stop); });
     writer_.Finish();
   }
 
@@ -132,6 +135,31 @@ class ModelMerge::Writing {
     return shapes;
   }
 
+  /// May be called from several threads.
+  void MergeAndCount(std::size_t t, MetricSink& sink, const StopToken& stop) {
+    if (stop.stop_requested())
+      throw Error({.kind = ErrorKind::kInterrupted,
+                   .what = "stopped on request",
+                   .why = "OUT was not written",
+                   .fix = "run the same command again"});
+    std::unique_ptr<TensorReader> reader = TakeReader();
+    merge_.MergeOne(*tasks_[t], *reader, [&](const merge::Piece& piece, std::span<const float> merged) {
+      Take(t, piece, merged);
+    });
+    const std::lock_guard lock(mutex_);
+    readers_.push_back(std::move(reader));
+    progress_.done += static_cast<std::int64_t>(tasks_[t]->size());
+    sink.Progress("merge", progress_.done, progress_.total, "weights");
+  }
+
+  std::unique_ptr<TensorReader> TakeReader() {
+    const std::lock_guard lock(mutex_);
+    if (readers_.empty()) return std::make_unique<TensorReader>(merge_.models_.sources());
+    std::unique_ptr<TensorReader> reader = std::move(readers_.back());
+    readers_.pop_back();
+    return reader;
+  }
+
   void Take(std::size_t t, const merge::Piece& piece, std::span<const float> merged) {
     const TensorTask& task = *tasks_[t];
     const float limit = io::LargestOf(task.out_type);
@@ -149,11 +177,14 @@ class ModelMerge::Writing {
   }
 
   const ModelMerge& merge_;
-  TensorReader reader_;
   std::vector<const TensorTask*> tasks_;
   io::ParallelSafetensorsWriter writer_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
   std::vector<Norms> norms_;
+  std::vector<std::unique_ptr<TensorReader>> readers_;  // that no thread uses
+  struct {
+    std::int64_t done = 0, total = 0;
+  } progress_;
 };
 
 ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, const ResolveName& resolve)

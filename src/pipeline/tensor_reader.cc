@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/tensor_reader.h"
 
+#include "base/thread_pool.h"
+
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kMostKept = 128 << 20;
-constexpr std::size_t kElementBytes = 2;  // of bfloat16
+constexpr std::size_t kMostKept = 256 << 20;  // by the readers of all threads
+constexpr std::size_t kElementBytes = 2;      // of bfloat16
 
 }  // namespace
 
@@ -21,7 +23,7 @@ void TensorReader::Open(const merge::TensorTask& task) {
   task_ = &task;
   sources_.clear();
   const std::size_t bytes = task.sources.size() * task.size() * kElementBytes;
-  keeps_ = bytes <= kMostKept;
+  keeps_ = bytes <= kMostKept / static_cast<std::size_t>(ThreadPool::Global().num_threads());
   for (const merge::TensorTask::Source& from : task.sources) {
     const auto m = static_cast<std::size_t>(from.model);
     Source& source = sources_.emplace_back(models_[m].get(), &specs_[m].at(from.tensor));
