@@ -92,6 +92,11 @@ float LargestOf(FloatType type) {
 
 bool AllFinite(std::span<const float> values) { return LargestCode(values) < 0x7F800000u; }
 
+bool AllFiniteBFloat16(std::span<const std::byte> bytes) {
+  return Choose(&scalar::LargestBFloat16Code, &avx2::LargestBFloat16Code, &avx512::LargestBFloat16Code,
+                bytes.data(), bytes.size() / 2) < 0x7F80;
+}
+
 float LargestMagnitude(std::span<const float> values) { return std::bit_cast<float>(LargestCode(values)); }
 
 }  // namespace forge::io

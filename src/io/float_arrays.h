@@ -20,6 +20,9 @@ float LargestOf(FloatType type);
 /// Whether no value is infinite or NaN.
 bool AllFinite(std::span<const float> values);
 
+/// The same of bfloat16 as it is stored.
+bool AllFiniteBFloat16(std::span<const std::byte> bytes);
+
 /// The largest |value|; 0 of none. NaN counts as larger than infinity.
 float LargestMagnitude(std::span<const float> values);
 

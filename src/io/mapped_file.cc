@@ -32,6 +32,13 @@ void Drop(const AddressRange& range) {
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+[[noreturn]] void FailToRead(const std::filesystem::path& path, const char* why) {
+  throw Error({.kind = ErrorKind::kInput,
+               .what = "cannot read " + path.string(),
+               .why = why,
+               .fix = "check the path"});
+}
+
 }  // namespace
 
 struct MappedFile::Pending {
@@ -42,13 +49,13 @@ struct MappedFile::Pending {
 
 MappedFile::MappedFile(std::filesystem::path path)
     : path_(std::move(path)), pending_(std::make_unique<Pending>()) {
-  const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
-  int error = descriptor < 0 || fstat(descriptor, &info) != 0 ? errno : 0;
+  int error = descriptor_ < 0 || fstat(descriptor_, &info) != 0 ? errno : 0;
   if (error == 0 && !S_ISREG(info.st_mode)) error = EISDIR;
   if (error == 0 && info.st_size > 0) {
     void* address =
-        mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+        mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, descriptor_, 0);
     if (address == MAP_FAILED) {
       error = errno;
     } else {
@@ -57,17 +64,27 @@ MappedFile::MappedFile(std::filesystem::path path)
       guard_ = MappingGuard(data_, size_, path_.string());
     }
   }
-  if (descriptor >= 0) close(descriptor);
-  if (error != 0)
-    throw Error({.kind = ErrorKind::kInput,
-                 .what = "cannot read " + path_.string(),
-                 .why = std::strerror(error),
-                 .fix = "check the path"});
+  if (error == 0) return;
+  if (descriptor_ >= 0) close(descriptor_);
+  FailToRead(path_, std::strerror(error));
 }
 
 MappedFile::~MappedFile() {
   guard_ = {};
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+void MappedFile::Copy(std::span<const std::byte> part, std::byte* out) const {
+  auto offset = static_cast<off_t>(part.data() - data_);
+  for (std::size_t left = part.size(); left > 0;) {
+    const ssize_t count = pread(descriptor_, out, left, offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) FailToRead(path_, count < 0 ? std::strerror(errno) : "it has become shorter");
+    offset += count;
+    out += count;
+    left -= static_cast<std::size_t>(count);
+  }
 }
 
 void MappedFile::Release(std::span<const std::byte> part) const {
@@ -99,6 +116,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(descriptor_, other.descriptor_);
   std::swap(pending_, other.pending_);
   std::swap(guard_, other.guard_);
   return *this;

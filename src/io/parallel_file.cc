@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -27,8 +25,6 @@ int OpenForWriting(const std::filesystem::path& path) {
 }
 
 }  // namespace
-
-void ParallelFile::FreeAligned::operator()(std::byte* bytes) const { std::free(bytes); }
 
 ParallelFile::ParallelFile(std::filesystem::path path, std::uint64_t size)
     : path_(std::move(path)), temporary_(path_), size_(size) {
@@ -71,28 +67,33 @@ std::size_t ParallelFile::BlockSize(std::uint64_t index) const {
 /// The buffer of a block; the mutex is held.
 std::byte* ParallelFile::Open(std::uint64_t index) {
   Block& block = blocks_[index];
-  if (block.buffer) return block.buffer.get();
+  if (block.buffer) return block.buffer.data();
   if (!free_.empty()) {
     block.buffer = std::move(free_.back());
     free_.pop_back();
   } else {
-    block.buffer.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBlockBytes)));
-    if (!block.buffer) throw std::bad_alloc();
+    block.buffer = HugeMemory(kBlockBytes);
   }
-  return block.buffer.get();
+  return block.buffer.data();
 }
 
 void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
-  FORGE_CHECK(offset <= size_ && bytes.size() <= size_ - offset);
-  while (!bytes.empty()) {
+  FillAt(offset, bytes.size(), [&](std::byte* to, std::size_t first, std::size_t count) {
+    std::memcpy(to, bytes.data() + first, count);
+  });
+}
+
+void ParallelFile::FillAt(std::uint64_t offset, std::size_t size, const FillPart& fill) {
+  FORGE_CHECK(offset <= size_ && size <= size_ - offset);
+  for (std::size_t done = 0; done < size;) {
     const std::uint64_t index = offset / kBlockBytes;
-    const std::size_t at = offset % kBlockBytes, count = std::min(bytes.size(), BlockSize(index) - at);
+    const std::size_t at = offset % kBlockBytes, count = std::min(size - done, BlockSize(index) - at);
     std::byte* buffer;
     {
       const std::lock_guard lock(mutex_);
       buffer = Open(index);
     }
-    std::memcpy(buffer + at, bytes.data(), count);  // no two threads write the same bytes
+    fill(buffer + at, done, count);  // no two threads write the same bytes
     Buffer full;
     {
       const std::lock_guard lock(mutex_);
@@ -106,7 +107,7 @@ void ParallelFile::WriteAt(std::uint64_t offset, std::span<const std::byte> byte
     }
     if (full) Enqueue(index, std::move(full));
     offset += count;
-    bytes = bytes.subspan(count);
+    done += count;
   }
 }
 
@@ -128,7 +129,7 @@ void ParallelFile::WriteBlocks() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      WriteBlock(index, buffer.get());
+      WriteBlock(index, buffer.data());
     } catch (...) {  // handed to who writes or commits
       error = std::current_exception();
     }

@@ -7,13 +7,15 @@
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/huge_memory.h"
 
 namespace forge::io {
 
@@ -33,16 +35,17 @@ class ParallelFile {
 
   /// Every byte of the file must be written once. Throws Error(kEnvironment), naming the file.
   void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// The same of bytes that are yet to be made: fill(to, first, count) puts bytes [first, first + count) of
+  /// `size` where they are to be written from. Called for each block that they lie in, from this thread.
+  using FillPart = std::function<void(std::byte* to, std::size_t first, std::size_t count)>;
+  void FillAt(std::uint64_t offset, std::size_t size, const FillPart& fill);
   /// All bytes must have come (checked).
   void Commit();
 
   static constexpr std::size_t kBlockBytes = 4 << 20;
 
  private:
-  struct FreeAligned {
-    void operator()(std::byte* bytes) const;
-  };
-  using Buffer = std::unique_ptr<std::byte, FreeAligned>;
+  using Buffer = HugeMemory;
   struct Block {
     Buffer buffer;
     std::size_t filled = 0;

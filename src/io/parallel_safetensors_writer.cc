@@ -28,11 +28,19 @@ ParallelSafetensorsWriter::ParallelSafetensorsWriter(std::filesystem::path folde
 void ParallelSafetensorsWriter::Write(std::size_t tensor, std::size_t first, std::span<const float> values) {
   const StoredShape& shape = tensors_[tensor];
   FORGE_CHECK(first <= shape.elements() && values.size() <= shape.elements() - first);
-  thread_local std::vector<std::byte> bytes;
-  bytes.resize(values.size() * BytesOf(shape.type));
-  NarrowFloats(values, shape.type, bytes.data());
   const Place& place = places_[tensor];
-  files_[place.shard].WriteAt(place.offset + first * BytesOf(shape.type), bytes);
+  const std::size_t element = BytesOf(shape.type);
+  const std::uint64_t offset = place.offset + first * element;
+  ParallelFile& file = files_[place.shard];
+  if (place.offset % element == 0)  // no element lies in two blocks
+    return file.FillAt(offset, values.size() * element,
+                       [&](std::byte* to, std::size_t from, std::size_t count) {
+                         NarrowFloats(values.subspan(from / element, count / element), shape.type, to);
+                       });
+  thread_local std::vector<std::byte> bytes;
+  bytes.resize(values.size() * element);
+  NarrowFloats(values, shape.type, bytes.data());
+  file.WriteAt(offset, bytes);
 }
 
 void ParallelSafetensorsWriter::Finish() {

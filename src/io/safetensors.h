@@ -49,6 +49,8 @@ class SafetensorsFile {
   void ReadFloats(const Entry& entry, std::span<float> out) const;
   void ReadFloats(std::string_view name, std::span<float> out) const { ReadFloats(Get(name), out); }
 
+  /// As MappedFile::Copy.
+  void Copy(std::span<const std::byte> bytes, std::byte* out) const { file_.Copy(bytes, out); }
   /// Lets go of the memory that reading these bytes took; they can be read again.
   void Release(std::span<const std::byte> bytes) const { file_.Release(bytes); }
 

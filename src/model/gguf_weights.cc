@@ -54,7 +54,7 @@ std::optional<StoredRows> GgufWeights::FindStoredRows(const TensorSpec& spec) co
   return StoredRows{*entry.type, [this, spec, &entry, is_permuted](std::int64_t row) {
                       const std::int64_t stored = is_permuted ? GgufRow(row, config().head_dim) : row;
                       const std::size_t columns = Columns(spec);
-                      return CheckedRow(
+                      return CheckedRows(
                           spec, row, *entry.type,
                           io::GgufFile::BytesOf(entry, static_cast<std::size_t>(stored) * columns, columns));
                     }};

@@ -41,14 +41,23 @@ class FolderWeights : public WeightSource {
   }
 
   std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override {
-    const io::SafetensorsFile::Entry& entry = *files_.items().at(spec.name).entry;
+    const auto& [file, item] = files_.items().at(spec.name);
+    const io::SafetensorsFile::Entry& entry = *item;
     const std::optional<io::BlockType> type = io::FindBlockType(entry.dtype);
     if (!type) return std::nullopt;  // F64
-    return StoredRows{*type, [this, spec, &entry, type](std::int64_t row) {
-                        const std::size_t bytes = io::RowBytes(*type, Columns(spec));
-                        return CheckedRow(spec, row, *type,
-                                          entry.bytes.subspan(static_cast<std::size_t>(row) * bytes, bytes));
-                      }};
+    const std::size_t bytes = io::RowBytes(*type, Columns(spec));
+    return StoredRows{
+        .type = *type,
+        .row =
+            [this, spec, &entry, type, bytes](std::int64_t row) {
+              return CheckedRows(spec, row, *type,
+                                 entry.bytes.subspan(static_cast<std::size_t>(row) * bytes, bytes));
+            },
+        .copy =
+            [this, spec, &file = *file, &entry, type, bytes](std::int64_t first, std::span<std::byte> out) {
+              file.Copy(entry.bytes.subspan(static_cast<std::size_t>(first) * bytes, out.size()), out.data());
+              CheckedRows(spec, first, *type, out);
+            }};
   }
   void Release(const TensorSpec& spec) const override {
     const auto& [file, entry] = files_.items().at(spec.name);

@@ -95,13 +95,14 @@ TernaryTensor WeightSource::ReadTernary(const TensorSpec& spec) const {
   return ternary;
 }
 
-std::span<const std::byte> WeightSource::CheckedRow(const TensorSpec& spec, std::int64_t row,
-                                                    io::BlockType type,
-                                                    std::span<const std::byte> bytes) const {
+std::span<const std::byte> WeightSource::CheckedRows(const TensorSpec& spec, std::int64_t first_row,
+                                                     io::BlockType type,
+                                                     std::span<const std::byte> bytes) const {
+  if (type == io::BlockType::kBF16 && io::AllFiniteBFloat16(bytes)) return bytes;
   thread_local std::vector<float> values;
-  values.resize(Columns(spec));
+  values.resize(bytes.size() / io::RowBytes(type, Columns(spec)) * Columns(spec));
   io::DecodeBlocks(type, bytes, values);
-  CheckFinite(spec, row, values);
+  CheckFinite(spec, first_row, values);
   return bytes;
 }
 

@@ -21,6 +21,9 @@ struct StoredRows {
   /// The bytes of one row, where they lie. Throws Error(kInput) as WeightSource::ReadRows does. May be called
   /// from several threads.
   std::function<std::span<const std::byte>(std::int64_t row)> row;
+  /// Copies whole rows from first_row on, for who needs them once; nothing where `row` is the only way.
+  /// Throws as `row` does.
+  std::function<void(std::int64_t first_row, std::span<std::byte> out)> copy = {};
 };
 
 /// The weights of a model wherever they are (a folder, a GGUF file, in memory, an adapter over another
@@ -65,9 +68,9 @@ class WeightSource {
   virtual std::span<const std::byte> GgufBytes(const TensorSpec&) const { return {}; }
 
  protected:
-  /// `bytes`, of one row, if its values are finite; throws as ReadRows otherwise.
-  std::span<const std::byte> CheckedRow(const TensorSpec& spec, std::int64_t row, io::BlockType type,
-                                        std::span<const std::byte> bytes) const;
+  /// `bytes`, of whole rows from first_row on, if their values are finite; throws as ReadRows otherwise.
+  std::span<const std::byte> CheckedRows(const TensorSpec& spec, std::int64_t first_row, io::BlockType type,
+                                         std::span<const std::byte> bytes) const;
 
  private:
   void CheckFinite(const TensorSpec& spec, std::int64_t first_row, std::span<const float> values) const;

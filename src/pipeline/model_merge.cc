@@ -43,30 +43,6 @@ std::vector<const TensorTask*> SortedByName(const merge::MergePlan& plan) {
   return tasks;
 }
 
-/// Reads elements of the tensors that tasks name.
-class TensorReader {
- public:
-  explicit TensorReader(const std::vector<std::unique_ptr<model::WeightSource>>& sources)
-      : sources_(sources) {
-    for (const auto& source : sources) {
-      std::map<std::string, model::TensorSpec>& specs = specs_.emplace_back();
-      for (model::TensorSpec& spec : model::ListTensors(source->config())) specs.emplace(spec.name, spec);
-    }
-  }
-  merge::SourceReader For(const TensorTask& task) const {
-    return [this, &task](std::size_t source, std::size_t first, std::span<float> out) {
-      const TensorTask::Source& from = task.sources[source];
-      const auto model = static_cast<std::size_t>(from.model);
-      sources_[model]->ReadRows(specs_[model].at(from.tensor),
-                                static_cast<std::int64_t>(first / task.columns()), out);
-    };
-  }
-
- private:
-  const std::vector<std::unique_ptr<model::WeightSource>>& sources_;
-  std::vector<std::map<std::string, model::TensorSpec>> specs_;
-};
-
 void RoundTo(io::FloatType type, std::vector<float>& values) {
   if (type == io::FloatType::kF32) return;
   std::vector<std::byte> stored(values.size() * io::BytesOf(type));
@@ -74,17 +50,26 @@ void RoundTo(io::FloatType type, std::vector<float>& values) {
   io::WidenFloats(stored, type, values);
 }
 
-double SquaredNorm(const float* values, std::size_t size) {
+/// The sum over vectors of their squared lengths.
+double SquaredNorms(std::span<const merge::Values> vectors, std::size_t size) {
   constexpr std::size_t kBlock = 4096;
+  std::vector<merge::Values> block(vectors.size());
+  std::vector<float> squares(vectors.size());
   double sum = 0;
-  for (std::size_t i = 0; i < size; i += kBlock)
-    sum += static_cast<double>(merge::Elements().sum_squares(values + i, std::min(kBlock, size - i)));
+  for (std::size_t i = 0; i < size; i += kBlock) {
+    for (std::size_t v = 0; v < vectors.size(); ++v) block[v] = vectors[v].From(i);
+    merge::Elements().sum_squares(block.data(), block.size(), std::min(kBlock, size - i), squares.data());
+    for (const float square : squares) sum += static_cast<double>(square);
+  }
   return sum;
 }
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
+
+/// A tensor above the part 1 / (this * threads) of all weights is merged on all threads at once.
+constexpr std::size_t kTensorsOfAThread = 8;
 
 [[noreturn]] void RefuseValue(const TensorTask& task, float value) {
   const bool is_finite = std::isfinite(value);
@@ -102,26 +87,26 @@ class ModelMerge::Writing {
  public:
   Writing(const ModelMerge& merge, const fs::path& folder)
       : merge_(merge),
-        reader_(merge.models_.sources()),
         tasks_(SortedByName(merge.plan_)),
         writer_(folder, Shapes(), merge.settings_.max_shard_bytes) {}
 
+  /// Large tensors one after the other on all threads, then the others side by side, each on one thread: that
+  /// way no thread waits at the end of a pass for what the others still do.
   void Run(MetricSink& sink, const StopToken& stop) {
-    std::int64_t done = 0, total = 0;
-    for (const TensorTask* task : tasks_) total += static_cast<std::int64_t>(task->size());
+    std::size_t total = 0;
+    for (const TensorTask* task : tasks_) total += task->size();
+    progress_.total = static_cast<std::int64_t>(total);
     norms_.resize(tasks_.size());
+    const std::size_t shares =
+        kTensorsOfAThread * static_cast<std::size_t>(ThreadPool::Global().num_threads());
+    std::vector<std::size_t> small;
     for (std::size_t t = 0; t < tasks_.size(); ++t) {
-      if (stop.stop_requested())
-        throw Error({.kind = ErrorKind::kInterrupted,
-                     .what = "stopped on request",
-                     .why = "OUT was not written",
-                     .fix = "run the same command again"});
-      merge_.MergeOne(
-          *tasks_[t], reader_.For(*tasks_[t]),
-          [&](const merge::Piece& piece, std::span<const float> merged) { Take(t, piece, merged); });
-      done += static_cast<std::int64_t>(tasks_[t]->size());
-      sink.Progress("merge", done, total, "weights");
+      if (merge_.settings_.mergekit_numerics || tasks_[t]->size() > total / shares)
+        MergeAndCount(t, sink, stop);
+      else
+        small.push_back(t);
     }
+    ThreadPool::Global().Run(small.size(), [&](std::size_t i) { MergeAndCount(small[i], sink, stop); });
     writer_.Finish();
   }
 
@@ -150,6 +135,31 @@ class ModelMerge::Writing {
     return shapes;
   }
 
+  /// May be called from several threads.
+  void MergeAndCount(std::size_t t, MetricSink& sink, const StopToken& stop) {
+    if (stop.stop_requested())
+      throw Error({.kind = ErrorKind::kInterrupted,
+                   .what = "stopped on request",
+                   .why = "OUT was not written",
+                   .fix = "run the same command again"});
+    std::unique_ptr<TensorReader> reader = TakeReader();
+    merge_.MergeOne(*tasks_[t], *reader, [&](const merge::Piece& piece, std::span<const float> merged) {
+      Take(t, piece, merged);
+    });
+    const std::lock_guard lock(mutex_);
+    readers_.push_back(std::move(reader));
+    progress_.done += static_cast<std::int64_t>(tasks_[t]->size());
+    sink.Progress("merge", progress_.done, progress_.total, "weights");
+  }
+
+  std::unique_ptr<TensorReader> TakeReader() {
+    const std::lock_guard lock(mutex_);
+    if (readers_.empty()) return std::make_unique<TensorReader>(merge_.models_.sources());
+    std::unique_ptr<TensorReader> reader = std::move(readers_.back());
+    readers_.pop_back();
+    return reader;
+  }
+
   void Take(std::size_t t, const merge::Piece& piece, std::span<const float> merged) {
     const TensorTask& task = *tasks_[t];
     const float limit = io::LargestOf(task.out_type);
@@ -157,20 +167,24 @@ class ModelMerge::Writing {
       for (const float value : merged)
         if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
     writer_.Write(t, piece.first, merged);
-    Norms norms{.merged = SquaredNorm(merged.data(), piece.size)};
-    for (std::size_t s = 0; s < task.sources.size(); ++s)
-      norms.sources += SquaredNorm(piece.inputs[s], piece.size) / static_cast<double>(task.sources.size());
+    const merge::Values result[] = {{.at = merged.data()}};
+    const std::span<const merge::Values> sources(piece.inputs, task.sources.size());
+    const Norms norms{.merged = SquaredNorms(result, piece.size),
+                      .sources = SquaredNorms(sources, piece.size) / static_cast<double>(sources.size())};
     const std::lock_guard lock(mutex_);
     norms_[t].merged += norms.merged;
     norms_[t].sources += norms.sources;
   }
 
   const ModelMerge& merge_;
-  TensorReader reader_;
   std::vector<const TensorTask*> tasks_;
   io::ParallelSafetensorsWriter writer_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
   std::vector<Norms> norms_;
+  std::vector<std::unique_ptr<TensorReader>> readers_;  // that no thread uses
+  struct {
+    std::int64_t done = 0, total = 0;
+  } progress_;
 };
 
 ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, const ResolveName& resolve)
@@ -184,17 +198,20 @@ ModelMerge::ModelMerge(merge::MergeConfig config, ModelMergeSettings settings, c
 
 ModelMerge::~ModelMerge() = default;
 
-void ModelMerge::MergeOne(const TensorTask& task, const merge::SourceReader& read,
+void ModelMerge::MergeOne(const TensorTask& task, TensorReader& reader,
                           const merge::PieceWriter& write) const {
-  if (!settings_.mergekit_numerics) return merge::MergeTensor(task, settings_.seed, read, write);
+  reader.Open(task);
+  const merge::SourceReader read = reader.Read();
+  if (!settings_.mergekit_numerics)
+    return merge::MergeTensor(task, settings_.seed, read, write, reader.Find());
   std::vector<std::vector<float>> values(task.sources.size(), std::vector<float>(task.size()));
   std::vector<std::span<const float>> inputs;
-  std::vector<const float*> pointers;
+  std::vector<merge::Values> pointers;
   for (std::size_t s = 0; s < values.size(); ++s) {
     read(s, 0, values[s]);
     RoundTo(task.work_type, values[s]);
     inputs.emplace_back(values[s]);
-    pointers.push_back(values[s].data());
+    pointers.push_back({.at = values[s].data()});
   }
   std::vector<float> merged(task.size());
   merge::MergeTensorAsMergekit(task, inputs, settings_.seed, choices_, merged);
@@ -244,9 +261,9 @@ io::Json ModelMerge::Preview() {
   }
   std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
-  const TensorReader reader(models_.sources());
+  TensorReader reader(models_.sources());
   const auto start = std::chrono::steady_clock::now();
-  MergeOne(trial, reader.For(trial), [](const merge::Piece&, std::span<const float>) {});
+  MergeOne(trial, reader, [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());
   return preview;
 }

@@ -13,6 +13,7 @@
 #include "merge/merge_plan.h"
 #include "merge/mergekit_numerics.h"
 #include "pipeline/merge_models.h"
+#include "pipeline/tensor_reader.h"
 
 namespace forge::pipeline {
 
@@ -50,8 +51,7 @@ class ModelMerge {
   io::Json Describe() const;
   /// Where the result or the config's model cannot run, a note says why.
   void AddSmokeTest(const std::filesystem::path& merged, MetricSink& sink, io::Json& report) const;
-  void MergeOne(const merge::TensorTask& task, const merge::SourceReader& read,
-                const merge::PieceWriter& write) const;
+  void MergeOne(const merge::TensorTask& task, TensorReader& reader, const merge::PieceWriter& write) const;
   std::uint64_t MemoryOf(const merge::TensorTask& task) const;
 
   merge::MergeConfig config_;

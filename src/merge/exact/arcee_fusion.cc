@@ -42,7 +42,7 @@ class ArceeFusion : public TensorMerge {
   void Observe(const Piece& piece, std::span<double>) override {
     const std::vector<float>& importance = Importance(piece);
     for (const auto& quartile : quartiles_) {
-      if (!quartile->done()) quartile->Observe(importance.data(), importance.size());
+      if (!quartile->done()) quartile->Observe({.of = {importance.data()}}, importance.size());
     }
   }
 
@@ -59,7 +59,7 @@ class ArceeFusion : public TensorMerge {
     const float threshold = value(1) + 1.5f * (value(2) - value(0));
     const std::vector<float>& importance = Importance(piece);
     for (std::size_t i = 0; i < piece.size; ++i)
-      out[i] = piece.inputs[importance[i] >= threshold ? other_ : base_][i];
+      out[i] = piece.Floats(importance[i] >= threshold ? other_ : base_)[i];
   }
 
  private:
@@ -67,7 +67,7 @@ class ArceeFusion : public TensorMerge {
   const std::vector<float>& Importance(const Piece& piece) {
     thread_local std::vector<float> importance;
     importance.resize(piece.size);
-    const float *base = piece.inputs[base_], *other = piece.inputs[other_];
+    const float *base = piece.Floats(base_), *other = piece.Floats(other_);
     for (std::size_t first = 0; first < piece.size; first += columns_) {
       double& divergence = divergences_[(piece.first + first) / columns_];
       if (divergence < 0) divergence = Divergence(other + first, base + first);

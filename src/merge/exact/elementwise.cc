@@ -58,13 +58,13 @@ class Ram : public TensorMerge {
         const float change = Change(piece, m, i);
         sum += active == 1 ? factors_[m] * change : change / static_cast<float>(active);
       }
-      out[i] = piece.inputs[base_][i] + sum;
+      out[i] = piece.Floats(base_)[i] + sum;
     }
   }
 
  private:
   float Change(const Piece& piece, std::size_t model, std::size_t i) const {
-    return piece.inputs[models_[model]][i] - piece.inputs[base_][i];
+    return piece.Floats(models_[model])[i] - piece.Floats(base_)[i];
   }
   bool IsActive(const Piece& piece, std::size_t model, std::size_t i) const {
     return std::fabs(Change(piece, model, i)) > epsilon_;
@@ -93,7 +93,7 @@ class Nearswap : public TensorMerge {
     FORGE_CHECK(task.sources.size() == 2);
   }
   void Merge(const Piece& piece, float* out) override {
-    const float *base = piece.inputs[base_], *other = piece.inputs[other_];
+    const float *base = piece.Floats(base_), *other = piece.Floats(other_);
     for (std::size_t i = 0; i < piece.size; ++i) {
       const float change = other[i] - base[i], size = std::fabs(change);
       out[i] = size <= t_ ? other[i] : base[i] + std::copysign(t_, change);

@@ -32,13 +32,15 @@ class LinearCombination : public TensorMerge {
     if (!NeedsProducts()) coefficients_ = ToFloat(Coefficients(GramMatrix(vectors_.size())));
   }
 
+  bool ReadsBFloat16() const override { return scope_ != Scope::kColumn; }
+
   std::optional<Pass> NextPass() override {
     if (!NeedsProducts() || scope_ == Scope::kRow || observed_) return std::nullopt;
     return Pass{.num_sums = NumPairs() * (scope_ == Scope::kColumn ? task_.columns() : 1)};
   }
 
   void Observe(const Piece& piece, std::span<double> sums) override {
-    const std::vector<const float*> vectors = Vectors(piece);
+    const std::vector<Values> vectors = Vectors(piece);
     if (scope_ == Scope::kTensor) {
       AddProducts(vectors, 0, piece.size, sums);
       return;
@@ -47,8 +49,7 @@ class LinearCombination : public TensorMerge {
     for (std::size_t i = 0; i < piece.size; ++i) {
       std::size_t pair = i % columns * NumPairs();
       for (std::size_t a = 0; a < vectors.size(); ++a)
-        for (std::size_t b = 0; b <= a; ++b)
-          sums[pair++] += static_cast<double>(vectors[a][i]) * static_cast<double>(vectors[b][i]);
+        for (std::size_t b = 0; b <= a; ++b) sums[pair++] += At(vectors[a], i) * At(vectors[b], i);
     }
   }
 
@@ -64,7 +65,7 @@ class LinearCombination : public TensorMerge {
     if (scope_ == Scope::kTensor) return Combine(piece, 0, piece.size, coefficients_.data(), out);
     if (scope_ == Scope::kColumn) return MergeColumns(piece, out);
     const std::size_t columns = task_.columns();
-    const std::vector<const float*> vectors = Vectors(piece);
+    const std::vector<Values> vectors = Vectors(piece);
     std::vector<double> sums(NumPairs());
     for (std::size_t first = 0; first < piece.size; first += columns) {
       std::fill(sums.begin(), sums.end(), 0.0);
@@ -92,28 +93,32 @@ class LinearCombination : public TensorMerge {
 
   /// The vectors that angles are between: sources, or their changes from the base (in a buffer of the
   /// thread).
-  std::vector<const float*> Vectors(const Piece& piece) const {
-    std::vector<const float*> vectors;
+  std::vector<Values> Vectors(const Piece& piece) const {
+    std::vector<Values> vectors;
     thread_local std::vector<float> changes;
     if (base_ >= 0) changes.resize(vectors_.size() * piece.size);
     for (std::size_t v = 0; v < vectors_.size(); ++v) {
-      const float* values = piece.inputs[vectors_[v]];
+      Values values = piece.inputs[vectors_[v]];
       if (base_ >= 0) {
         float* change = changes.data() + v * piece.size;
         Elements().subtract(values, piece.inputs[base_], piece.size, change);
-        values = change;
+        values = {.at = change};
       }
       vectors.push_back(values);
     }
     return vectors;
   }
 
-  static void AddProducts(const std::vector<const float*>& vectors, std::size_t first, std::size_t size,
+  static double At(const Values& floats, std::size_t i) {
+    return static_cast<double>(static_cast<const float*>(floats.at)[i]);
+  }
+
+  static void AddProducts(const std::vector<Values>& vectors, std::size_t first, std::size_t size,
                           std::span<double> sums) {
     std::size_t pair = 0;
     for (std::size_t a = 0; a < vectors.size(); ++a)
       for (std::size_t b = 0; b <= a; ++b)
-        sums[pair++] += Elements().dot(vectors[a] + first, vectors[b] + first, size);
+        sums[pair++] += Elements().dot(vectors[a].From(first), vectors[b].From(first), size);
   }
 
   GramMatrix ToMatrix(std::span<const double> pairs) const {
@@ -177,11 +182,11 @@ class LinearCombination : public TensorMerge {
 
   void Combine(const Piece& piece, std::size_t first, std::size_t size, const float* coefficients,
                float* out) const {
-    std::vector<const float*> inputs;
-    for (const std::size_t source : vectors_) inputs.push_back(piece.inputs[source] + first);
+    std::vector<Values> inputs;
+    for (const std::size_t source : vectors_) inputs.push_back(piece.inputs[source].From(first));
     if (base_ >= 0)
-      Elements().combine_changes(piece.inputs[base_] + first, inputs.data(), coefficients, inputs.size(),
-                                 size, out + first);
+      Elements().combine_changes(piece.inputs[base_].From(first), inputs.data(), nullptr, coefficients,
+                                 inputs.size(), size, out + first);
     else
       Elements().combine(inputs.data(), coefficients, inputs.size(), size, out + first);
   }
@@ -190,10 +195,10 @@ class LinearCombination : public TensorMerge {
     const std::size_t columns = task_.columns();
     for (std::size_t i = 0; i < piece.size; ++i) {
       const float* coefficients = coefficients_.data() + i % columns * vectors_.size();
-      const float from = base_ >= 0 ? piece.inputs[base_][i] : 0.0f;
+      const float from = base_ >= 0 ? piece.Floats(static_cast<std::size_t>(base_))[i] : 0.0f;
       float sum = 0;
       for (std::size_t v = 0; v < vectors_.size(); ++v)
-        sum += coefficients[v] * (piece.inputs[vectors_[v]][i] - from);
+        sum += coefficients[v] * (piece.Floats(vectors_[v])[i] - from);
       out[i] = from + sum;
     }
   }

@@ -17,8 +17,10 @@ constexpr std::size_t kBins = 1 << 16;
 constexpr std::size_t kMostCodes = 1 << 20;
 /// Where a sample of m puts the part p of all values: p, give or take so many times sqrt(p (1 - p) / m), and
 /// a bit for values that resemble their neighbours in the sample.
-constexpr double kSampleDeviations = 4, kSampleMargin = 0.003;
+constexpr double kSampleDeviations = 3, kSampleMargin = 0.003;
 constexpr std::size_t kSmallestSample = 1000;
+constexpr int kSampleShift = 17;         // bins of a sample: 64 an octave
+constexpr std::size_t kSpareCodes = 16;  // room that select_changes asks for
 /// Below this many values a sample saves less than it costs.
 constexpr std::size_t kWorthSampling = 1 << 16;
 
@@ -39,35 +41,36 @@ void MagnitudeThreshold::SetRange(CodeRange range) {
   counts_.clear();
 }
 
-void MagnitudeThreshold::Sample(const float* values, std::size_t size) {
+void MagnitudeThreshold::Sample(const Change& changes, std::size_t size) {
+  thread_local std::vector<std::uint32_t> codes;
+  codes.resize(std::max(codes.size(), size + kSpareCodes));
+  std::size_t above = 0;
+  const std::size_t found = Elements().select_changes(changes, {0, kEndOfCodes}, size, codes.data(), &above);
   const std::lock_guard lock(mutex_);
-  for (std::size_t i = 0; i < size; ++i) {
-    std::uint32_t code;
-    static_assert(sizeof code == sizeof values[i]);
-    std::copy_n(reinterpret_cast<const unsigned char*>(values + i), sizeof code,
-                reinterpret_cast<unsigned char*>(&code));
-    sample_.push_back(code & 0x7FFFFFFF);
-  }
+  sample_.resize((kEndOfCodes >> kSampleShift) + 1);
+  sample_size_ += found;
+  for (std::size_t i = 0; i < found; ++i) ++sample_[codes[i] >> kSampleShift];
 }
 
+/// The bins that hold the part k / n of the sample, counted from the largest, give or take the margin.
 void MagnitudeThreshold::UseSample() {
   is_sampling_ = false;
-  std::vector<std::uint32_t> sample = std::exchange(sample_, {});
-  if (sample.size() < kSmallestSample) return;
+  const std::vector<std::uint32_t> bins = std::exchange(sample_, {});
+  if (sample_size_ < kSmallestSample) return;
+  const auto size = static_cast<double>(sample_size_);
   const double at = static_cast<double>(k_) / static_cast<double>(n_);
-  const double margin =
-      kSampleDeviations * std::sqrt(at * (1 - at) / static_cast<double>(sample.size())) + kSampleMargin;
-  const auto last = static_cast<double>(sample.size() - 1);
-  auto unsorted = sample.begin();  // what stands before it is larger than what is looked for next
-  const auto pick = [&](double part) {
-    const auto place = sample.begin() + static_cast<std::ptrdiff_t>(part * last);
-    std::nth_element(unsorted, place, sample.end(), std::greater<>());
-    unsorted = place;
-    return *place;
+  const double margin = kSampleDeviations * std::sqrt(at * (1 - at) / size) + kSampleMargin;
+  std::size_t bin = bins.size();  // all of the sample that is counted lies in it and in those after it
+  double counted = 0;
+  const auto pass = [&](double part) {
+    while (bin > 0 && counted <= part * size) counted += bins[--bin];
   };
-  const std::uint32_t high = at - margin <= 0 ? kEndOfCodes : pick(at - margin) + 1;
-  const std::uint32_t low = at + margin >= 1 ? 0 : pick(at + margin);
-  SetRange({low, high});
+  pass(at - margin);
+  const std::uint32_t high =
+      at - margin <= 0 ? kEndOfCodes : static_cast<std::uint32_t>(bin + 1) << kSampleShift;
+  pass(at + margin);
+  const std::uint32_t low = at + margin >= 1 ? 0 : static_cast<std::uint32_t>(bin) << kSampleShift;
+  SetRange({low, std::min(high, kEndOfCodes)});
 }
 
 std::unique_ptr<MagnitudeThreshold::Counts> MagnitudeThreshold::TakeCounts() {
@@ -86,12 +89,12 @@ void MagnitudeThreshold::CountInBins(Counts& counts) const {
   counts.codes.clear();
 }
 
-void MagnitudeThreshold::Observe(const float* values, std::size_t size) {
-  if (is_sampling_) return Sample(values, size);
+void MagnitudeThreshold::Observe(const Change& changes, std::size_t size) {
+  if (is_sampling_) return Sample(changes, size);
   thread_local std::vector<std::uint32_t> inside;
-  inside.resize(std::max(inside.size(), size + 1));  // select_range writes before it knows whether to keep
+  inside.resize(std::max(inside.size(), size + kSpareCodes));
   std::unique_ptr<Counts> counts = TakeCounts();
-  const std::size_t found = Elements().select_range(values, size, range_, inside.data(), &counts->above);
+  const std::size_t found = Elements().select_changes(changes, range_, size, inside.data(), &counts->above);
   counts->codes.insert(counts->codes.end(), inside.begin(),
                        inside.begin() + static_cast<std::ptrdiff_t>(found));
   if (!counts->bins.empty() || counts->codes.size() > kMostCodes) CountInBins(*counts);
@@ -136,6 +139,15 @@ void MagnitudeThreshold::EndPass() {
 
 void MagnitudeThreshold::FinishWith(std::vector<std::uint32_t>& inside, std::size_t above) {
   if (above + inside.size() < k_) return SetRange({0, range_.low});  // the sample misled the other way
+  // Of 2^11 bins of the range the right one, so that few codes have to be sorted.
+  constexpr int kBinBits = 11;
+  int shift = 0;
+  while ((range_.high - range_.low - 1) >> shift >= 1u << kBinBits) ++shift;
+  std::vector<std::uint32_t> bins(1u << kBinBits);
+  for (const std::uint32_t code : inside) ++bins[(code - range_.low) >> shift];
+  std::size_t bin = bins.size() - 1;
+  for (; above + bins[bin] < k_; --bin) above += bins[bin];
+  std::erase_if(inside, [&](std::uint32_t code) { return (code - range_.low) >> shift != bin; });
   const auto place = inside.begin() + static_cast<std::ptrdiff_t>(k_ - above - 1);
   std::nth_element(inside.begin(), place, inside.end(), std::greater<>());
   code_ = *place;

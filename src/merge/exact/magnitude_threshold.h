@@ -28,7 +28,7 @@ class MagnitudeThreshold {
   /// Whether this pass, the first, takes a few of the values only.
   bool is_sampling() const { return is_sampling_; }
   /// Each value once a pass, or those of the sample. May be called from several threads.
-  void Observe(const float* values, std::size_t size);
+  void Observe(const Change& changes, std::size_t size);
   void EndPass();
 
   /// The rest once done. The code of the k-th largest.
@@ -39,7 +39,7 @@ class MagnitudeThreshold {
   std::size_t num_equal_kept() const { return k_ - num_above_; }
 
  private:
-  void Sample(const float* values, std::size_t size);
+  void Sample(const Change& changes, std::size_t size);
   void UseSample();
   struct Counts {
     std::size_t above = 0;             // at or above the range's end
@@ -59,7 +59,8 @@ class MagnitudeThreshold {
   std::size_t num_above_ = 0, num_equal_ = 0;
 
   std::mutex mutex_;
-  std::vector<std::uint32_t> sample_;
+  std::vector<std::uint32_t> sample_;  // how many of the sample lie in each bin of codes
+  std::size_t sample_size_ = 0;
   std::vector<std::unique_ptr<Counts>> counts_;  // not in use by a thread
 };
 

@@ -19,14 +19,14 @@ constexpr std::size_t kPiece = 5000;
 int Find(MagnitudeThreshold& threshold, const std::vector<float>& values) {
   if (threshold.is_sampling()) {
     for (std::size_t i = 0; i < values.size(); i += 64 * 1000)
-      threshold.Observe(values.data() + i, std::min<std::size_t>(1000, values.size() - i));
+      threshold.Observe({.of = {values.data() + i}}, std::min<std::size_t>(1000, values.size() - i));
     threshold.EndPass();
   }
   int passes = 0;
   for (; !threshold.done() && passes < 10; ++passes) {
     ThreadPool::Global().Run((values.size() + kPiece - 1) / kPiece, [&](std::size_t piece) {
       const std::size_t first = piece * kPiece;
-      threshold.Observe(values.data() + first, std::min(kPiece, values.size() - first));
+      threshold.Observe({.of = {values.data() + first}}, std::min(kPiece, values.size() - first));
     });
     threshold.EndPass();
   }

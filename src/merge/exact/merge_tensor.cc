@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <mutex>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -12,7 +11,7 @@ namespace {
 
 constexpr std::size_t kPieceElements = 1
                                        << 15;  // 128 KiB of float32 a source: a few of them fit the L2 cache
-constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 9, kSampledPart = 8;
+constexpr std::size_t kSamplePieces = 64, kSampleElements = 1 << 10, kSampledPart = 8;
 
 /// How a pass cuts the tensor.
 struct Cut {
@@ -20,62 +19,31 @@ struct Cut {
       stride;  // piece i starts at element i * stride and has `size`, the last maybe fewer
 };
 
-class Buffers {  // of one thread at a time
- public:
-  Buffers(std::size_t sources, std::size_t size) : values_((sources + 1) * size), inputs_(sources) {
-    for (std::size_t s = 0; s < sources; ++s) inputs_[s] = values_.data() + s * size;
-    out_ = values_.data() + sources * size;
-  }
-  float* input(std::size_t source) { return inputs_[source]; }
-  const float* const* inputs() const { return inputs_.data(); }
-  float* out() { return out_; }
-
- private:
-  std::vector<float> values_;
-  std::vector<float*> inputs_;
-  float* out_;
+/// What a thread works in, kept from one tensor to the next.
+struct Buffers {
+  std::vector<float> widened, out;
+  std::vector<Values> inputs;
 };
 
-/// Buffers that threads borrow, so that no more exist than threads that work.
-class BufferPool {
- public:
-  BufferPool(std::size_t sources, std::size_t size) : sources_(sources), size_(size) {}
-  std::unique_ptr<Buffers> Take() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!free_.empty()) {
-        std::unique_ptr<Buffers> buffers = std::move(free_.back());
-        free_.pop_back();
-        return buffers;
-      }
-    }
-    return std::make_unique<Buffers>(sources_, size_);
-  }
-  void Give(std::unique_ptr<Buffers> buffers) {
-    const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(buffers));
-  }
-
- private:
-  std::size_t sources_, size_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Buffers>> free_;
-};
+Buffers& OfThisThread() {
+  thread_local Buffers buffers;
+  return buffers;
+}
 
 class Runner {
  public:
-  Runner(const TensorTask& task, const SourceReader& read, TensorMerge& merge)
+  Runner(const TensorTask& task, const SourceReader& read, const StoredReader& find, TensorMerge& merge)
       : task_(task),
         read_(read),
+        find_(find),
         merge_(merge),
         size_(task.size()),
-        piece_(WholeRows(kPieceElements)),
-        buffers_(task.sources.size(), std::min(piece_, size_)) {}
+        piece_(WholeRows(kPieceElements)) {}
 
   void RunPass(const TensorMerge::Pass& pass) {
     const Cut cut = pass.sample ? Sample() : All();
     std::vector<double> sums(cut.count * pass.num_sums);
-    ForPieces(cut, [&](const Piece& piece, Buffers&) {
+    ForPieces(cut, !pass.sample, [&](const Piece& piece) {
       merge_.Observe(piece, std::span(sums).subspan(piece.index * pass.num_sums, pass.num_sums));
     });
     std::vector<double> totals(pass.num_sums);
@@ -84,9 +52,11 @@ class Runner {
   }
 
   void Merge(const PieceWriter& write) {
-    ForPieces(All(), [&](const Piece& piece, Buffers& buffers) {
-      merge_.Merge(piece, buffers.out());
-      write(piece, std::span<const float>(buffers.out(), piece.size));
+    ForPieces(All(), false, [&](const Piece& piece) {
+      std::vector<float>& out = OfThisThread().out;
+      out.resize(std::max(out.size(), piece.size));
+      merge_.Merge(piece, out.data());
+      write(piece, std::span<const float>(out.data(), piece.size));
     });
   }
 
@@ -104,32 +74,50 @@ class Runner {
     return {count, WholeRows(sampled / count), rows / count * task_.columns()};
   }
 
+  /// again: another pass over the same pieces follows.
   template <class Use>
-  void ForPieces(const Cut& cut, const Use& use) {
+  void ForPieces(const Cut& cut, bool again, const Use& use) {
     ThreadPool::Global().Run(cut.count, [&](std::size_t index) {
-      std::unique_ptr<Buffers> buffers = buffers_.Take();
       try {
         const std::size_t first = index * cut.stride;
-        const Piece piece{.index = index,
-                          .first = first,
-                          .size = std::min(cut.size, size_ - first),
-                          .inputs = buffers->inputs()};
-        for (std::size_t s = 0; s < task_.sources.size(); ++s)
-          read_(s, first, std::span<float>(buffers->input(s), piece.size));
-        use(piece, *buffers);
+        Piece piece{.index = index, .first = first, .size = std::min(cut.size, size_ - first)};
+        std::vector<Values>& inputs = OfThisThread().inputs;
+        inputs.resize(task_.sources.size());
+        if (!FindStored(piece, again, inputs)) Widen(piece, inputs);
+        piece.inputs = inputs.data();
+        use(piece);
       } catch (...) {
         merge_.Abort();
         throw;
       }
-      buffers_.Give(std::move(buffers));
     });
+  }
+
+  /// Whether all sources are stored as bfloat16.
+  bool FindStored(const Piece& piece, bool again, std::vector<Values>& inputs) const {
+    if (!find_ || !merge_.ReadsBFloat16()) return false;
+    for (std::size_t s = 0; s < inputs.size(); ++s) {
+      inputs[s] = find_(s, piece.first, piece.size, again);
+      if (inputs[s].at == nullptr) return false;
+    }
+    return true;
+  }
+
+  void Widen(const Piece& piece, std::vector<Values>& inputs) const {
+    std::vector<float>& widened = OfThisThread().widened;
+    widened.resize(std::max(widened.size(), inputs.size() * piece.size));
+    for (std::size_t s = 0; s < inputs.size(); ++s) {
+      const std::span<float> values = std::span(widened).subspan(s * piece.size, piece.size);
+      read_(s, piece.first, values);
+      inputs[s] = {.at = values.data()};
+    }
   }
 
   const TensorTask& task_;
   const SourceReader& read_;
+  const StoredReader& find_;
   TensorMerge& merge_;
   std::size_t size_, piece_;
-  BufferPool buffers_;
 };
 
 }  // namespace
@@ -147,9 +135,9 @@ std::unique_ptr<TensorMerge> MakeTensorMerge(const TensorTask& task, std::uint64
 }
 
 void MergeTensor(const TensorTask& task, std::uint64_t seed, const SourceReader& read,
-                 const PieceWriter& write) {
+                 const PieceWriter& write, const StoredReader& find) {
   const std::unique_ptr<TensorMerge> merge = MakeTensorMerge(task, seed);
-  Runner runner(task, read, *merge);
+  Runner runner(task, read, find, *merge);
   while (const auto pass = merge->NextPass()) runner.RunPass(*pass);
   runner.Merge(write);
 }

@@ -35,7 +35,7 @@ class Sce : public TensorMerge {
       for (const float variance : Variances(piece)) sums[0] += variance > 0;
     } else if (threshold_ && !threshold_->done()) {
       const std::vector<float>& variances = Variances(piece);
-      threshold_->Observe(variances.data(), variances.size());
+      threshold_->Observe({.of = {variances.data()}}, variances.size());
     } else if (Select(piece)) {
       for (std::size_t i = 0; i < piece.size; ++i)
         for (std::size_t m = 0; m < models_.size() && Selected()[i]; ++m) {
@@ -63,7 +63,7 @@ class Sce : public TensorMerge {
   void Merge(const Piece& piece, float* out) override {
     if (!Select(piece)) return;
     for (std::size_t i = 0; i < piece.size; ++i) {
-      out[i] = piece.inputs[base_][i];
+      out[i] = piece.Floats(base_)[i];
       if (!Selected()[i]) continue;
       double vote = 0, sum = 0, share = 0;
       for (std::size_t m = 0; m < models_.size(); ++m) vote += Change(piece, m, i);
@@ -81,7 +81,7 @@ class Sce : public TensorMerge {
 
  private:
   double Change(const Piece& piece, std::size_t model, std::size_t i) const {
-    return static_cast<double>(piece.inputs[models_[model]][i] - piece.inputs[base_][i]);
+    return static_cast<double>(piece.Floats(models_[model])[i] - piece.Floats(base_)[i]);
   }
 
   /// Of the changes across models, in a buffer of the thread.

@@ -14,8 +14,6 @@
 namespace forge::merge {
 namespace {
 
-constexpr std::uint32_t kInfinityCode = 0x7F800000;
-
 std::uint16_t ToThreshold(double probability) {
   return static_cast<std::uint16_t>(std::clamp(std::round(probability * 0x1p16), 0.0, 0x1p16 - 1));
 }
@@ -33,7 +31,17 @@ void PlaceBits(const std::vector<std::uint64_t>& from, std::size_t count, std::s
   }
 }
 
-std::uint32_t Code(float value) { return std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF; }
+/// Adds to `bits` the first `count` bits of `more`.
+void AddFirst(std::size_t count, const std::vector<std::uint64_t>& more, std::uint64_t* bits) {
+  for (std::size_t word = 0; word < more.size() && count > 0; ++word) {
+    std::uint64_t left = more[word];
+    const auto here = static_cast<std::size_t>(std::popcount(left));
+    for (std::size_t surplus = here; surplus > count; --surplus)
+      left &= ~(std::uint64_t{1} << (63 - std::countl_zero(left)));
+    bits[word] |= left;
+    count -= std::min(count, here);
+  }
+}
 
 [[noreturn]] void RefuseDella(const TensorTask& task, double density, double epsilon) {
   throw Error({.what = fmt::format("cannot merge {} by {}", task.name, task.method->name),
@@ -96,79 +104,75 @@ std::size_t Sparsifier::num_counts() const {
          static_cast<std::size_t>(NeedsCount(upper_.get()));
 }
 
-void Sparsifier::CountEqual(std::span<const float> changes, std::vector<std::size_t>& counts) const {
-  for (const MagnitudeThreshold* threshold : {lower_.get(), upper_.get()})
-    if (NeedsCount(threshold))
-      counts.push_back(
-          Elements().count_range(changes.data(), changes.size(), {threshold->code(), threshold->code() + 1}));
-}
-
-void Sparsifier::Apply(std::size_t first, std::span<const std::size_t> before,
-                       std::span<const std::size_t> here, std::span<float> changes) const {
-  if (kind_ == Kind::kNone) std::fill(changes.begin(), changes.end(), 0.0f);
-  if (kind_ == Kind::kMagnitude) ApplyMagnitude(before, here, changes);
-  if (!draws()) return;
-  thread_local std::vector<std::uint64_t> bits;
-  bits.resize(changes.size() / 64 + 1);
-  KeepAtRandom(first, changes, bits.data());
-  Elements().keep_bits(changes.data(), changes.size(), bits.data(), changes.data());
-}
-
-/// Away from the thresholds a range of codes decides. Values that equal one are kept up to a number of them:
-/// mostly a piece lies wholly before or after the place where that number is reached.
-void Sparsifier::ApplyMagnitude(std::span<const std::size_t> before, std::span<const std::size_t> here,
-                                std::span<float> changes) const {
-  struct Border {
-    std::uint32_t code;
-    std::size_t left;  // equal values still to be counted as larger
-    bool decided;      // all or none of this piece
+void Sparsifier::Compare(const Change& changes, std::size_t size, Marks& marks,
+                         std::vector<std::size_t>& counts) const {
+  const auto compare = [&](const MagnitudeThreshold* threshold, Marks::Threshold& found) {
+    if (threshold == nullptr) return;
+    found.above.resize(size / 64 + 1);
+    found.equal.resize(size / 64 + 1);
+    found.num_equal =
+        Elements().compare_changes(changes, threshold->code(), size, found.above.data(), found.equal.data());
+    if (NeedsCount(threshold)) counts.push_back(found.num_equal);
   };
+  compare(lower_.get(), marks.lower);
+  compare(upper_.get(), marks.upper);
+}
+
+void Sparsifier::Keep(std::size_t first, const Change& changes, std::size_t size, const Marks& marks,
+                      std::span<const std::size_t> before, std::uint64_t* bits) const {
+  if (kind_ == Kind::kAll || kind_ == Kind::kNone)
+    std::fill(bits, bits + size / 64 + 1, kind_ == Kind::kAll ? ~std::uint64_t{0} : 0);
+  else if (kind_ == Kind::kMagnitude)
+    KeepByMagnitude(size, marks, before, bits);
+  else
+    KeepAtRandom(first, changes, size, bits);
+}
+
+/// Values above a threshold count as larger, and of those that equal it the first, up to a number of them.
+void Sparsifier::KeepByMagnitude(std::size_t size, const Marks& marks, std::span<const std::size_t> before,
+                                 std::uint64_t* bits) const {
   std::size_t counter = 0;
-  const auto border = [&](const MagnitudeThreshold* threshold) {
-    Border result{threshold->code(), changes.size(), true};
-    if (!NeedsCount(threshold)) return result;
-    result.left = threshold->num_equal_kept() - std::min(threshold->num_equal_kept(), before[counter]);
-    result.decided = result.left == 0 || here[counter] <= result.left;
-    ++counter;
-    return result;
+  const auto larger = [&](const MagnitudeThreshold* threshold, const Marks::Threshold& found,
+                          std::uint64_t* larger_bits) {
+    std::copy_n(found.above.begin(), size / 64 + 1, larger_bits);
+    std::size_t left = found.num_equal;
+    if (NeedsCount(threshold))
+      left = threshold->num_equal_kept() - std::min(threshold->num_equal_kept(), before[counter++]);
+    AddFirst(left, found.equal, larger_bits);
   };
-  Border low = border(lower_.get());
-  Border high = upper_ ? border(upper_.get()) : Border{kInfinityCode, 0, true};
-  const auto first_code = [](const Border& b) { return b.left > 0 ? b.code : b.code + 1; };
-  if (low.decided && high.decided) {
-    Elements().keep_range(changes.data(), changes.size(), {first_code(low), first_code(high)},
-                          changes.data());
-    return;
-  }
-  for (float& value : changes) {
-    const std::uint32_t code = Code(value);
-    bool in_low = code > low.code, in_high = code > high.code;
-    if (code == low.code && low.left > 0) in_low = true, --low.left;
-    if (code == high.code && high.left > 0) in_high = true, --high.left;
-    if (!in_low || in_high) value = 0;
-  }
+  larger(lower_.get(), marks.lower, bits);
+  if (!upper_) return;
+  thread_local std::vector<std::uint64_t> largest;
+  largest.resize(size / 64 + 1);
+  larger(upper_.get(), marks.upper, largest.data());
+  for (std::size_t word = 0; word < largest.size(); ++word) bits[word] &= ~largest[word];
 }
 
-void Sparsifier::KeepAtRandom(std::size_t first, std::span<const float> changes, std::uint64_t* bits) const {
+void Sparsifier::KeepAtRandom(std::size_t first, const Change& changes, std::size_t size,
+                              std::uint64_t* bits) const {
   thread_local std::vector<std::uint32_t> words;
-  thread_local std::vector<std::uint8_t> bins;
   // Two elements a word, so 128 a group; one group more, since bits are made 64 at a time.
   const std::size_t start = first / 128 * 128, offset = first - start;
-  const std::size_t groups = (offset + changes.size() + 127) / 128 + 1;
+  const std::size_t groups = (offset + size + 127) / 128 + 1;
   words.resize(groups * 64);
   Elements().philox(counter_, key_, static_cast<std::uint32_t>(start / 8), groups, words.data());
   const auto* halves = reinterpret_cast<const std::uint16_t*>(words.data()) + offset;
-  if (kind_ == Kind::kRandom) return Elements().below(halves, ToThreshold(density_), changes.size(), bits);
-  bins.resize(changes.size() + 64);
+  if (kind_ == Kind::kRandom) return Elements().below(halves, ToThreshold(density_), size, bits);
   // Rows start anywhere, words of bits every 64 elements: each row makes its bits from its own start.
+  thread_local std::vector<float> row;
+  thread_local std::vector<std::uint8_t> bins;
   thread_local std::vector<std::uint64_t> row_bits;
+  row.resize(columns_);
+  bins.resize(columns_ + 64);
   row_bits.resize(columns_ / 64 + 1);
-  std::fill(bits, bits + changes.size() / 64 + 1, 0);
-  for (std::size_t row = 0; row < changes.size(); row += columns_) {
-    const DellaTable table = TableOf(changes.subspan(row, columns_), bins.data());
-    Elements().below_table(halves + row, bins.data(), table.thresholds.data(), table.low, table.high,
-                           columns_, row_bits.data());
-    PlaceBits(row_bits, columns_, row, bits);
+  std::fill(bits, bits + size / 64 + 1, 0);
+  for (std::size_t at = 0; at < size; at += columns_) {
+    const Change part = changes.From(at);
+    Elements().subtract(part.of, part.from, columns_, row.data());
+    const DellaTable table = TableOf(row, bins.data());
+    Elements().below_table(halves + at, bins.data(), table.thresholds.data(), table.low, table.high, columns_,
+                           row_bits.data());
+    PlaceBits(row_bits, columns_, at, bits);
   }
 }
 
@@ -176,20 +180,11 @@ void Sparsifier::KeepAtRandom(std::size_t first, std::span<const float> changes,
 Sparsifier::DellaTable Sparsifier::TableOf(std::span<const float> row, std::uint8_t* bins) const {
   std::array<std::uint32_t, kDellaBins> counts;
   Elements().magnitude_bins(row.data(), row.size(), bins, counts.data());
-  // Twice the rank, counted down from the largest value, which has rank n - 1.
   const auto last = static_cast<std::uint32_t>(row.size() - 1);
-  std::array<std::int32_t, kDellaBins> doubled_rank;
-  std::uint32_t above = 0;
-  for (std::size_t bin = 0; bin < kDellaBins; ++bin) {
-    doubled_rank[bin] = static_cast<std::int32_t>(2 * (last - above) + 1 - counts[bin]);
-    above += counts[bin];
-  }
   DellaTable table;
   const auto lowest = static_cast<float>((density_ - epsilon_) * 0x1p16);
   const auto step = last > 0 ? static_cast<float>(epsilon_ * 0x1p16 / last) : 0.0f;
-  for (std::size_t bin = 0; bin < kDellaBins; ++bin)
-    table.thresholds[bin] = static_cast<std::uint16_t>(
-        static_cast<std::int32_t>(lowest + step * static_cast<float>(doubled_rank[bin])));
+  Elements().rank_table(counts.data(), last + 1, lowest, step, table.thresholds.data());
   if (last == 0) table.thresholds.fill(ToThreshold(density_));
   table.low = static_cast<std::uint16_t>(lowest);
   table.high = ToThreshold(density_ + epsilon_);

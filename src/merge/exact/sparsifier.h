@@ -36,27 +36,37 @@ class Sparsifier {
   /// Those that still look for their code; passes are needed while there are any.
   std::vector<MagnitudeThreshold*> OpenThresholds();
 
-  /// How many values of a piece equal each threshold, where that must be known: appended to `counts`.
-  void CountEqual(std::span<const float> changes, std::vector<std::size_t>& counts) const;
+  /// What a piece is compared with thresholds for, kept between Compare and Keep.
+  struct Marks {
+    struct Threshold {
+      std::vector<std::uint64_t> above, equal;  // bits of elements
+      std::size_t num_equal = 0;
+    };
+    Threshold lower, upper;
+  };
+
+  /// Compares a piece with the thresholds, and appends to `counts` how many values equal each where that must
+  /// be known of the pieces before: num_counts of them.
+  void Compare(const Change& changes, std::size_t size, Marks& marks, std::vector<std::size_t>& counts) const;
   std::size_t num_counts() const;
 
-  /// Sets what is not kept to zero.
+  /// Which changes of a piece are kept: bit i % 64 of bits[i / 64], [size / 64 + 1], for element first + i.
+  /// The same at each call.
   ///   first   element of the tensor that the piece starts at, a multiple of the columns
-  ///   before  [num_counts] of all pieces before this one; here  [num_counts] of this one (CountEqual)
-  void Apply(std::size_t first, std::span<const std::size_t> before, std::span<const std::size_t> here,
-             std::span<float> changes) const;
+  ///   before  [num_counts] of all pieces before this one;  marks  of this one
+  void Keep(std::size_t first, const Change& changes, std::size_t size, const Marks& marks,
+            std::span<const std::size_t> before, std::uint64_t* bits) const;
 
   /// Whether what is kept is drawn at random.
   bool draws() const { return kind_ == Kind::kRandom || kind_ == Kind::kDella; }
-  /// For those: bit i % 64 of bits[i / 64], [size / 64 + 1], for element first + i. The same at each call.
-  void KeepAtRandom(std::size_t first, std::span<const float> changes, std::uint64_t* bits) const;
 
  private:
   enum class Kind { kAll, kNone, kMagnitude, kRandom, kDella };
 
   static bool NeedsCount(const MagnitudeThreshold* threshold);
-  void ApplyMagnitude(std::span<const std::size_t> before, std::span<const std::size_t> here,
-                      std::span<float> changes) const;
+  void KeepByMagnitude(std::size_t size, const Marks& marks, std::span<const std::size_t> before,
+                       std::uint64_t* bits) const;
+  void KeepAtRandom(std::size_t first, const Change& changes, std::size_t size, std::uint64_t* bits) const;
   static constexpr std::size_t kDellaBins = 256;
   struct DellaTable {
     std::array<std::uint16_t, kDellaBins> thresholds;

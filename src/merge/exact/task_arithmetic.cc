@@ -33,36 +33,38 @@ class TaskArithmetic : public TensorMerge {
     SetWeights();
   }
 
+  ~TaskArithmetic() override {
+    for (Model& model : models_)
+      if (!model.kept.empty()) Spare().push_back(std::move(model.kept));
+  }
+
   std::optional<Pass> NextPass() override {
     // All are of one tensor, so they sample in the same pass.
     if (const auto open = OpenThresholds(); !open.empty()) return Pass{.sample = open[0]->is_sampling()};
     RestartCounts();
     if (!rescales_ || rescaled_) return std::nullopt;
-    for (Model& model : models_)
-      if (model.sparsifier->draws())
-        model.kept.resize(task_.size() / task_.columns());  // pieces are whole rows
+    for (Model& model : models_) {
+      if (!model.sparsifier->draws()) continue;
+      model.kept = TakeSpare();
+      model.kept.resize(task_.size() / 64 + task_.size() / task_.columns() + 1);  // pieces are whole rows
+    }
     return Pass{.num_sums = 2 * models_.size()};
   }
 
+  bool ReadsBFloat16() const override { return true; }
+
   void Observe(const Piece& piece, std::span<double> sums) override {
-    thread_local std::vector<float> change;
-    change.resize(piece.size);
     if (sums.empty()) {
-      for (const Model& model : models_) {
-        const std::vector<MagnitudeThreshold*> open = model.sparsifier->OpenThresholds();
-        if (!open.empty())
-          Elements().subtract(piece.inputs[model.source], piece.inputs[base_], piece.size, change.data());
-        for (MagnitudeThreshold* threshold : open) threshold->Observe(change.data(), piece.size);
-      }
+      for (const Model& model : models_)
+        for (MagnitudeThreshold* threshold : model.sparsifier->OpenThresholds())
+          threshold->Observe(ChangeOf(piece, model), piece.size);
       return;
     }
-    thread_local std::vector<float> changes;
-    AllChanges(piece, changes);
-    for (std::size_t m = 0; m < models_.size(); ++m)
-      sums[2 * m] = Elements().sum_abs(changes.data() + m * piece.size, piece.size);
-    if (!Sparsify(piece, changes)) return;
-    for (std::size_t m = 0; m < models_.size(); ++m)
-      sums[2 * m + 1] = Elements().sum_abs(changes.data() + m * piece.size, piece.size);
+    const std::vector<const std::uint64_t*>* kept = Sparsify(piece);
+    if (kept == nullptr) return;
+    const std::vector<Values>& inputs = Inputs(piece);
+    Elements().sum_changes(piece.inputs[base_], inputs.data(), kept->data(), inputs.size(), piece.size,
+                           sums.data());
   }
 
   void EndPass(std::span<const double> totals) override {
@@ -79,23 +81,16 @@ class TaskArithmetic : public TensorMerge {
   }
 
   void Merge(const Piece& piece, float* out) override {
-    std::vector<const float*> inputs;
-    thread_local std::vector<float> changes;
-    if (sparse_ || votes_) {
-      AllChanges(piece, changes);
-      if (!Sparsify(piece, changes)) return;
-      for (std::size_t m = 0; m < models_.size(); ++m) inputs.push_back(changes.data() + m * piece.size);
-    } else {
-      for (const Model& model : models_) inputs.push_back(piece.inputs[model.source]);
-    }
-    const float* base = piece.inputs[base_];
+    const std::vector<const std::uint64_t*>* kept = sparse_ ? Sparsify(piece) : nullptr;
+    if (sparse_ && kept == nullptr) return;
+    const std::uint64_t* const* bits = sparse_ ? kept->data() : nullptr;
+    const std::vector<Values>& inputs = Inputs(piece);
+    const Values& base = piece.inputs[base_];
     if (votes_)
-      Elements().vote(base, inputs.data(), weights_.data(), normalizes_ ? shares_.data() : nullptr,
+      Elements().vote(base, inputs.data(), bits, weights_.data(), normalizes_ ? shares_.data() : nullptr,
                       inputs.size(), lambda_, piece.size, out);
-    else if (sparse_)
-      Elements().add_changes(base, inputs.data(), weights_.data(), inputs.size(), piece.size, out);
     else
-      Elements().combine_changes(base, inputs.data(), weights_.data(), inputs.size(), piece.size, out);
+      Elements().combine_changes(base, inputs.data(), bits, weights_.data(), inputs.size(), piece.size, out);
   }
 
   void Abort() override { counts_.Abort(); }
@@ -106,9 +101,22 @@ class TaskArithmetic : public TensorMerge {
     double weight;
     double rescale = 1;
     std::unique_ptr<Sparsifier> sparsifier;
-    /// What was drawn in the pass that finds the rescaling: bits of each piece (KeepAtRandom).
-    std::vector<std::vector<std::uint64_t>> kept;
+    /// What was drawn in the pass that finds the rescaling: bits of all pieces (Sparsifier::Keep), each from
+    /// word first / 64 + index on.
+    std::vector<std::uint64_t> kept;
   };
+
+  /// Memory for the bits of one tensor after the other: fresh pages cost more than what is written to them.
+  static std::vector<std::vector<std::uint64_t>>& Spare() {
+    thread_local std::vector<std::vector<std::uint64_t>> spare;
+    return spare;
+  }
+  static std::vector<std::uint64_t> TakeSpare() {
+    if (Spare().empty()) return {};
+    std::vector<std::uint64_t> taken = std::move(Spare().back());
+    Spare().pop_back();
+    return taken;
+  }
 
   std::vector<MagnitudeThreshold*> OpenThresholds() const {
     std::vector<MagnitudeThreshold*> open;
@@ -136,11 +144,16 @@ class TaskArithmetic : public TensorMerge {
     }
   }
 
-  void AllChanges(const Piece& piece, std::vector<float>& changes) const {
-    changes.resize(models_.size() * piece.size);
-    for (std::size_t m = 0; m < models_.size(); ++m)
-      Elements().subtract(piece.inputs[models_[m].source], piece.inputs[base_], piece.size,
-                          changes.data() + m * piece.size);
+  /// Of the models alone, in a buffer of the thread.
+  const std::vector<Values>& Inputs(const Piece& piece) const {
+    thread_local std::vector<Values> inputs;
+    inputs.clear();
+    for (const Model& model : models_) inputs.push_back(piece.inputs[model.source]);
+    return inputs;
+  }
+
+  Change ChangeOf(const Piece& piece, const Model& model) const {
+    return {piece.inputs[model.source], piece.inputs[base_]};
   }
 
   void RestartCounts() {
@@ -149,34 +162,33 @@ class TaskArithmetic : public TensorMerge {
     counts_.Restart(num_counts_);
   }
 
-  /// False: another piece failed.
-  bool Sparsify(const Piece& piece, std::vector<float>& changes) {
-    std::vector<std::size_t> counts;
-    const auto of = [&](std::size_t m) { return std::span(changes).subspan(m * piece.size, piece.size); };
-    if (num_counts_ > 0)
-      for (std::size_t m = 0; m < models_.size(); ++m) models_[m].sparsifier->CountEqual(of(m), counts);
-    const std::vector<std::size_t> here = counts;
-    if (num_counts_ > 0 && !counts_.Add(piece.index, counts)) return false;
+  /// The bits of what each model keeps, in buffers of the thread or of the model; nullptr: another piece
+  /// failed.
+  const std::vector<const std::uint64_t*>* Sparsify(const Piece& piece) {
+    thread_local std::vector<Sparsifier::Marks> marks;
+    thread_local std::vector<std::vector<std::uint64_t>> buffers;
+    thread_local std::vector<const std::uint64_t*> kept;
+    thread_local std::vector<std::size_t> counts;
+    if (marks.size() < models_.size()) marks.resize(models_.size()), buffers.resize(models_.size());
+    kept.assign(models_.size(), nullptr);
+    counts.clear();
+    for (std::size_t m = 0; m < models_.size(); ++m)
+      models_[m].sparsifier->Compare(ChangeOf(piece, models_[m]), piece.size, marks[m], counts);
+    if (num_counts_ > 0 && !counts_.Add(piece.index, counts)) return nullptr;
     std::size_t used = 0;
     for (std::size_t m = 0; m < models_.size(); ++m) {
-      const Sparsifier& sparsifier = *models_[m].sparsifier;
-      if (models_[m].kept.empty())
-        sparsifier.Apply(piece.first, std::span(counts).subspan(used, sparsifier.num_counts()),
-                         std::span(here).subspan(used, sparsifier.num_counts()), of(m));
-      else
-        ApplyKept(models_[m], piece, of(m));
-      used += sparsifier.num_counts();
+      Model& model = models_[m];
+      const std::size_t num_counts = model.sparsifier->num_counts();
+      const bool is_drawn = !model.kept.empty();
+      buffers[m].resize(piece.size / 64 + 1);
+      std::uint64_t* bits = is_drawn ? model.kept.data() + piece.first / 64 + piece.index : buffers[m].data();
+      if (!is_drawn || !rescaled_)
+        model.sparsifier->Keep(piece.first, ChangeOf(piece, model), piece.size, marks[m],
+                               std::span(counts).subspan(used, num_counts), bits);
+      kept[m] = bits;
+      used += num_counts;
     }
-    return true;
-  }
-
-  static void ApplyKept(Model& model, const Piece& piece, std::span<float> changes) {
-    std::vector<std::uint64_t>& bits = model.kept[piece.index];
-    if (bits.empty()) {
-      bits.resize(piece.size / 64 + 1);
-      model.sparsifier->KeepAtRandom(piece.first, changes, bits.data());
-    }
-    Elements().keep_bits(changes.data(), changes.size(), bits.data(), changes.data());
+    return &kept;
   }
 
   const TensorTask& task_;

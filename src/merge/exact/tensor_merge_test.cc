@@ -14,6 +14,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/float16.h"
 #include "base/philox.h"
 #include "merge/mergekit_numerics.h"
 
@@ -279,6 +280,59 @@ TEST(ExactLinear, RefusesWeightsThatSumToZero) {
   problem.task.parameters.of_source[0]["weight"] = 0.5;
   problem.task.parameters.of_source[1]["weight"] = -0.5;
   EXPECT_THROW(problem.Merge(), Error);
+}
+
+/// Every method that reads bfloat16 as it is stored, with passes that keep, count and draw.
+TEST(MergeTensor, GivesOfStoredBFloat16TheBytesOfItsFloats) {
+  const Case cases[] = {{"linear", 3, {}},
+                        {"slerp", 1, {{"t", 0.3}}},
+                        {"nuslerp", 2, {{"nuslerp_flatten", 0}, {"nuslerp_row_wise", 1}}},
+                        {"model_stock", 2, {{"filter_wise", 1}}},
+                        {"task_arithmetic", 3, {}},
+                        {"ties", 3, {{"density", 0.3}, {"rescale", 1}}},
+                        {"breadcrumbs", 2, {{"density", 0.5}, {"gamma", 0.1}}},
+                        {"dare_ties", 3, {{"density", 0.4}}},
+                        {"della", 2, {{"density", 0.5}}},
+                        {"sce", 2, {{"select_topk", 0.2}}}};
+  for (const Case& c : cases) {
+    Problem problem = Make(c.method, c.models, c.settings, {301, 700});
+    std::vector<std::vector<std::uint16_t>> stored;
+    for (Values& values : problem.inputs) {
+      std::vector<std::uint16_t>& halves = stored.emplace_back();
+      for (float& value : values)
+        halves.push_back(FloatToBFloat16(value)), value = BFloat16ToFloat(halves.back());
+    }
+    std::atomic<std::size_t> found{0};
+    const StoredReader find = [&](std::size_t source, std::size_t first, std::size_t size, bool) {
+      found += size;
+      return merge::Values{stored[source].data() + first, true};
+    };
+    Values merged(problem.task.size());
+    MergeTensor(
+        problem.task, 1, problem.Reader(),
+        [&](const Piece& piece, std::span<const float> values) {
+          std::copy(values.begin(), values.end(), merged.begin() + static_cast<std::ptrdiff_t>(piece.first));
+        },
+        find);
+    EXPECT_EQ(merged, problem.Merge()) << c.method;
+    const bool widens = std::string_view(c.method) == "sce" || c.settings.contains("nuslerp_row_wise");
+    EXPECT_EQ(found == 0, widens) << c.method;
+  }
+}
+
+TEST(MergeTensor, AsksForAPieceAgainWhereAPassFollows) {
+  const Problem problem = Make("dare_ties", 2, {{"density", 0.4}});
+  std::mutex mutex;
+  std::map<std::size_t, std::vector<bool>> asked;  // of source 0, by first element
+  const StoredReader find = [&](std::size_t source, std::size_t first, std::size_t, bool again) {
+    const std::lock_guard lock(mutex);
+    if (source == 0) asked[first].push_back(again);
+    return merge::Values{};  // read it widened
+  };
+  MergeTensor(
+      problem.task, 1, problem.Reader(), [](const Piece&, std::span<const float>) {}, find);
+  EXPECT_GT(asked.size(), 1u);
+  for (const auto& [first, again] : asked) EXPECT_EQ(again, (std::vector<bool>{true, false})) << first;
 }
 
 TEST(MergeTensor, HandsOnWhatAReaderThrows) {

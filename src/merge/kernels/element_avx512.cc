@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "merge/kernels/element_kernels.h"
 
@@ -21,6 +22,7 @@ namespace {
 
 #pragma GCC diagnostic ignored "-Wpsabi"                // vectors are not passed out of this file
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 in its own _mm512_undefined_epi32
+#pragma GCC diagnostic ignored "-Wuninitialized"        // the same
 #define FORGE_VECTOR_BYTES 64
 #include "merge/kernels/element_kernels.inc"
 

@@ -5,15 +5,17 @@
 
 #include <bit>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "base/float16.h"
 #include "base/philox.h"
 
 namespace forge::merge {
 namespace {
 
-std::vector<float> Values(std::size_t size, std::uint64_t seed) {
+std::vector<float> SomeValues(std::size_t size, std::uint64_t seed) {
   std::vector<float> values(size);
   Random random(seed, "element_kernels_test");
   for (float& value : values) value = random.Uniform() < 0.1 ? 0.0f : static_cast<float>(random.Normal());
@@ -27,6 +29,13 @@ std::vector<std::uint16_t> Halves(std::size_t size) {
   return halves;
 }
 
+std::vector<std::uint64_t> SomeBits(std::size_t size, std::uint64_t seed) {
+  std::vector<std::uint64_t> bits(size / 64 + 1);
+  Random random(seed, "element_kernels_test/bits");
+  for (std::uint64_t& word : bits) word = random.NextUint64();
+  return bits;
+}
+
 std::vector<const ElementKernels*> Tables() {
   std::vector<const ElementKernels*> tables;
   for (const CpuTarget target : SupportedTargets()) {
@@ -37,74 +46,190 @@ std::vector<const ElementKernels*> Tables() {
   return tables;
 }
 
-/// Everything that the loops give for arrays of this size, as bits.
-std::vector<std::uint64_t> AllResults(const ElementKernels& kernels, std::size_t size) {
-  std::vector<std::uint64_t> bits;
-  const std::vector<float> base = Values(size, 1), a = Values(size, 2), b = Values(size, 3),
-                           c = Values(size, 4);
-  const float* inputs[] = {a.data(), b.data(), c.data()};
-  const float weights[] = {0.7f, -0.4f, 1.3f}, shares[] = {0.7f, 0.4f, 1.3f};
+/// The values of a model, float32 or rounded to bfloat16.
+class Stored {
+ public:
+  Stored(const std::vector<float>& values, bool is_bfloat16) : floats_(values), is_bfloat16_(is_bfloat16) {
+    if (!is_bfloat16) return;
+    for (float& value : floats_) {
+      halves_.push_back(FloatToBFloat16(value));
+      value = BFloat16ToFloat(halves_.back());
+    }
+  }
+  Values Get() const { return is_bfloat16_ ? Values{halves_.data(), true} : Values{floats_.data(), false}; }
+  /// The same values in float32.
+  Values Widened() const { return {floats_.data(), false}; }
+
+ private:
+  std::vector<float> floats_;
+  std::vector<std::uint16_t> halves_;
+  bool is_bfloat16_;
+};
+
+class Results {
+ public:
+  void Add(std::span<const float> values) {
+    for (const float value : values) bits_.push_back(std::bit_cast<std::uint32_t>(value));
+  }
+  void Add(double value) { bits_.push_back(std::bit_cast<std::uint64_t>(value)); }
+  void Add(std::size_t value) { bits_.push_back(value); }
+  template <class Number>
+  void Add(const std::vector<Number>& values) {
+    bits_.insert(bits_.end(), values.begin(), values.end());
+  }
+  const std::vector<std::uint64_t>& bits() const { return bits_; }
+
+ private:
+  std::vector<std::uint64_t> bits_;
+};
+
+using Bits = std::vector<std::uint64_t>;
+
+/// What the loops over stored values give, as bits.
+Bits SourceResults(const ElementKernels& kernels, std::size_t size, bool is_bfloat16, bool widened = false) {
+  Results results;
+  std::vector<Stored> stored;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) stored.emplace_back(SomeValues(size, seed), is_bfloat16);
+  std::vector<Values> inputs;
+  for (const Stored& s : stored) inputs.push_back(widened ? s.Widened() : s.Get());
+  const Values base = inputs[0];
+  const float weights[] = {0.7f, -0.4f, 1.3f, 0.2f, 0.9f}, shares[] = {0.7f, 0.4f, 1.3f, 0.2f, 0.9f};
+  std::vector<Bits> kept;
+  std::vector<const std::uint64_t*> bits;
+  for (std::uint64_t m = 0; m < 5; ++m) kept.push_back(SomeBits(size, m));
+  for (const Bits& words : kept) bits.push_back(words.data());
   std::vector<float> out(size);
-  const auto keep = [&] {
-    for (const float value : out) bits.push_back(std::bit_cast<std::uint32_t>(value));
-  };
-  kernels.combine(inputs, weights, 3, size, out.data()), keep();
-  kernels.combine_changes(base.data(), inputs, weights, 3, size, out.data()), keep();
-  kernels.add_changes(base.data(), inputs, weights, 3, size, out.data()), keep();
-  kernels.subtract(a.data(), b.data(), size, out.data()), keep();
-  kernels.vote(base.data(), inputs, weights, shares, 3, 0.9f, size, out.data()), keep();
-  kernels.vote(base.data(), inputs, weights, nullptr, 3, 0.9f, size, out.data()), keep();
+  for (const std::size_t models : {1, 2, 3, 4, 5}) {
+    kernels.combine(inputs.data(), weights, models, size, out.data());
+    results.Add(std::span<const float>(out));
+    for (const std::uint64_t* const* some : {static_cast<const std::uint64_t* const*>(bits.data()),
+                                             static_cast<const std::uint64_t* const*>(nullptr)}) {
+      kernels.combine_changes(base, inputs.data() + 1, some, weights, models, size, out.data());
+      results.Add(std::span<const float>(out));
+      for (const float* divisors : {static_cast<const float*>(shares), static_cast<const float*>(nullptr)}) {
+        kernels.vote(base, inputs.data() + 1, some, weights, divisors, models, 0.9f, size, out.data());
+        results.Add(std::span<const float>(out));
+      }
+    }
+    std::vector<double> sums(2 * models);
+    kernels.sum_changes(base, inputs.data() + 1, bits.data(), models, size, sums.data());
+    for (const double sum : sums) results.Add(sum);
+  }
+  kernels.subtract(inputs[1], base, size, out.data());
+  results.Add(std::span<const float>(out));
+  results.Add(kernels.dot(inputs[1], inputs[2], size));
+  std::vector<float> squares(inputs.size());
+  kernels.sum_squares(inputs.data(), inputs.size(), size, squares.data());
+  results.Add(std::span<const float>(squares));
+  Bits above(size / 64 + 1), equal(size / 64 + 1);
+  results.Add(kernels.compare_changes({inputs[1], base}, std::bit_cast<std::uint32_t>(0.5f), size,
+                                      above.data(), equal.data()));
+  results.Add(above);
+  results.Add(equal);
   const CodeRange range{std::bit_cast<std::uint32_t>(0.3f), std::bit_cast<std::uint32_t>(1.1f)};
-  kernels.keep_range(a.data(), size, range, out.data()), keep();
-  bits.push_back(std::bit_cast<std::uint64_t>(kernels.dot(a.data(), b.data(), size)));
-  bits.push_back(std::bit_cast<std::uint64_t>(kernels.sum_abs(a.data(), size)));
-  bits.push_back(kernels.count_range(a.data(), size, range));
-  std::vector<std::uint32_t> codes(size + 1);
-  std::size_t above = 5;
-  codes.resize(kernels.select_range(a.data(), size, range, codes.data(), &above));
-  bits.insert(bits.end(), codes.begin(), codes.end());
-  bits.push_back(above);
+  std::vector<std::uint32_t> codes(size + 16);
+  std::size_t over = 5;
+  codes.resize(kernels.select_changes({inputs[1], base}, range, size, codes.data(), &over));
+  results.Add(codes);
+  results.Add(over);
+  return results.bits();
+}
+
+/// What the loops that draw and rank give.
+Bits ChoiceResults(const ElementKernels& kernels, std::size_t size) {
+  Results results;
   const std::size_t groups = size / 64 + 1;
   std::vector<std::uint32_t> words(groups * 64);
   const std::vector<std::uint16_t> halves = Halves(size);
+  const std::vector<float> row = SomeValues(size, 2);
   std::vector<std::uint8_t> bins(groups * 64);
   std::vector<std::uint32_t> counts(256);
   std::vector<std::uint16_t> table(256);
-  for (std::size_t bin = 0; bin < table.size(); ++bin)
-    table[bin] = static_cast<std::uint16_t>(30'000 - 50 * bin);
   const std::uint32_t rest[] = {1, 2, 3}, key[] = {4, 5};
-  kernels.philox(rest, key, 100, groups, words.data());
-  bits.insert(bits.end(), words.begin(), words.end());
-  std::vector<std::uint64_t> kept(groups);
+  kernels.philox(rest, key, 0xFFFFFFF0, groups, words.data());
+  results.Add(words);
+  Bits kept(groups);
   kernels.below(halves.data(), 1u << 15, size, kept.data());
-  bits.insert(bits.end(), kept.begin(), kept.end());
-  kernels.keep_bits(a.data(), size, kept.data(), out.data()), keep();
-  kernels.magnitude_bins(a.data(), size, bins.data(), counts.data());
-  bits.insert(bits.end(), bins.begin(), bins.end());
-  bits.insert(bits.end(), counts.begin(), counts.end());
-  kernels.below_table(halves.data(), bins.data(), table.data(), table.back(), table.front(), size,
-                      kept.data());
-  bits.insert(bits.end(), kept.begin(), kept.end());
-  bits.push_back(std::bit_cast<std::uint32_t>(kernels.sum_squares(a.data(), size)));
-  return bits;
+  results.Add(kept);
+  kernels.magnitude_bins(row.data(), row.size(), bins.data(), counts.data());
+  results.Add(bins);
+  results.Add(counts);
+  if (size == 0) return results.bits();
+  const float step = 20'000.0f / static_cast<float>(2 * size);
+  kernels.rank_table(counts.data(), static_cast<std::uint32_t>(size), 10'000, step, table.data());
+  results.Add(table);
+  kernels.below_table(halves.data(), bins.data(), table.data(), 10'000, 30'000, size, kept.data());
+  results.Add(kept);
+  return results.bits();
 }
 
+constexpr std::size_t kSizes[] = {0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 1000};
+
 TEST(ElementKernels, GiveTheBitsOfTheScalarOnesOnEveryTargetAndSize) {
-  for (const std::size_t size : {0, 1, 7, 8, 15, 16, 17, 63, 64, 65, 1000})
+  for (const std::size_t size : kSizes)
+    for (const ElementKernels* table : Tables()) {
+      for (const bool is_bfloat16 : {false, true})
+        EXPECT_EQ(SourceResults(*table, size, is_bfloat16),
+                  SourceResults(ScalarElementKernels(), size, is_bfloat16))
+            << size;
+      EXPECT_EQ(ChoiceResults(*table, size), ChoiceResults(ScalarElementKernels(), size)) << size;
+    }
+}
+
+TEST(ElementKernels, GiveOfBFloat16WhatTheyGiveOfItsFloats) {
+  for (const std::size_t size : kSizes)
     for (const ElementKernels* table : Tables())
-      EXPECT_EQ(AllResults(*table, size), AllResults(ScalarElementKernels(), size)) << size;
+      EXPECT_EQ(SourceResults(*table, size, true), SourceResults(*table, size, true, /*widened=*/true))
+          << size;
 }
 
 // Changes 1, 2, -4 with weights 1, 1, 0.5: weighted 1, 2, -2, sum 1, so + wins: (1 + 2) / (1 + 1) = 1.5.
+// Without the second 1 - 2 is below 0: -2 / 0.5 = -4.
 TEST(ElementKernels, VoteAsWorkedByHand) {
-  const float base = 10, a = 1, b = 2, c = -4, weights[] = {1, 1, 0.5f};
-  const float* changes[] = {&a, &b, &c};
+  const float base = 10, a = 11, b = 12, c = 6, weights[] = {1, 1, 0.5f};
+  const Values inputs[] = {{&a}, {&b}, {&c}};
+  const std::uint64_t all = 1, none = 0;
+  const std::uint64_t* const bits[] = {&all, &none, &all};
   float out = 0;
   for (const ElementKernels* table : Tables()) {
-    table->vote(&base, changes, weights, weights, 3, 1, 1, &out);
+    table->vote({&base}, inputs, nullptr, weights, weights, 3, 1, 1, &out);
     EXPECT_EQ(out, 11.5f);
-    table->vote(&base, changes, weights, nullptr, 3, 0.5f, 1, &out);
+    table->vote({&base}, inputs, nullptr, weights, nullptr, 3, 0.5f, 1, &out);
     EXPECT_EQ(out, 11.5f);  // 10 + 0.5 * 3
+    table->vote({&base}, inputs, bits, weights, weights, 3, 1, 1, &out);
+    EXPECT_EQ(out, 6.0f);
+  }
+}
+
+// Changes 1, -3, 0, 2 of which the second and the last are kept; 2 equals the threshold.
+TEST(ElementKernels, SumAndCompareAsWorkedByHand) {
+  const float base[] = {1, 1, 1, 1}, model[] = {2, -2, 1, 3};
+  const Values input = {model};
+  const std::uint64_t kept = 0b1010;
+  const std::uint64_t* const bits[] = {&kept};
+  for (const ElementKernels* table : Tables()) {
+    double sums[2] = {};
+    table->sum_changes({base}, &input, bits, 1, 4, sums);
+    EXPECT_EQ(sums[0], 6.0);
+    EXPECT_EQ(sums[1], 5.0);
+    std::uint64_t above = 0, equal = 0;
+    EXPECT_EQ(table->compare_changes({input, {base}}, std::bit_cast<std::uint32_t>(2.0f), 4, &above, &equal),
+              1u);
+    EXPECT_EQ(above, 0b0010u);
+    EXPECT_EQ(equal, 0b1000u);
+  }
+}
+
+// Ten values, one in bin 0, four in bin 3, five in the last: ranks 9, 6.5 and 2.
+TEST(ElementKernels, RankBinsAsWorkedByHand) {
+  std::vector<std::uint32_t> counts(256);
+  counts[0] = 1, counts[3] = 4, counts[255] = 5;
+  std::vector<std::uint16_t> table(256);
+  for (const ElementKernels* kernels : Tables()) {
+    kernels->rank_table(counts.data(), 10, 100, 1, table.data());
+    EXPECT_EQ(table[0], 118);
+    EXPECT_EQ(table[3], 113);
+    EXPECT_EQ(table[255], 104);
   }
 }
 
