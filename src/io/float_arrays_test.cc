@@ -69,5 +69,20 @@ TEST_P(FloatArrays, SeesOneWrongValueAnywhere) {
   EXPECT_TRUE(AllFinite({}));
 }
 
+TEST_P(FloatArrays, SeesOneWrongBFloat16Anywhere) {
+  for (const std::size_t size : {1, 31, 32, 100})
+    for (std::size_t place = 0; place < size; ++place)
+      for (const float wrong : {kInfinity, -kInfinity, kNan}) {
+        std::vector<float> values(size, -3e38f);
+        std::vector<std::byte> bytes(2 * size + 1);  // at an odd address
+        NarrowFloats(values, FloatType::kBF16, bytes.data() + 1);
+        EXPECT_TRUE(AllFiniteBFloat16(std::span(bytes).subspan(1)));
+        values[place] = wrong;
+        NarrowFloats(values, FloatType::kBF16, bytes.data() + 1);
+        EXPECT_FALSE(AllFiniteBFloat16(std::span(bytes).subspan(1))) << place << " of " << size;
+      }
+  EXPECT_TRUE(AllFiniteBFloat16({}));
+}
+
 }  // namespace
 }  // namespace forge::io

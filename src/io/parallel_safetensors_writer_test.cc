@@ -74,6 +74,19 @@ TEST_F(ParallelSafetensorsWriterTest, StoresEachTensorAsItsOwnType) {
   EXPECT_EQ(back, b);
 }
 
+TEST_F(ParallelSafetensorsWriterTest, WritesAnElementThatLiesInTwoBlocks) {
+  const auto odd = static_cast<std::int64_t>(ParallelFile::kBlockBytes / 2 - 101);
+  const std::vector<float> a = Ramp(static_cast<std::size_t>(odd)), b = Ramp(500);
+  ParallelSafetensorsWriter writer(folder_, {{"a", {odd}, FloatType::kF16}, {"b", {500}, FloatType::kF32}});
+  writer.Write(0, 0, a);
+  writer.Write(1, 0, b);
+  writer.Finish();
+  const SafetensorsFile file(folder_ / "model.safetensors");
+  std::vector<float> back(500);
+  file.ReadFloats("b", back);
+  EXPECT_EQ(back, b);
+}
+
 TEST_F(ParallelSafetensorsWriterTest, LeavesNothingWithoutFinish) {
   { ParallelSafetensorsWriter writer(folder_, {{"a", {4}, FloatType::kF32}}); }
   EXPECT_TRUE(fs::is_empty(folder_));

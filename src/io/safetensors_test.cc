@@ -52,6 +52,24 @@ class Safetensors : public ::testing::Test {
   std::filesystem::path path_ = folder_ / "model.safetensors";
 };
 
+TEST_F(Safetensors, CopiesBytesAndSaysWhenTheFileHasBecomeShorter) {
+  std::vector<float> a(10'000);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i);
+  WriteSafetensors(path_, {{"a", {100, 100}, a}}, FloatType::kF32);
+  const SafetensorsFile file(path_);
+  const std::span<const std::byte> all = file.Get("a").bytes;
+  std::vector<float> copied(7);
+  file.Copy(all.subspan(4 * 9'990, 4 * 7), reinterpret_cast<std::byte*>(copied.data()));
+  EXPECT_THAT(copied, ElementsAre(9990, 9991, 9992, 9993, 9994, 9995, 9996));
+  std::filesystem::resize_file(path_, 20'000);
+  try {
+    file.Copy(all.subspan(4 * 9'990, 4 * 7), reinterpret_cast<std::byte*>(copied.data()));
+    ADD_FAILURE() << "bytes came from nowhere";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("it has become shorter"));
+  }
+}
+
 TEST_F(Safetensors, GivesBackWhatWasWritten) {
   const std::vector<float> a = {1, -2.5f, 3e-8f, 4, 5, 6}, b = {7};
   WriteSafetensors(path_, {{"b", {}, b}, {"a", {2, 3}, a}, {"empty", {0, 4}, {}}}, FloatType::kF32);

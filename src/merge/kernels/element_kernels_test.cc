@@ -217,6 +217,15 @@ TEST(ElementKernels, SumAndCompareAsWorkedByHand) {
               1u);
     EXPECT_EQ(above, 0b0010u);
     EXPECT_EQ(equal, 0b1000u);
+    // What fills the last vector up with zeros counts for none.
+    EXPECT_EQ(table->compare_changes({input, {base}}, 0, 4, &above, &equal), 1u);
+    EXPECT_EQ(above, 0b1011u);
+    EXPECT_EQ(equal, 0b0100u);
+    std::uint32_t codes[20];
+    std::size_t over = 0;
+    EXPECT_EQ(
+        table->select_changes({input, {base}}, {0, std::bit_cast<std::uint32_t>(2.0f)}, 4, codes, &over), 2u);
+    EXPECT_EQ(over, 2u);
   }
 }
 
