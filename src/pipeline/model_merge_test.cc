@@ -118,8 +118,8 @@ TEST_F(ModelMerges, DropsTheSameChangesAgainForASeedAndOthersForAnother) {
   EXPECT_EQ(files(7, "again"), first);
   EXPECT_NE(files(8, "other"), first);
   std::size_t kept = 0;
-  const std::vector<float>&merged = Merged("first").at(kUpProjection).values,
-        &base = a_.at(kUpProjection).values;
+  const std::vector<float> merged = Merged("first").at(kUpProjection).values;
+  const std::vector<float>& base = a_.at(kUpProjection).values;
   for (std::size_t i = 0; i < merged.size(); ++i) kept += merged[i] != base[i];
   EXPECT_NEAR(static_cast<double>(kept) / static_cast<double>(merged.size()), 0.5, 0.03);
 }
