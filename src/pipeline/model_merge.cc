@@ -210,7 +210,7 @@ std::uint64_t ModelMerge::MemoryOf(const TensorTask& task) const {
   // mergekit's numerics hold whole tensors: sources, their changes, what becomes of them, and one rounded
   // step.
   if (settings_.mergekit_numerics) return task.size() * sizeof(float) * (3 * task.sources.size() + 2);
-  return merge::MergeBytes(task, ThreadPool::Global().num_threads());
+  return merge::MergeBytes(task, ThreadPool::Global().num_threads()) + TensorReader::kMostKept;
 }
 
 io::Json ModelMerge::Describe() const {

@@ -6,8 +6,7 @@
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kMostKept = 256 << 20;  // by the readers of all threads
-constexpr std::size_t kElementBytes = 2;      // of bfloat16
+constexpr std::size_t kElementBytes = 2;  // of bfloat16
 
 }  // namespace
 

@@ -33,6 +33,9 @@ class TensorReader {
   merge::SourceReader Read();
   merge::StoredReader Find();
 
+  /// What the readers of all threads keep at most.
+  static constexpr std::size_t kMostKept = 256 << 20;
+
  private:
   struct Source {
     const model::WeightSource* model;
