@@ -50,20 +50,6 @@ void RoundTo(io::FloatType type, std::vector<float>& values) {
   io::WidenFloats(stored, type, values);
 }
 
-/// The sum over vectors of their squared lengths.
-double SquaredNorms(std::span<const merge::Values> vectors, std::size_t size) {
-  constexpr std::size_t kBlock = 4096;
-  std::vector<merge::Values> block(vectors.size());
-  std::vector<float> squares(vectors.size());
-  double sum = 0;
-  for (std::size_t i = 0; i < size; i += kBlock) {
-    for (std::size_t v = 0; v < vectors.size(); ++v) block[v] = vectors[v].From(i);
-    merge::Elements().sum_squares(block.data(), block.size(), std::min(kBlock, size - i), squares.data());
-    for (const float square : squares) sum += static_cast<double>(square);
-  }
-  return sum;
-}
-
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -102,11 +88,12 @@ class ModelMerge::Writing {
     std::vector<std::size_t> small;
     for (std::size_t t = 0; t < tasks_.size(); ++t) {
       if (merge_.settings_.mergekit_numerics || tasks_[t]->size() > total / shares)
-        MergeAndCount(t, sink, stop);
+        MergeAndCount(t, /*is_alone=*/true, sink, stop);
       else
         small.push_back(t);
     }
-    ThreadPool::Global().Run(small.size(), [&](std::size_t i) { MergeAndCount(small[i], sink, stop); });
+    ThreadPool::Global().Run(small.size(),
+                             [&](std::size_t i) { MergeAndCount(small[i], /*is_alone=*/false, sink, stop); });
     writer_.Finish();
   }
 
@@ -136,13 +123,14 @@ class ModelMerge::Writing {
   }
 
   /// May be called from several threads.
-  void MergeAndCount(std::size_t t, MetricSink& sink, const StopToken& stop) {
+  void MergeAndCount(std::size_t t, bool is_alone, MetricSink& sink, const StopToken& stop) {
     if (stop.stop_requested())
       throw Error({.kind = ErrorKind::kInterrupted,
                    .what = "stopped on request",
                    .why = "OUT was not written",
                    .fix = "run the same command again"});
     std::unique_ptr<TensorReader> reader = TakeReader();
+    reader->Open(*tasks_[t], !is_alone);
     merge_.MergeOne(*tasks_[t], *reader, [&](const merge::Piece& piece, std::span<const float> merged) {
       Take(t, piece, merged);
     });
@@ -169,8 +157,9 @@ class ModelMerge::Writing {
     writer_.Write(t, piece.first, merged);
     const merge::Values result[] = {{.at = merged.data()}};
     const std::span<const merge::Values> sources(piece.inputs, task.sources.size());
-    const Norms norms{.merged = SquaredNorms(result, piece.size),
-                      .sources = SquaredNorms(sources, piece.size) / static_cast<double>(sources.size())};
+    const Norms norms{
+        .merged = merge::SquaredLengths(result, piece.size),
+        .sources = merge::SquaredLengths(sources, piece.size) / static_cast<double>(sources.size())};
     const std::lock_guard lock(mutex_);
     norms_[t].merged += norms.merged;
     norms_[t].sources += norms.sources;
@@ -200,7 +189,6 @@ ModelMerge::~ModelMerge() = default;
 
 void ModelMerge::MergeOne(const TensorTask& task, TensorReader& reader,
                           const merge::PieceWriter& write) const {
-  reader.Open(task);
   const merge::SourceReader read = reader.Read();
   if (!settings_.mergekit_numerics)
     return merge::MergeTensor(task, settings_.seed, read, write, reader.Find());
@@ -222,7 +210,7 @@ std::uint64_t ModelMerge::MemoryOf(const TensorTask& task) const {
   // mergekit's numerics hold whole tensors: sources, their changes, what becomes of them, and one rounded
   // step.
   if (settings_.mergekit_numerics) return task.size() * sizeof(float) * (3 * task.sources.size() + 2);
-  return merge::MergeBytes(task, ThreadPool::Global().num_threads());
+  return merge::MergeBytes(task, ThreadPool::Global().num_threads()) + TensorReader::kMostKept;
 }
 
 io::Json ModelMerge::Describe() const {
@@ -262,6 +250,7 @@ io::Json ModelMerge::Preview() {
   std::sort(tasks.begin(), tasks.end(), [](const auto* a, const auto* b) { return a->size() < b->size(); });
   const TensorTask& trial = *tasks[tasks.size() * 9 / 10];  // one of the large ones, which take the time
   TensorReader reader(models_.sources());
+  reader.Open(trial, true);
   const auto start = std::chrono::steady_clock::now();
   MergeOne(trial, reader, [](const merge::Piece&, std::span<const float>) {});
   preview["estimated_seconds"] = SecondsSince(start) * elements / static_cast<double>(trial.size());

@@ -6,8 +6,7 @@
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kMostKept = 256 << 20;  // by the readers of all threads
-constexpr std::size_t kElementBytes = 2;      // of bfloat16
+constexpr std::size_t kElementBytes = 2;  // of bfloat16
 
 }  // namespace
 
@@ -19,11 +18,11 @@ TensorReader::TensorReader(const std::vector<std::unique_ptr<model::WeightSource
   }
 }
 
-void TensorReader::Open(const merge::TensorTask& task) {
+void TensorReader::Open(const merge::TensorTask& task, bool may_keep) {
   task_ = &task;
   sources_.clear();
   const std::size_t bytes = task.sources.size() * task.size() * kElementBytes;
-  keeps_ = bytes <= kMostKept / static_cast<std::size_t>(ThreadPool::Global().num_threads());
+  keeps_ = may_keep && bytes <= kMostKept / static_cast<std::size_t>(ThreadPool::Global().num_threads());
   for (const merge::TensorTask::Source& from : task.sources) {
     const auto m = static_cast<std::size_t>(from.model);
     Source& source = sources_.emplace_back(models_[m].get(), &specs_[m].at(from.tensor));

@@ -26,10 +26,15 @@ class TensorReader {
   TensorReader(const TensorReader&) = delete;
   TensorReader& operator=(const TensorReader&) = delete;
 
-  /// What is read from now on; the task must live as long as it is read.
-  void Open(const merge::TensorTask& task);
+  /// What is read from now on; the task must live as long as it is read. may_keep: whether tensors like this
+  /// one follow, so that the memory that it is kept in is used again; fresh memory costs more than reading
+  /// twice.
+  void Open(const merge::TensorTask& task, bool may_keep);
   merge::SourceReader Read();
   merge::StoredReader Find();
+
+  /// What the readers of all threads keep at most.
+  static constexpr std::size_t kMostKept = 256 << 20;
 
  private:
   struct Source {

@@ -35,7 +35,7 @@ TEST_F(TensorReads, FindsBFloat16AsItIsStoredAndWidensTheRest) {
   Save("a", io::FloatType::kBF16);
   Save("b", io::FloatType::kF32);
   TensorReader reader(models_);
-  reader.Open(task_);
+  reader.Open(task_, true);
   const merge::StoredReader find = reader.Find();
   EXPECT_EQ(find(1, 0, 64, false).at, nullptr);
   const merge::Values found = find(0, 3 * 64, 5 * 64, false);
@@ -50,7 +50,7 @@ TEST_F(TensorReads, FindsBFloat16AsItIsStoredAndWidensTheRest) {
 TEST_F(TensorReads, KeepsAPieceThatIsAskedForAgain) {
   Save("a", io::FloatType::kBF16);
   TensorReader reader(models_);
-  reader.Open(task_);
+  reader.Open(task_, true);
   const merge::StoredReader find = reader.Find();
   const void* once = find(0, 0, 640, false).at;
   const void* kept = find(0, 0, 640, true).at;
@@ -58,8 +58,17 @@ TEST_F(TensorReads, KeepsAPieceThatIsAskedForAgain) {
   EXPECT_EQ(find(0, 0, 640, false).at, kept);
   EXPECT_EQ(find(0, 0, 640, false).at, kept);
   EXPECT_NE(find(0, 0, 1280, false).at, kept);  // more than what is there
-  reader.Open(task_);                           // of another tensor nothing is there
+  reader.Open(task_, true);                     // of another tensor nothing is there
   EXPECT_NE(reader.Find()(0, 0, 640, false).at, kept);
+}
+
+TEST_F(TensorReads, KeepsNothingWhereItMayNot) {
+  Save("a", io::FloatType::kBF16);
+  TensorReader reader(models_);
+  reader.Open(task_, false);
+  const merge::StoredReader find = reader.Find();
+  const void* first = find(0, 0, 640, true).at;
+  EXPECT_EQ(find(0, 640, 640, true).at, first);  // the buffer of the thread
 }
 
 TEST_F(TensorReads, RefusesAValueThatIsNotFiniteWithItsPlace) {
@@ -75,7 +84,7 @@ TEST_F(TensorReads, RefusesAValueThatIsNotFiniteWithItsPlace) {
       .write(reinterpret_cast<const char*>(&infinity), sizeof infinity);
   file.close();
   TensorReader reader(models_);
-  reader.Open(task_);
+  reader.Open(task_, true);
   const merge::StoredReader find = reader.Find();
   EXPECT_NE(find(0, 0, 15 * 64, true).at, nullptr);
   try {

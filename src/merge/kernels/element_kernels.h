@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace forge::merge {
 
@@ -100,5 +101,8 @@ const ElementKernels& Avx2ElementKernels();
 const ElementKernels& Avx512ElementKernels();
 /// The table of ChosenTarget().
 const ElementKernels& Elements();
+
+/// The sum of the squared lengths of vectors that are stored alike, to about 1e-6: for checks.
+double SquaredLengths(std::span<const Values> vectors, std::size_t size);
 
 }  // namespace forge::merge

@@ -242,6 +242,12 @@ TEST(ElementKernels, RankBinsAsWorkedByHand) {
   }
 }
 
+TEST(SquaredLengths, AddsOverVectorsAndBlocks) {
+  const std::vector<float> threes(10'000, 3), fours(10'000, 4);
+  const Values vectors[] = {{threes.data()}, {fours.data()}};
+  EXPECT_EQ(SquaredLengths(vectors, 10'000), 250'000);
+}
+
 TEST(ElementKernels, MakeTheRandomWordsOfPhilox) {
   std::vector<std::uint32_t> words(128);
   const std::uint32_t rest[] = {11, 12, 13}, key[] = {21, 22};
