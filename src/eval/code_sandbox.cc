@@ -17,6 +17,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace forge::eval {
@@ -35,23 +36,6 @@ constexpr int kCannotStart = 126;  // of the child, when bwrap could not be run
                .why = why,
                .fix = fix});
 }
-
-/// A descriptor that is closed at the end.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { Close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  void Close() {
-    if (number_ >= 0) close(number_);
-    number_ = -1;
-  }
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 /// The program as a file in memory, which bwrap copies into the sandbox.
 int WriteToMemory(const std::string& program) {

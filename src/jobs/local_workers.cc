@@ -15,28 +15,13 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace forge::jobs {
 namespace {
 
 constexpr auto kReapPause = std::chrono::milliseconds(5);
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { Close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  void Close() {
-    if (number_ >= 0) close(number_);
-    number_ = -1;
-  }
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 [[noreturn]] void ThrowCannotStart(const std::string& program, int error) {
   throw Error({.kind = ErrorKind::kEnvironment,
