@@ -253,8 +253,6 @@ class BoxSearch {
     candidate.fitness = WeightedMean(candidates_.domains(), scores);
     candidates_.Record(candidate, candidate.id(), scores);
     scored_.push_back(candidate);
-    best_ = std::max(best_, candidate.fitness);
-    candidates_.sink().Metric("evolve/best_fitness", candidate.generation, best_);
   }
 
   /// The level's optimum by the domains' metric: guided by likelihood, of the best by the guide and of where
@@ -285,8 +283,8 @@ class BoxSearch {
   void Measured(std::vector<Seen*>& ranked) {
     std::vector<ModelChoice> models;
     for (const Seen* seen : ranked) models.push_back(ModelChoice::Merge(seen->candidate.recipe));
-    std::vector<Seen*> measured;
     if (config_.race) {
+      std::vector<Seen*> measured;
       const auto kept = static_cast<std::size_t>(std::max(2.0, kRaceKeeps * config_.promoted));
       const CandidateRace race = RaceCandidates(candidates_, models, {}, kept, {});
       for (const std::size_t i : race.survivors) {
@@ -312,7 +310,6 @@ class BoxSearch {
   std::int64_t number_ = 0;
   int done_ = 0;
   std::int64_t tokens_ = 0;  // of what was told
-  double best_ = -1e300;
 };
 
 }  // namespace

@@ -67,8 +67,7 @@ void EvolveCandidates::Submit(const Evaluation& evaluation, std::uint64_t tag) {
     waiting->second.tags.push_back(tag);
     return;
   }
-  if (uses_kept_) TakeKept(key);
-  if (const auto kept = context_.store->GetUnit(context_.run, kEvolveStage, key)) {
+  if (const auto kept = FindDone(key)) {
     if (counted_.insert(key).second)
       AddCost(evaluation.measure, *kept);
     else
@@ -86,12 +85,14 @@ std::string EvolveCandidates::KeptKey(const std::string& key) const {
   return io::Sha256(std::as_bytes(std::span(all)));
 }
 
-void EvolveCandidates::TakeKept(const std::string& key) {
-  if (context_.store->GetUnit(context_.run, kEvolveStage, key)) return;
-  std::optional<io::Json> kept = context_.store->FindKeptEvaluation(KeptKey(key));
-  if (!kept) return;
-  (*kept)[kEarlier] = true;
-  context_.store->PutUnit(context_.run, kEvolveStage, key, *kept);
+std::optional<io::Json> EvolveCandidates::FindDone(const std::string& key) {
+  std::optional<io::Json> done = context_.store->GetUnit(context_.run, kEvolveStage, key);
+  if (done || !uses_kept_) return done;
+  done = context_.store->FindKeptEvaluation(KeptKey(key));
+  if (!done) return done;
+  (*done)[kEarlier] = true;
+  context_.store->PutUnit(context_.run, kEvolveStage, key, *done);
+  return done;
 }
 
 EvolveCandidates::Finished EvolveCandidates::Next() {

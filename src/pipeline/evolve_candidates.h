@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -102,8 +103,8 @@ class EvolveCandidates {
   };
   void AddCost(const Measure& measure, const io::Json& result);
   void AddRepeated(const Measure& measure) { repeated_ += measure.split == eval::Split::kSearch; }
-  /// Makes what an earlier run measured a unit of this one.
-  void TakeKept(const std::string& key);
+  /// The unit of this run, or what an earlier run measured, which becomes one.
+  std::optional<io::Json> FindDone(const std::string& key);
   std::string KeptKey(const std::string& key) const;
 
   const EvolveEvaluator& evaluator_;

@@ -65,14 +65,14 @@ class EvolveStage {
         {"uniform", "uniform average", ModelChoice::Merge(UniformRecipe(parents(), layers()))});
     std::vector<Evaluation> evaluations;
     for (const Reference& reference : references) evaluations.push_back({reference.model, {}});
-    anchors_ = candidates_.Score(evaluations, [&](int done) {
+    const std::vector<Scores> scores = candidates_.Score(evaluations, [&](int done) {
       candidates_.sink().Progress(kEvolveStage, done, parents() + 2, "references");
     });
     for (std::size_t i = 0; i < references.size(); ++i)
       candidates_.Record({.number = kReferenceIds + static_cast<std::int64_t>(i),
                           .kind = references[i].kind,
                           .genome = io::Json::object()},
-                         references[i].label, anchors_[i]);
+                         references[i].label, scores[i]);
   }
 
   MergeCandidate ToCandidate(const Individual& individual) const {
@@ -118,7 +118,6 @@ class EvolveStage {
       ScoreGeneration(proposals, total);
       individuals.insert(individuals.end(), proposals.begin(), proposals.end());
       best_by_generation.push_back(*evolve::Ranked(individuals).front()->score);
-      candidates_.sink().Metric("evolve/best_fitness", generation, best_by_generation.back());
       if (generation >= config_.generations) break;
       if (evolve::HasPlateaued(best_by_generation, plateau)) {
         candidates_.sink().Log(
@@ -209,7 +208,6 @@ class EvolveStage {
   const EvolveEvaluator& evaluator_;
   EvolveCandidates& candidates_;
   const std::vector<eval::DomainItems>& domains_;
-  std::vector<Scores> anchors_;            // of the references
   std::vector<MergeCandidate> evaluated_;  // by the domains' metric, on the search items
 };
 

@@ -94,11 +94,7 @@ class SearchFleet : public jobs::Executor {
   void Tend(const RunContext& context) {
     if (!workers_) return;
     workers_->Tend();
-    if (workers_->running() > 0 || context.external_workers || coordinator_->workers() > 0) return;
-    throw Error({.kind = ErrorKind::kEnvironment,
-                 .what = "all worker processes have ended",
-                 .why = workers_->last_end(),
-                 .fix = "see " + (context.folder / "evolve" / "workers.log").string()});
+    if (!context.external_workers && coordinator_->workers() == 0) workers_->ThrowIfNoneIsLeft();
   }
 
   jobs::MailboxCoordinatorPort port_;
