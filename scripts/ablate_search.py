@@ -18,6 +18,7 @@ SETTINGS = [
     ("+ surrogate", "--surrogate"),
     ("+ ability", "--estimate ability"),
     ("+ ternary likelihood, weight 0.1", "--ternary-weight 0.1"),
+    ("+ items by information", "--item-order information"),
     ("likelihood of 24 items, 60 proposals, 1 promoted", "--evaluations 60 --guide-items 24 --promoted 1"),
     ("random, likelihood first", "--algorithm random"),
     ("random + race", "--algorithm random --race"),

@@ -94,6 +94,19 @@ TEST_F(BoxSearchTest, EndsWhenItsMinutesAreUsedUp) {
   EXPECT_EQ(Run(config, "a", {}).size(), 2u);
 }
 
+TEST_F(BoxSearchTest, AsksTheItemsFirstThatTellMost) {
+  EvolveConfig config = Config("cma-es");
+  config.guide = "likelihood";
+  config.guide_items = 4;
+  const auto stored = Run(config, "stored", {});
+  const std::int64_t stored_tokens = tokens_;
+  config.item_order = "information";
+  const auto informed = Run(config, "informed", {});
+  EXPECT_NE(informed, stored);
+  EXPECT_GT(tokens_, stored_tokens);  // base, average and parents, on all items
+  EXPECT_EQ(Run(config, "four", {.seed = 9, .slots = 4}), informed);
+}
+
 TEST_F(BoxSearchTest, RacesAndWeighsTernaryLikelihoodWhenAskedTo) {
   EvolveConfig config = Config("cma-es");
   config.guide = "likelihood";

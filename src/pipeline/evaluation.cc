@@ -13,7 +13,12 @@
 namespace forge::pipeline {
 namespace {
 
-constexpr std::size_t kDigits = 20;  // of a recipe's hash in a key: 80 bits
+constexpr std::size_t kDigits = 20;  // of a hash in a key: 80 bits
+
+std::string HashOf(const io::Json& json) {
+  const std::string text = json.dump();
+  return io::Sha256(std::as_bytes(std::span(text))).substr(0, kDigits);
+}
 
 io::Json ModelJson(const ModelChoice& model) {
   if (model.kind == ModelChoice::Kind::kBase) return "base";
@@ -45,9 +50,13 @@ std::size_t Measure::End(std::size_t size) const {
 }
 
 io::Json Evaluation::ToJson() const {
-  return {{"model", ModelJson(model)},        {"split", eval::Name(measure.split)},
-          {"likelihood", measure.likelihood}, {"first", measure.first},
-          {"items", measure.items},           {"ternary", measure.ternary}};
+  return {{"model", ModelJson(model)},
+          {"split", eval::Name(measure.split)},
+          {"likelihood", measure.likelihood},
+          {"first", measure.first},
+          {"items", measure.items},
+          {"ternary", measure.ternary},
+          {"order", measure.order}};
 }
 
 Evaluation Evaluation::FromJson(const io::Json& json) {
@@ -57,7 +66,8 @@ Evaluation Evaluation::FromJson(const io::Json& json) {
                         .likelihood = json.at("likelihood").get<bool>(),
                         .first = json.at("first").get<int>(),
                         .items = json.at("items").get<int>(),
-                        .ternary = json.at("ternary").get<bool>()}};
+                        .ternary = json.at("ternary").get<bool>(),
+                        .order = json.at("order").get<std::vector<std::vector<int>>>()}};
   } catch (const io::Json::exception& error) {
     throw Error({.what = "cannot read an evaluation",
                  .why = error.what(),
@@ -68,12 +78,10 @@ Evaluation Evaluation::FromJson(const io::Json& json) {
 std::string Evaluation::Key() const {
   std::string name = "base";
   if (model.kind == ModelChoice::Kind::kParent) name = fmt::format("parent {}", model.parent);
-  if (model.kind == ModelChoice::Kind::kRecipe) {
-    const std::string text = ModelJson(model).dump();
-    name = io::Sha256(std::as_bytes(std::span(text))).substr(0, kDigits);
-  }
-  return fmt::format("{}{}{} {}+{} {}", eval::Name(measure.split), measure.likelihood ? " likelihood" : "",
-                     measure.ternary ? " ternary" : "", measure.first, measure.items, name);
+  if (model.kind == ModelChoice::Kind::kRecipe) name = HashOf(ModelJson(model));
+  const std::string order = measure.order.empty() ? "" : fmt::format(" of {}", HashOf(measure.order));
+  return fmt::format("{}{}{} {}+{}{} {}", eval::Name(measure.split), measure.likelihood ? " likelihood" : "",
+                     measure.ternary ? " ternary" : "", measure.first, measure.items, order, name);
 }
 
 }  // namespace forge::pipeline

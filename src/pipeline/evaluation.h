@@ -39,6 +39,8 @@ struct Measure {
   int first = 0, items = 0;
   /// With the linears rounded to ternary values first, as compression would without any training.
   bool ternary = false;
+  /// By domain, the items in the order in which `first` and `items` count: a permutation. Empty: as stored.
+  std::vector<std::vector<int>> order = {};
 
   /// The part of [0, size) that it takes.
   std::size_t Begin(std::size_t size) const;

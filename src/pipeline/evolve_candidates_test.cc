@@ -45,6 +45,26 @@ TEST_F(EvolveCandidatesTest, AnEvaluationIsReadBackFromItsText) {
   EXPECT_THROW(Evaluation::FromJson(other), Error);
 }
 
+TEST_F(EvolveCandidatesTest, ItemsAreTakenInTheOrderOfTheMeasure) {
+  std::vector<std::vector<int>> order(2);
+  for (int i = 31; i >= 0; --i) order[0].push_back(i);
+  for (int i = 0; i < 32; ++i) order[1].push_back((i + 5) % 32);
+  const Evaluation part = Of(0.3, {.first = 2, .items = 7, .order = order});
+  const io::Json text = io::Json::parse(part.ToJson().dump());
+  EXPECT_EQ(Evaluation::FromJson(text).measure.order, order);
+  EXPECT_NE(part.Key(), Of(0.3, {.first = 2, .items = 7}).Key());
+  const RunContext context = Context("a");
+  EvolveCandidates candidates = Candidates(context, 1);
+  const Scores all = candidates.ScoreOne(Of(0.3, {.likelihood = true}));
+  const Scores some =
+      candidates.ScoreOne(Of(0.3, {.likelihood = true, .first = 2, .items = 7, .order = order}));
+  for (std::size_t d = 0; d < 2; ++d)
+    for (std::size_t i = 0; i < 7; ++i)
+      EXPECT_EQ(some[d][i], all[d][static_cast<std::size_t>(order[d][i + 2])]) << d << " " << i;
+  order[1].pop_back();
+  EXPECT_THROW(candidates.ScoreOne(Of(0.3, {.order = order})), Error);
+}
+
 TEST_F(EvolveCandidatesTest, ScoresComeInTheOrderAskedWhateverTheOrderOfArrival) {
   const RunContext context = Context("a"), other = Context("b");
   const std::vector<Evaluation> evaluations{

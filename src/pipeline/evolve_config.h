@@ -26,6 +26,7 @@ struct EvolveConfig {
   int evaluations = 120;
   std::string guide = "likelihood";
   int guide_items = 64;
+  std::string item_order = "stored";
   int promoted = 6;
   std::string finest_level = "layers";
   int layer_groups = 4;
@@ -80,6 +81,9 @@ struct EvolveConfig {
         "needs no generation, or the task's own metric.");
     visit("guide_items", guide_items, InRange{0, 100000},
           "Search items of each domain that the likelihood is taken of; 0: all.");
+    visit("item_order", item_order, OneOf{{"stored", "information"}},
+          "Which of them come first, also in a race of proposals: as stored, or those that tell most about a "
+          "model (two-parameter logistic model of the answers of parents, base and their average).");
     visit("promoted", promoted, InRange{1, 1000},
           "Proposals of the finest level, the best by likelihood, that the task's metric is measured of, "
           "beside "

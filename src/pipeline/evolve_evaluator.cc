@@ -27,11 +27,19 @@ void RoundToTernary(merge::MergedModel& model) {
   }
 }
 
-std::vector<eval::Item> ItemsOf(const eval::DomainItems& domain, const Measure& measure) {
-  const std::vector<eval::Item>& items = domain.Of(measure.split);
-  const auto begin = items.begin();
-  return {begin + static_cast<std::ptrdiff_t>(measure.Begin(items.size())),
-          begin + static_cast<std::ptrdiff_t>(measure.End(items.size()))};
+std::vector<eval::Item> ItemsOf(const std::vector<eval::DomainItems>& domains, std::size_t domain,
+                                const Measure& measure) {
+  const std::vector<eval::Item>& items = domains[domain].Of(measure.split);
+  if (!measure.order.empty() &&
+      (measure.order.size() != domains.size() || measure.order[domain].size() != items.size()))
+    throw Error({.what = "cannot take the items of an evaluation",
+                 .why = "its order is not one of these items",
+                 .fix = "give workers the same tasks as the search"});
+  std::vector<eval::Item> taken;
+  for (std::size_t i = measure.Begin(items.size()); i < measure.End(items.size()); ++i)
+    taken.push_back(measure.order.empty() ? items[i]
+                                          : items.at(static_cast<std::size_t>(measure.order[domain][i])));
+  return taken;
 }
 
 }  // namespace
@@ -63,10 +71,10 @@ io::Json EvolveEvaluator::Evaluate(const Evaluation& evaluation) const {
   runtime::NativeModel engine(model.config, model.weights);
   Scores scores;
   eval::TokenCount tokens;
-  for (const eval::DomainItems& domain : domains_)
-    scores.push_back(
-        eval::ScoreItems(engine, *base_.tokenizer, ItemsOf(domain, measure),
-                         measure.likelihood ? eval::Metric::kNegativeLogLikelihood : domain.metric, &tokens));
+  for (std::size_t d = 0; d < domains_.size(); ++d)
+    scores.push_back(eval::ScoreItems(
+        engine, *base_.tokenizer, ItemsOf(domains_, d, measure),
+        measure.likelihood ? eval::Metric::kNegativeLogLikelihood : domains_[d].metric, &tokens));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {{"scores", scores}, {"seconds", seconds}, {"read", tokens.read}, {"written", tokens.written}};
 }

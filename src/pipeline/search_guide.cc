@@ -6,6 +6,8 @@
 #include "eval/evaluator.h"
 #include "pipeline/ability_ranking.h"
 #include "pipeline/box_algorithm.h"
+#include "pipeline/informative_items.h"
+#include "pipeline/merge_genome.h"
 
 namespace forge::pipeline {
 namespace {
@@ -16,7 +18,24 @@ constexpr double kPenalty = 1e3;  // of a violation: what is not allowed is neve
 
 SearchGuide::SearchGuide(const EvolveConfig& config, EvolveCandidates& candidates)
     : config_(config), domains_(candidates.domains()) {
-  if (config_.min_per_domain < 0) return;
+  if (config_.item_order == "information") OrderItems(candidates);
+  if (config_.min_per_domain >= 0) SetFloors(candidates);
+}
+
+void SearchGuide::OrderItems(EvolveCandidates& candidates) {
+  std::vector<ModelChoice> anchors{
+      ModelChoice::Base(),
+      ModelChoice::Merge(UniformRecipe(candidates.num_parents(), candidates.num_layers()))};
+  for (std::size_t p = 0; p < candidates.parents().size(); ++p) anchors.push_back(ModelChoice::Parent(p));
+  std::vector<Evaluation> evaluations;
+  for (const ModelChoice& anchor : anchors) evaluations.push_back({anchor, {.likelihood = IsLikelihood()}});
+  std::vector<bool> are_logarithms;
+  for (const eval::DomainItems& domain : domains_)
+    are_logarithms.push_back(IsLikelihood() || domain.metric == eval::Metric::kNegativeLogLikelihood);
+  order_ = ItemsByInformation(candidates.Score(evaluations), are_logarithms);
+}
+
+void SearchGuide::SetFloors(EvolveCandidates& candidates) {
   floors_.assign(domains_.size(), -1e300);
   std::vector<Evaluation> evaluations;
   for (std::size_t p = 0; p < candidates.parents().size(); ++p)
@@ -27,11 +46,11 @@ SearchGuide::SearchGuide(const EvolveConfig& config, EvolveCandidates& candidate
 }
 
 Measure SearchGuide::MainMeasure() const {
-  return IsLikelihood() ? Measure{.likelihood = true, .items = config_.guide_items} : Measure{};
+  return {.likelihood = IsLikelihood(), .items = IsLikelihood() ? config_.guide_items : 0, .order = order_};
 }
 
 Measure SearchGuide::TernaryMeasure() const {
-  return {.likelihood = true, .items = config_.guide_items, .ternary = true};
+  return {.likelihood = true, .items = config_.guide_items, .ternary = true, .order = order_};
 }
 
 double SearchGuide::Objective(const Scores& scores, const Scores& ternary) const {

@@ -11,14 +11,15 @@ namespace forge::pipeline {
 
 /// What a search over coefficients is told of a proposal: which measure, and what is made of its scores.
 ///
-/// With guide `likelihood` that is the gold answers' nats on the first guide_items of each domain, with
-/// `task` the domains' metric on all search items. The objective is the weighted mean of the domains, to
-/// which ternary_weight times the likelihood after rounding to ternary values is added; nsga2 gets each of
-/// these on its own. With min_per_domain, what a domain lacks of its best parent less that margin is a
-/// violation.
+/// With guide `likelihood` that is the gold answers' nats on guide_items of each domain, the first in the
+/// config's item_order, with `task` the domains' metric on all search items. The objective is the weighted
+/// mean of the domains, to which ternary_weight times the likelihood after rounding to ternary values is
+/// added; nsga2 gets each of these on its own. With min_per_domain, what a domain lacks of its best parent
+/// less that margin is a violation.
 class SearchGuide {
  public:
-  /// Measures the parents, if the config has a minimum for each domain.
+  /// Measures the parents, if the config has a minimum for each domain; with them base and average on all
+  /// search items, if it wants items by information.
   SearchGuide(const EvolveConfig& config, EvolveCandidates& candidates);
 
   bool IsLikelihood() const { return config_.guide == "likelihood"; }
@@ -34,13 +35,18 @@ class SearchGuide {
                             const double* objective = nullptr) const;
 
  private:
+  /// Has base, average and parents measured on all search items, and sets order_ by that.
+  void OrderItems(EvolveCandidates& candidates);
+  /// Has the parents measured, and sets floors_ by that.
+  void SetFloors(EvolveCandidates& candidates);
   double Objective(const Scores& scores, const Scores& ternary) const;
   double Violation(const Scores& scores) const;
   std::vector<double> Descriptors(const merge::MergeRecipe& recipe) const;
 
   const EvolveConfig& config_;
   const std::vector<eval::DomainItems>& domains_;
-  std::vector<double> floors_;  // [domains], or empty
+  std::vector<std::vector<int>> order_;  // Measure::order
+  std::vector<double> floors_;           // [domains], or empty
 };
 
 }  // namespace forge::pipeline
