@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
+#include "compress/layerwise.h"
 #include "io/atomic_file.h"
 #include "model/ternary_gguf.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 /// Inputs used less than this share of the mean get as much weight: a tenth of a percent of the error budget.
 constexpr double kLeastMoment = 1e-3;
+constexpr std::size_t kHeldOutOf = 8;
 
 /// `count` of the texts, drawn without replacement, in their order.
 std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
@@ -45,9 +47,47 @@ SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config
   return moments;
 }
 
+/// The last of every eight texts: never used to fit.
+void HoldOut(std::vector<std::vector<int>> texts, std::vector<std::vector<int>>& fitted,
+             std::vector<std::vector<int>>& held_out) {
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    (i % kHeldOutOf == kHeldOutOf - 1 || (texts.size() < kHeldOutOf && i + 1 == texts.size()) ? held_out : fitted)
+        .push_back(std::move(texts[i]));
+}
+
+/// Without training: linear by linear, on the inputs of the model as far as it is compressed.
+CompressedModel CompressLayerwise(const CompressInput& input, const CompressConfig& config, int group,
+                                  std::vector<LinearReport>& reports, MetricSink& sink, const StopToken& stop) {
+  CompressedModel result{.config = *input.config, .weights = {}, .ternary = {}};
+  for (const model::TensorSpec& spec : model::ListTensors(*input.config)) {
+    if (IsLinear(spec)) continue;
+    model::Tensor& kept = result.weights[spec.name] = input.weights->at(spec.name);
+    if (IsTable(spec)) RoundTable(kept.values, input.config->hidden_size);
+  }
+  std::vector<std::vector<int>> fitted, held_out;
+  HoldOut(ChooseTexts(input.calibration, config.calibration_samples, config.seed), fitted, held_out);
+  std::size_t tokens = 0;
+  for (const auto* part : {&fitted, &held_out})
+    for (const std::vector<int>& text : *part) tokens += text.size();
+  sink.Log(fmt::format("compress: {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
+                       fitted.size(), held_out.size(), tokens,
+                       static_cast<double>(PlanLayerwiseMemory(*input.config, tokens)) / 1073741824.0));
+  const Quantiser& quantiser = FindQuantiser(config.quantiser);
+  QuantiseLayerwise(
+      *model::WeightsInMemory(*input.config, *input.weights), result.weights.at("model.embed_tokens.weight"), fitted,
+      held_out,
+      {.choose = [&](const model::TensorSpec&) { return LayerwiseOptions::Choice{&quantiser, group}; },
+       .with_feedback = config.method == "feedback"},
+      [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
+        result.ternary[spec.name] = ToTernary(linear);
+        reports.push_back(report);
+      },
+      sink, stop);
+  return result;
+}
+
 CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config, int group,
                             const SecondMoments& moments, MetricSink& sink, const StopToken& stop) {
-  if (config.training_steps == 0) return Ternarize(*input.config, *input.weights, group, moments);
   TernaryTraining training{.steps = config.training_steps,
                            .learning_rate = config.learning_rate,
                            .lambda_fraction = config.lambda_fraction,
@@ -120,10 +160,12 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     runtime::NativeModel original(*input.config, *input.weights);
     before = input.evaluate(original);
   }
-  const SecondMoments moments = Calibrate(input, config, sink, stop);
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
-  ExportGguf(input.output, MakeTernary(input, config, result.storage.group, moments, sink, stop),
-             result.storage.type, input.tokenizer, input.model_name);
+  const CompressedModel made =
+      config.training_steps == 0
+          ? CompressLayerwise(input, config, result.storage.group, result.linears, sink, stop)
+          : MakeTernary(input, config, result.storage.group, Calibrate(input, config, sink, stop), sink, stop);
+  ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
 
   // From here on everything is about the file as it lies there.
   model::TernaryModel loaded = model::LoadTernaryGguf(input.output);

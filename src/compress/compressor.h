@@ -11,6 +11,7 @@
 #include "base/config_field.h"
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
+#include "compress/layerwise.h"
 #include "compress/retention.h"
 #include "compress/size_report.h"
 #include "compress/ternary_training.h"
@@ -19,6 +20,8 @@ namespace forge::compress {
 
 struct CompressConfig {
   int group_size = 0;
+  std::string method = "feedback";
+  std::string quantiser = "weighted";
   std::string export_type = "auto";
   int training_steps = 300;
   double learning_rate = 2e-3;
@@ -31,6 +34,12 @@ struct CompressConfig {
   void VisitFields(Visitor&& visit) {
     visit("group_size", group_size, InRange{0, 256},
           "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0, else 64.");
+    visit("method", method, OneOf{{"feedback", "nearest"}},
+          "Without training: feedback makes up in later weights of a row for what earlier ones could not express "
+          "(GPTQ), layer by layer, where texts that were held out gain by it; nearest rounds each by itself.");
+    visit("quantiser", quantiser, OneOf{{"seed", "absmean", "twn", "seq", "optimum", "weighted"}},
+          "Without training: the rule for the scale of a group; weighted is the best for the calibration's inputs, "
+          "the others are there to compare (docs/compression.md).");
     visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0"}},
           "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0.");
     visit("training_steps", training_steps, InRange{0, 1000000},
@@ -79,6 +88,7 @@ struct BaselineResult {
 
 struct CompressResult {
   CompressedModel model;  // as the file holds it
+  std::vector<LinearReport> linears;  // without training
   StoragePlan storage;
   std::filesystem::path file;
   FileSize size;

@@ -12,7 +12,11 @@ void ExportGguf(const std::filesystem::path& path, const CompressedModel& model,
   std::vector<model::GgufTensor> tensors;
   for (const model::TensorSpec& spec : model::ListTensors(model.config)) {
     const auto ternary = model.ternary.find(spec.name);
-    if (ternary == model.ternary.end())
+    const auto encoded = model.encoded.find(spec.name);
+    if (encoded != model.encoded.end())
+      tensors.push_back(
+          {.name = spec.name, .type = encoded->second.type, .blocks = encoded->second.blocks});
+    else if (ternary == model.ternary.end())
       tensors.push_back(
           {.name = spec.name, .type = table_type, .values = model.weights.at(spec.name).values});
     else

@@ -6,16 +6,18 @@
 #include <string>
 
 #include "compress/calibration.h"
+#include "compress/linear_storage.h"
 #include "model/model_weights.h"
 #include "train/engine.h"
 
 namespace forge::compress {
 
-/// A model with ternary linears; `weights` holds all other tensors.
+/// A model with ternary linears, some of them perhaps as blocks of more bits; `weights` holds all other tensors.
 struct CompressedModel {
   model::ModelConfig config;
   model::ModelWeights weights;
   model::TernaryWeights ternary;
+  std::map<std::string, EncodedLinear> encoded = {};
 };
 
 /// Embedding and head.

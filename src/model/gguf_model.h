@@ -15,7 +15,7 @@
 namespace forge::model {
 
 /// One tensor to be stored in a GGUF file, by its Hugging Face name; the shape follows from the config.
-/// Either float values, or ternary codes with their scales; the memory is the caller's.
+/// Float values, ternary codes with their scales, or the blocks of the type; the memory is the caller's.
 struct GgufTensor {
   std::string name;
   io::BlockType type = io::BlockType::kF16;  // norms and biases are stored as F32 whatever this says
@@ -23,6 +23,7 @@ struct GgufTensor {
   std::span<const std::int8_t> codes;        // [out, in] in {-1, 0, +1}; used when values is empty
   std::span<const float> scales;             // [out, in / group_size], each a binary16 number
   std::size_t group_size = 0;                // along `in`; a multiple of the type's block
+  std::span<const std::byte> blocks;         // [out, row bytes], used when the others are empty
 };
 
 /// All tensors of a model as float values: the seven linears as `linear_type`, embedding and head as

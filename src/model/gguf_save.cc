@@ -89,6 +89,22 @@ Plan PlanTernary(const ModelConfig& config, const TensorSpec& spec, const GgufTe
   return plan;
 }
 
+/// Blocks whose rows are in Hugging Face's order.
+Plan PlanBlocks(const ModelConfig& config, const TensorSpec& spec, const GgufTensor& tensor) {
+  const bool is_permuted = IsPermutedInGguf(config, spec);
+  const std::size_t row_bytes = io::RowBytes(tensor.type, Columns(spec));
+  Plan plan{spec, tensor.type, 1, {}};
+  plan.encode = [=, blocks = tensor.blocks, head_dim = config.head_dim](
+                    std::int64_t first_row, std::int64_t rows, std::span<std::byte> out) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t row = is_permuted ? HuggingFaceRow(first_row + i, head_dim) : first_row + i;
+      const auto source = blocks.subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes);
+      std::copy(source.begin(), source.end(), out.begin() + i * static_cast<std::ptrdiff_t>(row_bytes));
+    }
+  };
+  return plan;
+}
+
 /// The bytes as they are stored.
 Plan PlanCopy(const TensorSpec& spec, io::BlockType type, std::span<const std::byte> bytes,
               std::function<void(std::int64_t first_row, std::int64_t rows)> check) {
@@ -254,7 +270,8 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
     GgufTensor& tensor = by_name.at(spec.name);
     if (IsVector(spec)) tensor.type = io::BlockType::kF32;
     const std::size_t size = static_cast<std::size_t>(Rows(spec)) * Columns(spec);
-    FORGE_CHECK((tensor.values.empty() ? tensor.codes.size() : tensor.values.size()) == size);
+    if (tensor.blocks.empty())
+      FORGE_CHECK((tensor.values.empty() ? tensor.codes.size() : tensor.values.size()) == size);
     if (std::string problem = BlockProblem(spec, tensor.type); !problem.empty())
       problems.push_back(std::move(problem));
   }
@@ -263,7 +280,11 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
   for (const TensorSpec& spec : specs) {
     const GgufTensor& tensor = by_name.at(spec.name);
     FORGE_CHECK(io::Info(tensor.type).can_encode);
-    if (tensor.values.empty()) {
+    if (!tensor.blocks.empty()) {
+      FORGE_CHECK(tensor.blocks.size() ==
+                  static_cast<std::size_t>(Rows(spec)) * io::RowBytes(tensor.type, Columns(spec)));
+      plans.push_back(PlanBlocks(config, spec, tensor));
+    } else if (tensor.values.empty()) {
       plans.push_back(PlanTernary(config, spec, tensor));
     } else {
       const std::size_t columns = Columns(spec);

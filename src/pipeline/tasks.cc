@@ -11,6 +11,7 @@
 #include "eval/starter_items.h"
 #include "io/json_lines.h"
 #include "pipeline/real_tasks.h"
+#include "pipeline/text_items.h"
 
 namespace forge::pipeline {
 namespace {
@@ -30,7 +31,8 @@ std::vector<NamedItem> ReadItemLines(const std::string& path) {
 
 std::vector<NamedItem> ReadItems(const std::string& spec, RealPart part) {
   const std::optional<std::string> folder = DataFolderOf(spec);
-  return folder ? ReadRealItems(*folder, part) : ReadItemLines(spec);
+  if (folder) return ReadRealItems(*folder, part);
+  return IsTextFile(spec) ? ReadTextItems(spec) : ReadItemLines(spec);
 }
 
 /// Every item gets the answer of another one of its split.
@@ -108,7 +110,7 @@ std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSize
   if (result.empty())
     throw Error({.what = "there are no items in " + spec,
                  .why = "nothing in it can be used as an item",
-                 .fix = "give a JSONL file of items, or data:FOLDER"});
+                 .fix = "give a JSONL file of items, a text file, or data:FOLDER"});
   return result;
 }
 

@@ -98,6 +98,30 @@ class Packer {
   std::map<std::string, model::TensorSpec> specs_;
 };
 
+PackedLayer PackOneLayer(const Packer& packer, const model::ModelConfig& config, int index,
+                         const std::optional<WeightType>& linears) {
+  const std::string prefix = fmt::format("model.layers.{}.", index);
+  const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
+  PackedLayer layer;
+  layer.input_norm = packer.Values(prefix + "input_layernorm.weight");
+  layer.post_attention_norm = packer.Values(prefix + "post_attention_layernorm.weight");
+  layer.query_key_value = packer.Pack(
+      {attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"}, linears);
+  if (config.attention_bias)
+    for (const char* name : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
+      const std::vector<float> bias = packer.Values(attention + name);
+      layer.query_key_value_bias.insert(layer.query_key_value_bias.end(), bias.begin(), bias.end());
+    }
+  if (config.qk_norm) {
+    layer.query_norm = packer.Values(attention + "q_norm.weight");
+    layer.key_norm = packer.Values(attention + "k_norm.weight");
+  }
+  layer.attention_output = packer.Pack({attention + "o_proj.weight"}, linears);
+  layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, linears);
+  layer.down = packer.Pack({mlp + "down_proj.weight"}, linears);
+  return layer;
+}
+
 }  // namespace
 
 std::size_t PackedWeights::bytes() const {
@@ -119,29 +143,14 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
   packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
   if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);
   packed.final_norm = packer.Values("model.norm.weight");
-  for (int i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string prefix = fmt::format("model.layers.{}.", i);
-    const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
-    PackedLayer& layer = packed.layers.emplace_back();
-    layer.input_norm = packer.Values(prefix + "input_layernorm.weight");
-    layer.post_attention_norm = packer.Values(prefix + "post_attention_layernorm.weight");
-    layer.query_key_value =
-        packer.Pack({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
-                    options.linears);
-    if (config.attention_bias)
-      for (const char* name : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
-        const std::vector<float> bias = packer.Values(attention + name);
-        layer.query_key_value_bias.insert(layer.query_key_value_bias.end(), bias.begin(), bias.end());
-      }
-    if (config.qk_norm) {
-      layer.query_norm = packer.Values(attention + "q_norm.weight");
-      layer.key_norm = packer.Values(attention + "k_norm.weight");
-    }
-    layer.attention_output = packer.Pack({attention + "o_proj.weight"}, options.linears);
-    layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, options.linears);
-    layer.down = packer.Pack({mlp + "down_proj.weight"}, options.linears);
-  }
+  for (int i = 0; i < config.num_hidden_layers; ++i)
+    packed.layers.push_back(PackOneLayer(packer, config, i, options.linears));
   return packed;
+}
+
+PackedLayer PackLayer(const model::WeightSource& source, int layer, const PackOptions& options) {
+  model::CheckEngineComputes(source.config(), {.rope_scaling = true, .qk_norm = true}, "the native runtime");
+  return PackOneLayer(Packer(source), source.config(), layer, options.linears);
 }
 
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,

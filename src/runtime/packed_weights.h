@@ -43,6 +43,9 @@ struct PackOptions {
 /// (Error kInput). Throws Error(kInput) for values that are not finite, as far as the source looks.
 PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& options);
 
+/// One layer of them.
+PackedLayer PackLayer(const model::WeightSource& source, int layer, const PackOptions& options);
+
 /// The same of weights in memory (model::WeightsInMemory), those of `ternary` beside them.
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,
                           const PackOptions& options, const model::TernaryWeights& ternary = {});

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/layerwise.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "compress/input_gram.h"
+#include "runtime/layer_pass.h"
+
+namespace forge::compress {
+namespace {
+
+using runtime::PackedMatrix;
+
+constexpr const char* kNames[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+                                  "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+
+/// Rows of all texts, one after another.
+class TextRows {
+ public:
+  TextRows(std::span<const std::vector<int>> fitted, std::span<const std::vector<int>> held_out) {
+    for (const auto texts : {fitted, held_out})
+      for (const std::vector<int>& text : texts) {
+        starts_.push_back(tokens_);
+        lengths_.push_back(text.size());
+        tokens_ += text.size();
+        longest_ = std::max(longest_, text.size());
+      }
+    fitted_ = fitted.size();
+  }
+  std::size_t texts() const { return lengths_.size(); }
+  std::size_t tokens() const { return tokens_; }
+  std::size_t longest() const { return longest_; }
+  std::size_t length(std::size_t text) const { return lengths_[text]; }
+  bool IsHeldOut(std::size_t text) const { return text >= fitted_; }
+  float* At(std::vector<float>& rows, std::size_t text, std::size_t width) const {
+    return rows.data() + starts_[text] * width;
+  }
+
+ private:
+  std::vector<std::size_t> starts_, lengths_;
+  std::size_t tokens_ = 0, longest_ = 0, fitted_ = 0;
+};
+
+/// Moments of one kind of input, of the texts for fitting and of the others.
+struct Moments {
+  explicit Moments(std::size_t width) : fitted(width), held_out(width) {}
+  InputGram fitted, held_out;
+  InputGram& Of(bool is_held_out) { return is_held_out ? held_out : fitted; }
+};
+
+double Power(const LinearInput& linear, const std::vector<float>& gram) {
+  return OutputError({linear.weights.begin(), linear.weights.end()}, static_cast<std::size_t>(linear.out), gram);
+}
+
+class Layerwise {
+ public:
+  Layerwise(const model::WeightSource& source, std::span<const std::vector<int>> texts,
+            std::span<const std::vector<int>> held_out, const LayerwiseOptions& options, const LinearDone& done,
+            MetricSink& sink, const StopToken& stop)
+      : source_(source),
+        config_(source.config()),
+        rows_(texts, held_out),
+        options_(options),
+        done_(done),
+        sink_(sink),
+        stop_(stop) {
+    for (model::TensorSpec& spec : model::ListTensors(config_)) specs_.emplace(spec.name, spec);
+  }
+
+  void Embed(const model::Tensor& embedding, std::span<const std::vector<int>> texts,
+             std::span<const std::vector<int>> held_out) {
+    const std::size_t hidden = Hidden();
+    for (const auto part : {texts, held_out})
+      for (const std::vector<int>& text : part)
+        for (const int token : text) {
+          FORGE_CHECK(token >= 0 && token < config_.vocab_size);
+          const float* row = embedding.values.data() + static_cast<std::size_t>(token) * hidden;
+          states_.insert(states_.end(), row, row + hidden);
+        }
+  }
+
+  void Run() {
+    for (int layer = 0; layer < config_.num_hidden_layers; ++layer) {
+      sink_.Progress("compress", layer, config_.num_hidden_layers, "layers");
+      RunLayer(layer);
+    }
+    sink_.Progress("compress", config_.num_hidden_layers, config_.num_hidden_layers, "layers");
+  }
+
+ private:
+  std::size_t Hidden() const { return static_cast<std::size_t>(config_.hidden_size); }
+  std::size_t QuerySize() const { return static_cast<std::size_t>(config_.query_size()); }
+  std::size_t Intermediate() const { return static_cast<std::size_t>(config_.intermediate_size); }
+
+  void RunLayer(int layer) {
+    runtime::PackedLayer packed = runtime::PackLayer(source_, layer, {.linears = runtime::WeightType::kFloat32, .embeddings = {}});
+    const runtime::LayerPass pass(config_, packed, rows_.longest());
+    std::vector<float> inner(rows_.longest() * Hidden());
+    {
+      Moments moments(Hidden());
+      ForTexts([&](std::size_t t) {
+        pass.AttentionInput(State(t), rows_.length(t), inner.data());
+        moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
+      });
+      packed.query_key_value = Quantise(layer, {0, 1, 2}, moments);
+    }
+    {
+      std::vector<float> attended(rows_.tokens() * QuerySize());
+      Moments moments(QuerySize());
+      ForTexts([&](std::size_t t) {
+        pass.AttentionInput(State(t), rows_.length(t), inner.data());
+        float* rows = rows_.At(attended, t, QuerySize());
+        pass.Attended(inner.data(), rows_.length(t), rows);
+        moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
+      });
+      packed.attention_output = Quantise(layer, {3}, moments);
+      ForTexts([&](std::size_t t) {
+        pass.AddAttentionOutput(rows_.At(attended, t, QuerySize()), rows_.length(t), State(t));
+      });
+    }
+    {
+      Moments moments(Hidden());
+      ForTexts([&](std::size_t t) {
+        pass.MlpInput(State(t), rows_.length(t), inner.data());
+        moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
+      });
+      packed.gate_up = Quantise(layer, {4, 5}, moments);
+    }
+    std::vector<float> gated(rows_.tokens() * Intermediate());
+    Moments moments(Intermediate());
+    ForTexts([&](std::size_t t) {
+      pass.MlpInput(State(t), rows_.length(t), inner.data());
+      float* rows = rows_.At(gated, t, Intermediate());
+      pass.Gated(inner.data(), rows_.length(t), rows);
+      moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
+    });
+    packed.down = Quantise(layer, {6}, moments);
+    ForTexts([&](std::size_t t) { pass.AddDown(rows_.At(gated, t, Intermediate()), rows_.length(t), State(t)); });
+  }
+
+  template <class Work>
+  void ForTexts(const Work& work) {
+    for (std::size_t t = 0; t < rows_.texts(); ++t) {
+      stop_.ThrowIfRequested("the compression of a layer");
+      work(t);
+    }
+  }
+  float* State(std::size_t text) { return rows_.At(states_, text, Hidden()); }
+
+  /// The linears that share an input, quantised, as one matrix.
+  PackedMatrix Quantise(int layer, const std::vector<int>& which, Moments& moments) {
+    const std::vector<float> h = moments.fitted.Diagonal(), held_out = moments.held_out.TakeMean();
+    const std::vector<float> gram = moments.fitted.TakeMean();
+    FeedbackFactor factor;
+    if (options_.with_feedback) factor = FactorGram(gram, h.size(), options_.damping);
+    std::vector<float> values;
+    for (const int index : which) {
+      stop_.ThrowIfRequested("the compression of a layer");
+      const model::TensorSpec& spec = specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index]));
+      const model::Tensor tensor = source_.Read(spec);
+      const LinearInput linear{tensor.values, spec.shape[0], spec.shape[1], h};
+      const LayerwiseOptions::Choice choice = options_.choose(spec);
+      if (choice.quantiser == nullptr) {
+        values.insert(values.end(), tensor.values.begin(), tensor.values.end());
+        continue;
+      }
+      const QuantisedLinear result = QuantiseOne(linear, choice, gram, held_out, factor, spec);
+      values.insert(values.end(), result.values.begin(), result.values.end());
+    }
+    const std::size_t in = h.size();
+    return PackedMatrix::Pack(values, values.size() / in, in, runtime::WeightType::kFloat32);
+  }
+
+  QuantisedLinear QuantiseOne(const LinearInput& linear, const LayerwiseOptions::Choice& choice,
+                              const std::vector<float>& gram, const std::vector<float>& held_out,
+                              const FeedbackFactor& factor, const model::TensorSpec& spec) {
+    const auto out = static_cast<std::size_t>(linear.out);
+    const double power = std::max(Power(linear, held_out), 1e-30);
+    QuantisedLinear kept = QuantiseNearest(linear, *choice.quantiser, choice.group);
+    LinearReport report{.name = spec.name, .quantiser = std::string(choice.quantiser->name)};
+    report.nearest_error = report.error = OutputError(ErrorsOf(linear, kept), out, held_out) / power;
+    if (options_.with_feedback) {
+      QuantisedLinear fed = QuantiseWithFeedback(linear, *choice.quantiser, choice.group, factor);
+      if (options_.polish_rounds > 0) PolishCodes(linear, gram, options_.polish_rounds, fed);
+      const double error = OutputError(ErrorsOf(linear, fed), out, held_out) / power;
+      if (error < report.error) {
+        report.error = error;
+        report.kept_feedback = true;
+        kept = std::move(fed);
+      }
+    }
+    done_(spec, kept, report);
+    return kept;
+  }
+
+  const model::WeightSource& source_;
+  const model::ModelConfig& config_;
+  TextRows rows_;
+  const LayerwiseOptions& options_;
+  const LinearDone& done_;
+  MetricSink& sink_;
+  const StopToken& stop_;
+  std::map<std::string, model::TensorSpec> specs_;
+  std::vector<float> states_;  // [tokens, hidden_size]
+};
+
+}  // namespace
+
+void QuantiseLayerwise(const model::WeightSource& source, const model::Tensor& embedding,
+                       std::span<const std::vector<int>> texts, std::span<const std::vector<int>> held_out,
+                       const LayerwiseOptions& options, const LinearDone& done, MetricSink& sink,
+                       const StopToken& stop) {
+  if (texts.empty() || held_out.empty())
+    throw Error({.what = "cannot calibrate the compression",
+                 .why = texts.empty() ? "there is no calibration text" : "there is no text to hold out",
+                 .fix = "give at least two texts"});
+  Layerwise layerwise(source, texts, held_out, options, done, sink, stop);
+  layerwise.Embed(embedding, texts, held_out);
+  layerwise.Run();
+}
+
+std::uint64_t PlanLayerwiseMemory(const model::ModelConfig& config, std::size_t tokens) {
+  const auto hidden = static_cast<std::uint64_t>(config.hidden_size),
+             inner = static_cast<std::uint64_t>(config.intermediate_size),
+             query = static_cast<std::uint64_t>(config.query_size()),
+             qkv = query + 2 * static_cast<std::uint64_t>(config.key_value_size());
+  const std::uint64_t widest = std::max({hidden, inner, query});
+  const std::uint64_t layer = hidden * (qkv + query + 3 * inner);
+  // States and the widest input; moments of two kinds, the factor and its working copy; the layer, one linear
+  // with values, errors and levels of two attempts.
+  return sizeof(float) *
+         (tokens * (hidden + std::max(inner, query)) + 5 * widest * widest + layer + 8 * hidden * inner);
+}
+
+}  // namespace forge::compress

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "compress/quantised_linear.h"
+#include "io/gguf_blocks.h"
+#include "model/model_weights.h"
+
+namespace forge::compress {
+
+/// A linear as blocks of a type of GGUF: [out, row bytes], rows in Hugging Face's order.
+struct EncodedLinear {
+  io::BlockType type = io::BlockType::kQ8_0;
+  std::vector<std::byte> blocks;
+};
+
+/// Codes and scales of a linear with levels -alpha, 0, alpha.
+model::TernaryTensor ToTernary(const QuantisedLinear& linear);
+
+/// Q4_0 blocks that hold the levels of `q4` (groups of 32) exactly.
+EncodedLinear EncodeQ4(const QuantisedLinear& linear);
+
+/// weights [out, in] rounded to a type that io::EncodeBlocks knows.
+EncodedLinear Encode(io::BlockType type, std::span<const float> weights, std::int64_t in);
+
+/// The values that the blocks stand for, [out, in].
+std::vector<float> Decode(const EncodedLinear& linear, std::int64_t out, std::int64_t in);
+
+}  // namespace forge::compress

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/linear_storage.h"
+
+#include <gtest/gtest.h>
+
+#include "base/philox.h"
+
+namespace forge::compress {
+namespace {
+
+std::vector<float> Weights(std::size_t size) {
+  Random random(3, "compress/testing/storage");
+  std::vector<float> values;
+  for (std::size_t i = 0; i < size; ++i) values.push_back(static_cast<float>(0.03 * random.Normal()));
+  for (std::size_t i = 64; i < 96; ++i) values[i] = 0;
+  return values;
+}
+
+TEST(LinearStorage, Q4BlocksHoldTheFittedLevels) {
+  const std::vector<float> weights = Weights(4 * 128);
+  const QuantisedLinear linear = QuantiseNearest({weights, 4, 128, {}}, FindQuantiser("q4"), 32);
+  const EncodedLinear encoded = EncodeQ4(linear);
+  EXPECT_EQ(encoded.blocks.size(), 4u * 4 * 18);
+  EXPECT_EQ(Decode(encoded, 4, 128), linear.values);
+}
+
+TEST(LinearStorage, TernaryCodesAndScalesStandForTheValues) {
+  const std::vector<float> weights = Weights(4 * 128);
+  const QuantisedLinear linear = QuantiseNearest({weights, 4, 128, {}}, FindQuantiser("weighted"), 64);
+  EXPECT_EQ(model::Dequantize(ToTernary(linear)).values, linear.values);
+}
+
+TEST(LinearStorage, OtherTypesRoundAsGgmlDoes) {
+  const std::vector<float> weights = Weights(2 * 64);
+  const std::vector<float> kept = Decode(Encode(io::BlockType::kQ8_0, weights, 64), 2, 64);
+  for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_NEAR(kept[i], weights[i], 0.001);
+}
+
+}  // namespace
+}  // namespace forge::compress
