@@ -44,8 +44,8 @@ class RowDescent {
   void ImproveScales(std::vector<float>& moved) {
     for (std::size_t first = 0; first < in_; first += group_) {
       GroupLevels& levels = levels_[first / group_];
-      const float alpha = levels.count == 3 ? levels.level[2] : 0;
-      if (!(alpha > 0) || levels.level[0] != -alpha) continue;
+      const float alpha = levels.plane[0];
+      if (!(alpha > 0) || levels.plane[1] != 0) continue;
       moved.assign(in_, 0.0f);  // t H
       double slope = 0, curve = 0;
       for (std::size_t i = first; i < first + group_; ++i) {
@@ -60,8 +60,7 @@ class RowDescent {
       const float next = RoundToHalf(static_cast<float>(std::fabs(alpha + slope / curve)));
       const double step = double{next} - alpha;
       if (!(next > 0) || -2 * step * slope + step * step * curve >= 0) continue;
-      const float new_levels[] = {-next, 0, next};
-      levels = NearestLevels(new_levels);
+      levels = PlaneLevels(next);
       for (std::size_t i = first; i < first + group_; ++i)
         if (values_[i] != 0) values_[i] = std::copysign(next, values_[i]);
       runtime::Kernels().axpy(static_cast<float>(-step), moved.data(), in_, g_);
@@ -86,8 +85,15 @@ void PolishCodes(const LinearInput& linear, const std::vector<float>& gram, int 
   std::vector<float> gradients(kRows * in);
   for (std::size_t first = 0; first < rows; first += kRows) {
     const std::size_t count = std::min(kRows, rows - first);
-    MultiplyDense({.x = errors.data() + first * in, .rows = count, .x_stride = in, .b = gram.data(), .depth = in,
-                   .columns = in, .b_stride = in, .y = gradients.data(), .y_stride = in});
+    MultiplyDense({.x = errors.data() + first * in,
+                   .rows = count,
+                   .x_stride = in,
+                   .b = gram.data(),
+                   .depth = in,
+                   .columns = in,
+                   .b_stride = in,
+                   .y = gradients.data(),
+                   .y_stride = in});
     ParallelFor(count, 1, [&](std::size_t begin, std::size_t end) {
       std::vector<float> moved;
       for (std::size_t r = begin; r < end; ++r) {

@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
-#include "compress/layerwise.h"
+#include "compress/untrained.h"
 #include "io/atomic_file.h"
 #include "model/ternary_gguf.h"
 
@@ -19,6 +20,8 @@ namespace {
 /// Inputs used less than this share of the mean get as much weight: a tenth of a percent of the error budget.
 constexpr double kLeastMoment = 1e-3;
 constexpr std::size_t kHeldOutOf = 8;
+constexpr std::size_t kDivergenceTexts = 16;
+constexpr int kContinuation = 32;  // tokens
 
 /// `count` of the texts, drawn without replacement, in their order.
 std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
@@ -36,10 +39,8 @@ std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& t
   return chosen;
 }
 
-SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
+SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<int>> texts, MetricSink& sink,
                         const StopToken& stop) {
-  const std::vector<std::vector<int>> texts =
-      ChooseTexts(input.calibration, config.calibration_samples, config.seed);
   runtime::NativeModel model(*input.config, *input.weights);
   SecondMoments moments = CollectSecondMoments(model, texts, &stop);
   RaiseSmallMoments(moments, kLeastMoment);
@@ -47,50 +48,45 @@ SecondMoments Calibrate(const CompressInput& input, const CompressConfig& config
   return moments;
 }
 
-/// The last of every eight texts: never used to fit.
-void HoldOut(std::vector<std::vector<int>> texts, std::vector<std::vector<int>>& fitted,
-             std::vector<std::vector<int>>& held_out) {
+struct CalibrationTexts {
+  std::vector<std::vector<int>> fitted, held_out;  // the last of every eight is never used to fit
+};
+CalibrationTexts SplitTexts(const CompressInput& input, const CompressConfig& config) {
+  std::vector<std::vector<int>> texts =
+      ChooseTexts(input.calibration, config.calibration_samples, config.seed);
+  const std::size_t every = std::min(kHeldOutOf, texts.size());
+  CalibrationTexts split;
   for (std::size_t i = 0; i < texts.size(); ++i)
-    (i % kHeldOutOf == kHeldOutOf - 1 || (texts.size() < kHeldOutOf && i + 1 == texts.size()) ? held_out : fitted)
-        .push_back(std::move(texts[i]));
+    (i % every == every - 1 ? split.held_out : split.fitted).push_back(std::move(texts[i]));
+  return split;
 }
 
-/// Without training: linear by linear, on the inputs of the model as far as it is compressed.
-CompressedModel CompressLayerwise(const CompressInput& input, const CompressConfig& config, int group,
-                                  std::vector<LinearReport>& reports, MetricSink& sink, const StopToken& stop) {
-  CompressedModel result{.config = *input.config, .weights = {}, .ternary = {}};
-  for (const model::TensorSpec& spec : model::ListTensors(*input.config)) {
-    if (IsLinear(spec)) continue;
-    model::Tensor& kept = result.weights[spec.name] = input.weights->at(spec.name);
-    if (IsTable(spec)) RoundTable(kept.values, input.config->hidden_size);
-  }
-  std::vector<std::vector<int>> fitted, held_out;
-  HoldOut(ChooseTexts(input.calibration, config.calibration_samples, config.seed), fitted, held_out);
+UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& config, Tier tier,
+                              const StoragePlan& storage, const CalibrationTexts& texts, MetricSink& sink,
+                              const StopToken& stop) {
   std::size_t tokens = 0;
-  for (const auto* part : {&fitted, &held_out})
+  for (const auto* part : {&texts.fitted, &texts.held_out})
     for (const std::vector<int>& text : *part) tokens += text.size();
-  sink.Log(fmt::format("compress: {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
-                       fitted.size(), held_out.size(), tokens,
-                       static_cast<double>(PlanLayerwiseMemory(*input.config, tokens)) / 1073741824.0));
-  const Quantiser& quantiser = FindQuantiser(config.quantiser);
-  QuantiseLayerwise(
-      *model::WeightsInMemory(*input.config, *input.weights), result.weights.at("model.embed_tokens.weight"), fitted,
-      held_out,
-      {.choose = [&](const model::TensorSpec&) { return LayerwiseOptions::Choice{&quantiser, group}; },
-       .with_feedback = config.method == "feedback"},
-      [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
-        result.ternary[spec.name] = ToTernary(linear);
-        reports.push_back(report);
-      },
-      sink, stop);
-  return result;
+  sink.Log(fmt::format(
+      "compress: {}, {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
+      Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
+      static_cast<double>(PlanLayerwiseMemory(*input.config, tokens)) / 1073741824.0));
+  return CompressUntrained(*model::WeightsInMemory(*input.config, *input.weights), texts.fitted,
+                           texts.held_out,
+                           {.tier = tier,
+                            .group = storage.group,
+                            .type = storage.type,
+                            .bits_per_weight = config.bits_per_weight,
+                            .quantiser = &FindQuantiser(config.quantiser),
+                            .with_feedback = config.method == "feedback"},
+                           sink, stop);
 }
 
 CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config, int group,
                             const SecondMoments& moments, MetricSink& sink, const StopToken& stop) {
   TernaryTraining training{.steps = config.training_steps,
                            .learning_rate = config.learning_rate,
-                           .lambda_fraction = config.lambda_fraction,
+                           .lambda = {LambdaShape(config.lambda_schedule), config.lambda_fraction},
                            .group = group,
                            .micro_batches = input.micro_batches,
                            .batch = input.batch,
@@ -104,6 +100,11 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
 }
 
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
+  if (config.training_steps > 0 && config.tier != "strict")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot train a model of tier " + config.tier,
+                 .why = "training makes one ternary plane of each linear: tier strict",
+                 .fix = "add --training-steps 0, or use --tier strict"});
   std::string why;
   if (config.training_steps > 0 && !input.batch)
     why = "there is no training data, and training_steps is not 0";
@@ -114,6 +115,16 @@ void CheckInput(const CompressInput& input, const CompressConfig& config) {
                .fix = "give a calibration dataset (and --training-steps 0 to do without training)"});
 }
 
+/// Likelihoods are minus nats a token, so the ratio of perplexities is that of their exponentials.
+bool Passes(const Retention& retention, const CompressConfig& config) {
+  if (retention.worst() < config.min_retention) return false;
+  for (const DomainRetention& domain : retention.domains)
+    if (config.max_ppl_ratio > 0 && domain.before < 0 &&
+        std::exp(domain.before - domain.after) > config.max_ppl_ratio)
+      return false;
+  return true;
+}
+
 void Report(const CompressResult& result, MetricSink& sink) {
   sink.Metric("compress/ratio", 0, result.ratio);
   sink.Metric("compress/bits_per_weight", 0, result.size.bits_per_weight);
@@ -121,6 +132,13 @@ void Report(const CompressResult& result, MetricSink& sink) {
       "compress: {} bytes, {:.2f} times smaller than float16; {:.3f} bits a weight in the linears, {:.3f} "
       "over all",
       result.size.total, result.ratio, result.size.linear_bits_per_weight, result.size.bits_per_weight));
+  sink.Metric("compress/divergence", 0, result.divergence.mean);
+  sink.Log(
+      fmt::format("compress: on {} held-out positions: divergence {:.4f} nats (95 %: {:.3f}), the same "
+                  "favourite in {:.1f} %; "
+                  "different triples in continuations {:.2f} (before {:.2f})",
+                  result.divergence.positions, result.divergence.mean, result.divergence.p95,
+                  100 * result.divergence.top1, result.distinct_triples, result.distinct_triples_before));
   if (!result.retention) return;
   sink.Metric("compress/retention", 0, result.retention->mean);
   for (const DomainRetention& domain : result.retention->domains) {
@@ -134,9 +152,12 @@ void Report(const CompressResult& result, MetricSink& sink) {
 
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {
   StoragePlan plan;
-  plan.group = config.group_size != 0 ? config.group_size : config.export_type == "tq2_0" ? 256 : 64;
-  const bool is_large = config.export_type == "tq2_0" || (config.export_type == "auto" && plan.group == 256);
-  plan.type = is_large ? io::BlockType::kTQ2_0 : io::BlockType::kQ2_0;
+  const bool wants_large = config.export_type == "tq2_0" || config.export_type == "tq1_0";
+  plan.group = config.group_size != 0 ? config.group_size : wants_large ? 256 : 64;
+  const bool is_large = wants_large || (config.export_type == "auto" && plan.group == 256);
+  plan.type = config.export_type == "tq1_0" ? io::BlockType::kTQ1_0
+              : is_large                    ? io::BlockType::kTQ2_0
+                                            : io::BlockType::kQ2_0;
   const int block = static_cast<int>(io::Info(plan.type).elements);
   if (plan.group % block != 0)
     throw Error({.kind = ErrorKind::kUsage,
@@ -148,6 +169,58 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
   CheckGroups(model, plan.group);
   return plan;
 }
+
+namespace {
+
+/// Writes the model and measures the file, not the model: from here on everything is about what lies there.
+void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, const CompressedModel& made,
+                      std::span<const std::vector<int>> held_out, const Scores& before,
+                      CompressResult& result, MetricSink& sink, const StopToken& stop) {
+  ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
+  model::TernaryModel loaded = model::LoadTernaryGguf(input.output);
+  result.size = MeasureGguf(input.output, *input.config);
+  result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
+  const runtime::WeightType tables =
+      input.config->hidden_size % 32 == 0 ? runtime::WeightType::kInt8 : runtime::WeightType::kFloat32;
+  runtime::NativeModel compressed(loaded.config, loaded.weights, {.embeddings = tables}, loaded.ternary);
+  {
+    const auto windows = held_out.first(std::min(held_out.size(), kDivergenceTexts));
+    runtime::NativeModel original(*input.config, *input.weights);
+    result.divergence = MeasureDivergence(original, compressed, windows, stop);
+    result.distinct_triples_before = DistinctTriples(original, windows, kContinuation);
+    result.distinct_triples = DistinctTriples(compressed, windows, kContinuation);
+  }
+  if (input.evaluate) {
+    sink.Log("compress: scoring " + input.output.string());
+    result.retention = CompareScores(before, input.evaluate(compressed), input.domains, config.seed);
+    result.passed = Passes(*result.retention, config);
+  }
+  result.model = {std::move(loaded.config), std::move(loaded.weights), std::move(loaded.ternary)};
+}
+
+void MeasureBaselines(const CompressInput& input, const CompressConfig& config, const Scores& before,
+                      CompressResult& result, MetricSink& sink, const StopToken& stop) {
+  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0}) {
+    stop.ThrowIfRequested("the compressed file");
+    sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
+    std::optional<Baseline> baseline =
+        MeasureBaseline(type, input.output, *input.config, *input.weights, input.tokenizer, input.evaluate);
+    if (!baseline) continue;
+    BaselineResult& entry = result.baselines.emplace_back();
+    if (input.evaluate) entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed);
+    entry.baseline = std::move(*baseline);
+  }
+}
+
+std::vector<Tier> TiersOf(const CompressConfig& config) {
+  if (config.training_steps > 0) return {Tier::kStrict};
+  if (config.tier == "mixed") return {Tier::kMixed};
+  if (config.tier == "dual") return {Tier::kDual};
+  if (config.tier == "auto") return {Tier::kStrict, Tier::kMixed, Tier::kDual};
+  return {Tier::kStrict};
+}
+
+}  // namespace
 
 CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
                         const StopToken& stop) {
@@ -161,36 +234,24 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     before = input.evaluate(original);
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
-  const CompressedModel made =
-      config.training_steps == 0
-          ? CompressLayerwise(input, config, result.storage.group, result.linears, sink, stop)
-          : MakeTernary(input, config, result.storage.group, Calibrate(input, config, sink, stop), sink, stop);
-  ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
-
-  // From here on everything is about the file as it lies there.
-  model::TernaryModel loaded = model::LoadTernaryGguf(input.output);
-  result.size = MeasureGguf(input.output, *input.config);
   result.float16_bytes = MeasureFloat16(input.output, *input.config, *input.weights);
-  result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
-  if (input.evaluate) {
-    sink.Log("compress: scoring " + input.output.string());
-    const runtime::WeightType tables =
-        input.config->hidden_size % 32 == 0 ? runtime::WeightType::kInt8 : runtime::WeightType::kFloat32;
-    runtime::NativeModel compressed(loaded.config, loaded.weights, {.embeddings = tables}, loaded.ternary);
-    result.retention = CompareScores(before, input.evaluate(compressed), input.domains, config.seed);
-    result.passed = result.retention->worst() >= config.min_retention;
+  const CalibrationTexts texts = SplitTexts(input, config);
+  if (config.training_steps > 0) {
+    const CompressedModel made = MakeTernary(input, config, result.storage.group,
+                                             Calibrate(input, texts.fitted, sink, stop), sink, stop);
+    ExportAndMeasure(input, config, made, texts.held_out, before, result, sink, stop);
   }
-  result.model = {std::move(loaded.config), std::move(loaded.weights), std::move(loaded.ternary)};
-  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0}) {
-    stop.ThrowIfRequested("the compressed file");
-    sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
-    std::optional<Baseline> baseline =
-        MeasureBaseline(type, input.output, *input.config, *input.weights, input.tokenizer, input.evaluate);
-    if (!baseline) continue;
-    BaselineResult& entry = result.baselines.emplace_back();
-    if (input.evaluate) entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed);
-    entry.baseline = std::move(*baseline);
+  for (const Tier tier : TiersOf(config)) {
+    if (config.training_steps > 0) break;
+    UntrainedResult made = MakeUntrained(input, config, tier, result.storage, texts, sink, stop);
+    result.tier = tier;
+    result.linears = std::move(made.linears);
+    result.stored_as = std::move(made.stored_as);
+    ExportAndMeasure(input, config, made.model, texts.held_out, before, result, sink, stop);
+    if (result.passed) break;
+    sink.Log(fmt::format("compress: {} does not pass the gate", Name(tier)));
   }
+  MeasureBaselines(input, config, before, result, sink, stop);
   Report(result, sink);
   return result;
 }

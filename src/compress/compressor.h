@@ -11,10 +11,11 @@
 #include "base/config_field.h"
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
-#include "compress/layerwise.h"
+#include "compress/divergence.h"
 #include "compress/retention.h"
 #include "compress/size_report.h"
 #include "compress/ternary_training.h"
+#include "compress/untrained.h"
 
 namespace forge::compress {
 
@@ -25,32 +26,53 @@ struct CompressConfig {
   std::string export_type = "auto";
   int training_steps = 300;
   double learning_rate = 2e-3;
+  std::string lambda_schedule = "linear";
   double lambda_fraction = 0.4;
   int calibration_samples = 1000;
+  std::string tier = "strict";
+  double bits_per_weight = 3.5;
   double min_retention = 0;
+  double max_ppl_ratio = 0;
   std::uint64_t seed = 1;
 
   template <class Visitor>
   void VisitFields(Visitor&& visit) {
     visit("group_size", group_size, InRange{0, 256},
-          "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0, else 64.");
-    visit("method", method, OneOf{{"feedback", "nearest"}},
-          "Without training: feedback makes up in later weights of a row for what earlier ones could not express "
-          "(GPTQ), layer by layer, where texts that were held out gain by it; nearest rounds each by itself.");
+          "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0 and tq1_0, else 64.");
+    visit(
+        "method", method, OneOf{{"feedback", "nearest"}},
+        "Without training: feedback makes up in later weights of a row for what earlier ones could not "
+        "express "
+        "(GPTQ), layer by layer, where texts that were held out gain by it; nearest rounds each by itself.");
     visit("quantiser", quantiser, OneOf{{"seed", "absmean", "twn", "seq", "optimum", "weighted"}},
-          "Without training: the rule for the scale of a group; weighted is the best for the calibration's inputs, "
+          "Without training: the rule for the scale of a group; weighted is the best for the calibration's "
+          "inputs, "
           "the others are there to compare (docs/compression.md).");
-    visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0"}},
-          "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0.");
+    visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0", "tq1_0"}},
+          "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0. tq1_0 takes 18 % "
+          "less than "
+          "tq2_0.");
     visit("training_steps", training_steps, InRange{0, 1000000},
           "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
     visit("learning_rate", learning_rate, InRange{1e-6, 1}, "Highest learning rate of that training.");
+    visit("lambda_schedule", lambda_schedule, OneOf{{"linear", "cosine", "exp", "sigmoid", "step", "none"}},
+          "How weights turn ternary on the way; none: from the first step.");
     visit("lambda_fraction", lambda_fraction, InRange{0, 1},
           "Share of the steps over which weights turn ternary.");
     visit("calibration_samples", calibration_samples, InRange{1, 1000000},
           "Texts whose activations weigh the weights; at most as many as there are.");
+    visit(
+        "tier", tier, OneOf{{"strict", "mixed", "dual", "auto"}},
+        "Without training: strict, every linear in one ternary plane; mixed, ternary where little is lost by "
+        "it, "
+        "Q4_0 and Q8_0 elsewhere; dual, two planes (only forge reads such files); auto, in this order until "
+        "--min-retention and --max-ppl-ratio hold.");
+    visit("bits_per_weight", bits_per_weight, InRange{1.5, 16},
+          "Most bits a weight of the linears, in tier mixed.");
     visit("min_retention", min_retention, InRange{0, 2},
           "Least share of each domain's score that must be kept; 0: any.");
+    visit("max_ppl_ratio", max_ppl_ratio, InRange{0, 1e9},
+          "Most that the perplexity of a domain scored by likelihood may grow by, as a factor; 0: any.");
     visit("seed", seed, AnyValue{}, "Same seed, same machine: same bytes.");
   }
 };
@@ -87,16 +109,20 @@ struct BaselineResult {
 };
 
 struct CompressResult {
-  CompressedModel model;  // as the file holds it
-  std::vector<LinearReport> linears;  // without training
+  CompressedModel model;               // as the file holds it
+  Tier tier = Tier::kStrict;           // the last one tried
+  std::vector<LinearReport> linears;   // without training
+  std::vector<std::string> stored_as;  // UntrainedResult::stored_as
   StoragePlan storage;
   std::filesystem::path file;
   FileSize size;
-  std::uint64_t float16_bytes = 0;        // of the input as float16 safetensors
-  double ratio = 0;                       // float16_bytes / size.total
-  std::optional<Retention> retention;     // with an evaluation
-  std::vector<BaselineResult> baselines;  // Q8_0 and Q4_0 of the input
-  bool passed = true;                     // min_retention holds in every domain
+  std::uint64_t float16_bytes = 0;     // of the input as float16 safetensors
+  double ratio = 0;                    // float16_bytes / size.total
+  std::optional<Retention> retention;  // with an evaluation
+  Divergence divergence;               // from the input, on calibration texts that were held out
+  double distinct_triples = 1, distinct_triples_before = 1;  // DistinctTriples of the same texts
+  std::vector<BaselineResult> baselines;                     // Q8_0 and Q4_0 of the input
+  bool passed = true;  // min_retention and max_ppl_ratio hold in every domain
 };
 
 /// Compresses a model: moments of the inputs, ternary-aware training from the uncompressed model as the

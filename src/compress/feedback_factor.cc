@@ -60,8 +60,16 @@ void Subtract(std::vector<float>& a, std::size_t size, std::size_t first, std::s
       scaled[row * n + k] = -x * static_cast<float>(d[k]);
       turned[k * first + row] = x;
     }
-  MultiplyDense({.x = scaled.data(), .rows = first, .x_stride = n, .b = turned.data(), .depth = n,
-                 .columns = first, .b_stride = first, .y = a.data(), .y_stride = size, .accumulate = true});
+  MultiplyDense({.x = scaled.data(),
+                 .rows = first,
+                 .x_stride = n,
+                 .b = turned.data(),
+                 .depth = n,
+                 .columns = first,
+                 .b_stride = first,
+                 .y = a.data(),
+                 .y_stride = size,
+                 .accumulate = true});
 }
 
 std::optional<FeedbackFactor> TryFactor(std::vector<float> a, std::size_t size, double floor) {
@@ -77,7 +85,8 @@ std::optional<FeedbackFactor> TryFactor(std::vector<float> a, std::size_t size, 
       for (std::size_t j = 0; j < n; ++j)
         a[(first + i) * size + first + j] = j > i ? static_cast<float>(u[i * n + j]) : 0.0f;
     }
-    for (std::size_t i = first; i < last; ++i) std::fill_n(a.begin() + static_cast<std::ptrdiff_t>(i * size), first, 0.0f);
+    for (std::size_t i = first; i < last; ++i)
+      std::fill_n(a.begin() + static_cast<std::ptrdiff_t>(i * size), first, 0.0f);
     last = first;
   }
   factor.u = std::move(a);

@@ -7,9 +7,9 @@
 namespace forge::compress {
 
 /// H = U D U^T with U unit upper triangular: how the error of the columns before k is made good in column k
-/// (QuIP, Chee et al. 2023, arXiv:2307.13304, equation 3; with nearest rounding the same codes as GPTQ, Frantar et
-/// al. 2022, arXiv:2210.17323, without an inverse). The output error of a row is the sum over k of D_k times
-/// (value meant for column k - value it got)^2.
+/// (QuIP, Chee et al. 2023, arXiv:2307.13304, equation 3; with nearest rounding the same codes as GPTQ,
+/// Frantar et al. 2022, arXiv:2210.17323, without an inverse). The output error of a row is the sum over k of
+/// D_k times (value meant for column k - value it got)^2.
 struct FeedbackFactor {
   std::size_t size = 0;
   std::vector<float> u;  // [size, size], above the diagonal; the rest is 0

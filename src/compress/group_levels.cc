@@ -28,17 +28,12 @@ double MeanMagnitude(std::span<const float> weights) {
 /// Ternary levels with a threshold of their own.
 GroupLevels Ternary(double scale, double threshold) {
   const float alpha = RoundToHalf(static_cast<float>(scale));
-  GroupLevels levels{.count = 3, .level = {-alpha, 0, alpha}, .threshold = {}};
+  GroupLevels levels = PlaneLevels(alpha);
   // From the threshold on upwards, and from minus the threshold on downwards.
   levels.threshold[0] = std::nextafter(-static_cast<float>(threshold), 0.0f);
   levels.threshold[1] = static_cast<float>(threshold);
   return levels;
 }
-GroupLevels NearestTernary(float alpha) {
-  const float levels[] = {-alpha, 0, alpha};
-  return NearestLevels(levels);
-}
-
 GroupLevels FitSeed(std::span<const float> weights, std::span<const float>) {
   const double mean = MeanMagnitude(weights);
   return Ternary(mean, 0.1 * mean);
@@ -77,7 +72,7 @@ GroupLevels FitSeq(std::span<const float> weights, std::span<const float> h) {
     if (next == scale) break;
     scale = next;
   }
-  return NearestTernary(RoundToHalf(static_cast<float>(scale)));
+  return PlaneLevels(RoundToHalf(static_cast<float>(scale)));
 }
 
 /// The exact optimum of groups that are longer than TernarizeGroup takes: rows, tensors. By sorting.
@@ -105,7 +100,7 @@ float OptimalScale(std::span<const float> weights, std::span<const float> h) {
 }
 
 GroupLevels FitWeighted(std::span<const float> weights, std::span<const float> h) {
-  return NearestTernary(OptimalScale(weights, h));
+  return PlaneLevels(OptimalScale(weights, h));
 }
 GroupLevels FitOptimum(std::span<const float> weights, std::span<const float>) {
   return FitWeighted(weights, {});
@@ -142,16 +137,6 @@ GroupLevels FitAsymmetric(std::span<const float> weights, std::span<const float>
   return NearestLevels(levels);
 }
 
-GroupLevels PlaneLevels(float first, float second) {
-  std::array<float, 9> levels;
-  std::size_t k = 0;
-  for (int a = -1; a <= 1; ++a)
-    for (int b = -1; b <= 1; ++b) levels[k++] = static_cast<float>(a) * first + static_cast<float>(b) * second;
-  std::sort(levels.begin(), levels.end());
-  return NearestLevels(std::span(levels).first(
-      static_cast<std::size_t>(std::unique(levels.begin(), levels.end()) - levels.begin())));
-}
-
 GroupLevels FitTwoPlanes(std::span<const float> weights, std::span<const float> h) {
   const GroupLevels plane = FitWeighted(weights, h);
   std::vector<float> rest(weights.begin(), weights.end());
@@ -175,7 +160,8 @@ GroupLevels FitTwoPlanes(std::span<const float> weights, std::span<const float> 
     }
     const double determinant = aa * bb - ab * ab;
     if (!(determinant > 1e-9 * aa * bb)) break;
-    const double next_first = (bb * wa - ab * wb) / determinant, next_second = (aa * wb - ab * wa) / determinant;
+    const double next_first = (bb * wa - ab * wb) / determinant,
+                 next_second = (aa * wb - ab * wa) / determinant;
     if (next_first == first && next_second == second) break;
     first = next_first;
     second = next_second;
@@ -228,6 +214,19 @@ GroupLevels NearestLevels(std::span<const float> levels) {
     FORGE_CHECK(levels[k] <= levels[k + 1]);
     result.threshold[k] = (levels[k] + levels[k + 1]) / 2;
   }
+  return result;
+}
+
+GroupLevels PlaneLevels(float first, float second) {
+  std::vector<float> levels;
+  for (int a = -1; a <= 1; ++a)
+    for (int b = -1; b <= 1; ++b)
+      if (second != 0 || b == 0)
+        levels.push_back(static_cast<float>(a) * first + static_cast<float>(b) * second);
+  std::sort(levels.begin(), levels.end());
+  if (second != 0) levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  GroupLevels result = NearestLevels(levels);
+  result.plane = {first, second};
   return result;
 }
 

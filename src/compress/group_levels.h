@@ -13,9 +13,11 @@ namespace forge::compress {
 /// The values that the weights of one group may take, and where one gives way to the next.
 struct GroupLevels {
   static constexpr std::size_t kMost = 16;
-  std::size_t count = 0;                    // of levels
-  std::array<float, kMost> level{};         // rising
-  std::array<float, kMost - 1> threshold{};  // [count - 1], rising: level[k] is for values from threshold[k - 1] on
+  std::size_t count = 0;             // of levels
+  std::array<float, kMost> level{};  // rising
+  std::array<float, 2> plane{};      // scales of the ternary planes, as far as there are some
+  std::array<float, kMost - 1>
+      threshold{};  // [count - 1], rising: level[k] is for values from threshold[k - 1] on
 
   /// The index of the level that a value becomes.
   std::size_t IndexOf(float value) const {
@@ -28,6 +30,8 @@ struct GroupLevels {
 
 /// Levels with the thresholds half-way between them: every value becomes the nearest.
 GroupLevels NearestLevels(std::span<const float> levels);
+/// first * {-1, 0, 1} + second * {-1, 0, 1}; without a second: three levels.
+GroupLevels PlaneLevels(float first, float second = 0);
 
 /// A way to choose the levels of a group: one row of the table.
 struct Quantiser {
@@ -47,11 +51,13 @@ struct Quantiser {
 ///                there does (SEQ of ParetoQ, arXiv:2502.02631, LSQ, arXiv:1902.08153, on the weights alone)
 ///   optimum      the exact minimum of sum (w - alpha t)^2 (group_ternary.h), h left out
 ///   weighted     the exact minimum of sum h (w - alpha t)^2
-///   asymmetric   levels mu - alpha, mu, mu + alpha: alternating least squares, h-weighted, from the optimum of
+///   asymmetric   levels mu - alpha, mu, mu + alpha: alternating least squares, h-weighted, from the optimum
+///   of
 ///                w - mean (PT2-LLM's iterative fit, arXiv:2510.03267, equation 5)
 ///   two-planes   alpha1 t1 + alpha2 t2: alternating least squares and nearest level, h-weighted, from the
 ///                optimum and that of what it leaves (PTQTP, arXiv:2509.16989)
-///   q4           sixteen equally spaced values around 0 as Q4_0 has them, the scale of least h-weighted error
+///   q4           sixteen equally spaced values around 0 as Q4_0 has them, the scale of least h-weighted
+///   error
 ///                among those near the largest weight
 const std::vector<Quantiser>& Quantisers();
 /// Throws Error(kUsage) with the nearest name for one that is not there.

@@ -74,9 +74,11 @@ TEST(Quantisers, WeightedIsTheBestOfAllCodes) {
     EXPECT_LE(ours, best + rounding * power) << seed;
     const std::vector<float> ones(7, 1.0f);
     EXPECT_LE(Error2(FindQuantiser("optimum").fit(w, h), w, ones),
-              BruteForce(w, ones, false) + rounding * plain_power) << seed;
+              BruteForce(w, ones, false) + rounding * plain_power)
+        << seed;
     // Alternating fits end in a local optimum, which is not above where they started.
-    EXPECT_GE(Error2(FindQuantiser("asymmetric").fit(w, h), w, h), BruteForce(w, h, true) - 1e-6 * power) << seed;
+    EXPECT_GE(Error2(FindQuantiser("asymmetric").fit(w, h), w, h), BruteForce(w, h, true) - 1e-6 * power)
+        << seed;
   }
 }
 
@@ -103,7 +105,9 @@ TEST(Quantisers, GiveTheKnownErrorsOfAGaussian) {  // bitnet-ternary.md, appendi
   const std::vector<float> w = Draw(100000, 3), none;
   double power = 0;
   for (const float weight : w) power += double{weight} * weight;
-  const auto relative = [&](const char* name) { return Error2(FindQuantiser(name).fit(w, none), w, none) / power; };
+  const auto relative = [&](const char* name) {
+    return Error2(FindQuantiser(name).fit(w, none), w, none) / power;
+  };
   EXPECT_NEAR(relative("seed"), 0.3245, 0.005);
   EXPECT_NEAR(relative("absmean"), 0.263, 0.005);
   EXPECT_NEAR(relative("twn"), 0.190, 0.003);

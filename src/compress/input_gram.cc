@@ -12,7 +12,7 @@ namespace {
 
 using runtime::kPanelWidth;
 
-constexpr std::size_t kDepth = 256;    // of one product: an x of 64 rows stays in the second cache
+constexpr std::size_t kDepth = 256;  // of one product: an x of 64 rows stays in the second cache
 constexpr std::size_t kRowsPerTask = 64;
 
 /// B [depth, columns] as panels, the last filled up with zeros.
@@ -97,7 +97,8 @@ std::vector<float> InputGram::TakeMean() {
   FORGE_CHECK(count_ > 0);
   const float share = 1 / static_cast<float>(count_);
   for (std::size_t i = 0; i < width_; ++i)
-    for (std::size_t j = 0; j <= i; ++j) sum_[j * width_ + i] = sum_[i * width_ + j] = sum_[i * width_ + j] * share;
+    for (std::size_t j = 0; j <= i; ++j)
+      sum_[j * width_ + i] = sum_[i * width_ + j] = sum_[i * width_ + j] * share;
   return std::move(sum_);
 }
 
@@ -109,8 +110,15 @@ double OutputError(const std::vector<float>& errors, std::size_t out, const std:
   for (std::size_t first = 0; first < out; first += kRows) {
     const std::size_t rows = std::min(kRows, out - first);
     const float* e = errors.data() + first * in;
-    MultiplyDense({.x = e, .rows = rows, .x_stride = in, .b = gram.data(), .depth = in, .columns = in,
-                   .b_stride = in, .y = product.data(), .y_stride = in});
+    MultiplyDense({.x = e,
+                   .rows = rows,
+                   .x_stride = in,
+                   .b = gram.data(),
+                   .depth = in,
+                   .columns = in,
+                   .b_stride = in,
+                   .y = product.data(),
+                   .y_stride = in});
     for (std::size_t i = 0; i < rows * in; ++i) total += double{e[i]} * product[i];
   }
   return total / static_cast<double>(out);

@@ -6,8 +6,8 @@
 
 namespace forge::compress {
 
-/// H = E[x x^T] of the inputs of a linear: what an error e of one of its rows costs is e H e^T. [width, width],
-/// float32, summed in the order of the rows given. Both triangles are kept.
+/// H = E[x x^T] of the inputs of a linear: what an error e of one of its rows costs is e H e^T. [width,
+/// width], float32, summed in the order of the rows given. Both triangles are kept.
 class InputGram {
  public:
   explicit InputGram(std::size_t width) : width_(width), sum_(width * width) {}
@@ -31,8 +31,8 @@ class InputGram {
 /// Mean over the rows of E = [out, in] of e H e^T: the mean squared error of an output.
 double OutputError(const std::vector<float>& errors, std::size_t out, const std::vector<float>& gram);
 
-/// y [rows, columns] (+)= x [rows, depth] B, B [depth, columns] row-major with rows `b_stride` floats apart, by
-/// the runtime's kernels, on the global thread pool.
+/// y [rows, columns] (+)= x [rows, depth] B, B [depth, columns] row-major with rows `b_stride` floats apart,
+/// by the runtime's kernels, on the global thread pool.
 struct DenseProduct {
   const float* x;
   std::size_t rows, x_stride;

@@ -15,8 +15,9 @@ namespace {
 
 using runtime::PackedMatrix;
 
-constexpr const char* kNames[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                  "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+constexpr const char* kNames[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                  "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                  "mlp.down_proj"};
 
 /// Rows of all texts, one after another.
 class TextRows {
@@ -53,14 +54,15 @@ struct Moments {
 };
 
 double Power(const LinearInput& linear, const std::vector<float>& gram) {
-  return OutputError({linear.weights.begin(), linear.weights.end()}, static_cast<std::size_t>(linear.out), gram);
+  return OutputError({linear.weights.begin(), linear.weights.end()}, static_cast<std::size_t>(linear.out),
+                     gram);
 }
 
 class Layerwise {
  public:
   Layerwise(const model::WeightSource& source, std::span<const std::vector<int>> texts,
-            std::span<const std::vector<int>> held_out, const LayerwiseOptions& options, const LinearDone& done,
-            MetricSink& sink, const StopToken& stop)
+            std::span<const std::vector<int>> held_out, const LayerwiseOptions& options,
+            const LinearDone& done, MetricSink& sink, const StopToken& stop)
       : source_(source),
         config_(source.config()),
         rows_(texts, held_out),
@@ -97,7 +99,8 @@ class Layerwise {
   std::size_t Intermediate() const { return static_cast<std::size_t>(config_.intermediate_size); }
 
   void RunLayer(int layer) {
-    runtime::PackedLayer packed = runtime::PackLayer(source_, layer, {.linears = runtime::WeightType::kFloat32, .embeddings = {}});
+    runtime::PackedLayer packed =
+        runtime::PackLayer(source_, layer, {.linears = runtime::WeightType::kFloat32, .embeddings = {}});
     const runtime::LayerPass pass(config_, packed, rows_.longest());
     std::vector<float> inner(rows_.longest() * Hidden());
     {
@@ -139,7 +142,8 @@ class Layerwise {
       moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
     });
     packed.down = Quantise(layer, {6}, moments);
-    ForTexts([&](std::size_t t) { pass.AddDown(rows_.At(gated, t, Intermediate()), rows_.length(t), State(t)); });
+    ForTexts(
+        [&](std::size_t t) { pass.AddDown(rows_.At(gated, t, Intermediate()), rows_.length(t), State(t)); });
   }
 
   template <class Work>
@@ -160,7 +164,8 @@ class Layerwise {
     std::vector<float> values;
     for (const int index : which) {
       stop_.ThrowIfRequested("the compression of a layer");
-      const model::TensorSpec& spec = specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index]));
+      const model::TensorSpec& spec =
+          specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index]));
       const model::Tensor tensor = source_.Read(spec);
       const LinearInput linear{tensor.values, spec.shape[0], spec.shape[1], h};
       const LayerwiseOptions::Choice choice = options_.choose(spec);
@@ -193,6 +198,11 @@ class Layerwise {
         kept = std::move(fed);
       }
     }
+    for (const LayerwiseOptions::Choice& other : options_.compare)
+      report.compared.push_back(
+          OutputError(ErrorsOf(linear, QuantiseNearest(linear, *other.quantiser, other.group)), out,
+                      held_out) /
+          power);
     done_(spec, kept, report);
     return kept;
   }

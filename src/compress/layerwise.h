@@ -23,9 +23,10 @@ struct LayerwiseOptions {
     std::int64_t group = 64;
   };
   std::function<Choice(const model::TensorSpec&)> choose;
-  bool with_feedback = true;  // else every weight to its nearest level
-  double damping = 0.01;      // FactorGram
-  int polish_rounds = 2;      // PolishCodes; 0: none
+  bool with_feedback = true;         // else every weight to its nearest level
+  double damping = 0.01;             // FactorGram
+  int polish_rounds = 2;             // PolishCodes; 0: none
+  std::vector<Choice> compare = {};  // whose errors by nearest rounding are reported too
 };
 
 /// What was done with one linear. Errors are of outputs on texts that were not used to fit, relative to the
@@ -36,15 +37,16 @@ struct LinearReport {
   double nearest_error = 0;  // every weight to its nearest level
   double error = 0;          // of what was kept
   bool kept_feedback = false;
+  std::vector<double> compared = {};  // of LayerwiseOptions::compare
 };
 
 /// Called with each linear as soon as it is done; its values are what later linears see.
 using LinearDone = std::function<void(const model::TensorSpec&, const QuantisedLinear&, const LinearReport&)>;
 
-/// Quantises a model's linears from the first layer to the last, inside a layer q, k, v, then o, then gate and
-/// up, then down. Inputs are those of the model whose earlier linears are quantised already, so that later
-/// ones can make good for them; the outputs aimed at are those of the original weights on these inputs. With
-/// feedback, a linear keeps it only if its output error on the held-out texts is below that of nearest
+/// Quantises a model's linears from the first layer to the last, inside a layer q, k, v, then o, then gate
+/// and up, then down. Inputs are those of the model whose earlier linears are quantised already, so that
+/// later ones can make good for them; the outputs aimed at are those of the original weights on these inputs.
+/// With feedback, a linear keeps it only if its output error on the held-out texts is below that of nearest
 /// rounding.
 ///   texts     token sequences, each of 1 to max_position_embeddings tokens
 ///   held_out  others of the kind, never used to fit

@@ -38,15 +38,18 @@ class LayerwiseTest : public ::testing::Test {
   void Run(const LayerwiseOptions& options) {
     quantised_ = weights_;
     reports_.clear();
-    QuantiseLayerwise(*model::WeightsInMemory(config_, weights_), weights_.at("model.embed_tokens.weight"), texts_,
-                      held_out_, options,
-                      [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
-                        quantised_.at(spec.name).values = linear.values;
-                        reports_.push_back(report);
-                      },
-                      sink_, stop_);
+    QuantiseLayerwise(
+        *model::WeightsInMemory(config_, weights_), weights_.at("model.embed_tokens.weight"), texts_,
+        held_out_, options,
+        [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
+          quantised_.at(spec.name).values = linear.values;
+          reports_.push_back(report);
+        },
+        sink_, stop_);
   }
-  static LayerwiseOptions::Choice Ternary(const model::TensorSpec&) { return {&FindQuantiser("weighted"), 64}; }
+  static LayerwiseOptions::Choice Ternary(const model::TensorSpec&) {
+    return {&FindQuantiser("weighted"), 64};
+  }
 };
 
 TEST_F(LayerwiseTest, InputsAreThoseOfTheLinearsThatAreQuantisedAlready) {
@@ -62,20 +65,20 @@ TEST_F(LayerwiseTest, InputsAreThoseOfTheLinearsThatAreQuantisedAlready) {
   const model::Tensor &w = weights_.at("model.layers.1.mlp.gate_proj.weight"),
                       &q = quantised_.at("model.layers.1.mlp.gate_proj.weight");
   double error = 0, power = 0;
-  model.ObserveLinearInputs([&](int layer, runtime::LinearInput input, const float* rows, std::size_t count,
-                                std::size_t width) {
-    if (layer != 1 || input != runtime::LinearInput::kMlp) return;
-    for (std::size_t r = 0; r < count; ++r)
-      for (std::size_t o = 0; o < 128; ++o) {
-        double y = 0, z = 0;
-        for (std::size_t i = 0; i < width; ++i) {
-          y += double{w.values[o * width + i]} * rows[r * width + i];
-          z += double{q.values[o * width + i]} * rows[r * width + i];
-        }
-        error += (y - z) * (y - z);
-        power += y * y;
-      }
-  });
+  model.ObserveLinearInputs(
+      [&](int layer, runtime::LinearInput input, const float* rows, std::size_t count, std::size_t width) {
+        if (layer != 1 || input != runtime::LinearInput::kMlp) return;
+        for (std::size_t r = 0; r < count; ++r)
+          for (std::size_t o = 0; o < 128; ++o) {
+            double y = 0, z = 0;
+            for (std::size_t i = 0; i < width; ++i) {
+              y += double{w.values[o * width + i]} * rows[r * width + i];
+              z += double{q.values[o * width + i]} * rows[r * width + i];
+            }
+            error += (y - z) * (y - z);
+            power += y * y;
+          }
+      });
   for (const std::vector<int>& text : held_out_) {
     const std::vector<std::vector<int>> one{text};
     model.LastHidden(one);

@@ -22,24 +22,35 @@ float StepOfQ4(const GroupLevels& levels) {
   return std::fabs(low) > std::fabs(high) ? -low / 8 : -high / 8;
 }
 
+/// The codes of both planes that give a level; the second only where the first alone does not.
+std::array<std::int8_t, 2> CodesOf(const GroupLevels& levels, float value) {
+  const float first = levels.plane[0], second = levels.plane[1];
+  for (const int b : {0, 1, -1})
+    for (const int a : {0, 1, -1})
+      if (static_cast<float>(a) * first + static_cast<float>(b) * second == value && (a == 0 || first != 0) &&
+          (b == 0 || second != 0))
+        return {static_cast<std::int8_t>(a), static_cast<std::int8_t>(b)};
+  FORGE_CHECK(false);
+  return {};
+}
+
 }  // namespace
 
-model::TernaryTensor ToTernary(const QuantisedLinear& linear) {
+model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane) {
   model::TernaryTensor tensor{
       .shape = {linear.out, linear.in}, .codes = {}, .scales = {}, .group = static_cast<int>(linear.group)};
-  for (const float value : linear.values)
-    tensor.codes.push_back(static_cast<std::int8_t>(value > 0 ? 1 : value < 0 ? -1 : 0));
-  for (const GroupLevels& levels : linear.levels) {
-    FORGE_CHECK(levels.count == 3 && levels.level[1] == 0 && levels.level[0] == -levels.level[2]);
-    tensor.scales.push_back(levels.level[2]);
-  }
+  for (const GroupLevels& levels : linear.levels) tensor.scales.push_back(levels.plane[plane]);
+  for (std::size_t i = 0; i < linear.values.size(); ++i)
+    tensor.codes.push_back(
+        CodesOf(linear.levels[i / static_cast<std::size_t>(linear.group)], linear.values[i])[plane]);
   return tensor;
 }
 
 EncodedLinear EncodeQ4(const QuantisedLinear& linear) {
   FORGE_CHECK(linear.group == kBlock);
   const std::size_t bytes = io::Info(io::BlockType::kQ4_0).bytes;
-  EncodedLinear result{.type = io::BlockType::kQ4_0, .blocks = std::vector<std::byte>(linear.levels.size() * bytes)};
+  EncodedLinear result{.type = io::BlockType::kQ4_0,
+                       .blocks = std::vector<std::byte>(linear.levels.size() * bytes)};
   for (std::size_t b = 0; b < linear.levels.size(); ++b) {
     const float d = StepOfQ4(linear.levels[b]);
     std::byte* block = result.blocks.data() + b * bytes;

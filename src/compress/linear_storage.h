@@ -17,8 +17,8 @@ struct EncodedLinear {
   std::vector<std::byte> blocks;
 };
 
-/// Codes and scales of a linear with levels -alpha, 0, alpha.
-model::TernaryTensor ToTernary(const QuantisedLinear& linear);
+/// Codes and scales of plane 0 or 1 of a linear whose levels are sums of ternary planes.
+model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane = 0);
 
 /// Q4_0 blocks that hold the levels of `q4` (groups of 32) exactly.
 EncodedLinear EncodeQ4(const QuantisedLinear& linear);

@@ -39,10 +39,11 @@ void FitGroups(const LinearInput& linear, const Quantiser& quantiser, std::size_
         quantiser.fit(values.subspan(start, group), Slice(linear.h, first + start, group));
 }
 
-/// Rounds `count` columns of one row from `first` on. v: these columns and those behind them in the block, after
-/// the feedback of all earlier ones; they get that of each column as it is rounded.
+/// Rounds `count` columns of one row from `first` on. v: these columns and those behind them in the block,
+/// after the feedback of all earlier ones; they get that of each column as it is rounded.
 void RoundColumns(const LinearInput& linear, const FeedbackFactor& factor, std::size_t row, std::size_t first,
-                  std::size_t count, std::span<float> v, std::vector<float>& errors, QuantisedLinear& result) {
+                  std::size_t count, std::span<float> v, std::vector<float>& errors,
+                  QuantisedLinear& result) {
   const auto in = static_cast<std::size_t>(linear.in);
   for (std::size_t k = 0; k < count; ++k) {
     const std::size_t column = first + k, at = row * in + column;
@@ -62,7 +63,8 @@ QuantisedLinear QuantiseNearest(const LinearInput& linear, const Quantiser& quan
   GroupLevels of_tensor;
   if (group == 0) {
     std::vector<float> h;
-    for (std::size_t row = 0; row < rows && !linear.h.empty(); ++row) h.insert(h.end(), linear.h.begin(), linear.h.end());
+    for (std::size_t row = 0; row < rows && !linear.h.empty(); ++row)
+      h.insert(h.end(), linear.h.begin(), linear.h.end());
     of_tensor = quantiser.fit(linear.weights, h);
   }
   ParallelFor(rows, 4, [&](std::size_t begin, std::size_t end) {
@@ -73,14 +75,15 @@ QuantisedLinear QuantiseNearest(const LinearInput& linear, const Quantiser& quan
         FitGroups(linear, quantiser, row, 0, linear.weights.subspan(row * in, in), result);
       for (std::size_t i = 0; i < in; ++i)
         result.values[row * in + i] =
-            result.LevelsOf(static_cast<std::int64_t>(row), static_cast<std::int64_t>(i)).Round(linear.weights[row * in + i]);
+            result.LevelsOf(static_cast<std::int64_t>(row), static_cast<std::int64_t>(i))
+                .Round(linear.weights[row * in + i]);
     }
   });
   return result;
 }
 
-QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser& quantiser, std::int64_t group,
-                                     const FeedbackFactor& factor) {
+QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser& quantiser,
+                                     std::int64_t group, const FeedbackFactor& factor) {
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
   FORGE_CHECK(factor.size == in);
   const bool fits_beforehand = group == 0 || group > kLongestFeedbackGroup;
@@ -93,8 +96,16 @@ QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser&
     const std::size_t width = std::min(block, in - first);
     for (std::size_t row = 0; row < rows; ++row)
       std::copy_n(linear.weights.data() + row * in + first, width, v.data() + row * width);
-    MultiplyDense({.x = errors.data(), .rows = rows, .x_stride = in, .b = factor.u.data() + first, .depth = first,
-                   .columns = width, .b_stride = in, .y = v.data(), .y_stride = width, .accumulate = true});
+    MultiplyDense({.x = errors.data(),
+                   .rows = rows,
+                   .x_stride = in,
+                   .b = factor.u.data() + first,
+                   .depth = first,
+                   .columns = width,
+                   .b_stride = in,
+                   .y = v.data(),
+                   .y_stride = width,
+                   .accumulate = true});
     ParallelFor(rows, 4, [&](std::size_t begin, std::size_t end) {
       for (std::size_t row = begin; row < end; ++row) {
         const std::span<float> values(v.data() + row * width, width);

@@ -77,8 +77,16 @@ TEST(MultiplyDense, IsTheProduct) {
   const std::vector<float> x = Weights(rows * depth), b = Inputs(depth, columns, 4);
   std::vector<float> y(rows * columns, 2.0f);
   for (const bool accumulate : {false, true}) {
-    MultiplyDense({.x = x.data(), .rows = rows, .x_stride = depth, .b = b.data(), .depth = depth, .columns = columns,
-                   .b_stride = columns, .y = y.data(), .y_stride = columns, .accumulate = accumulate});
+    MultiplyDense({.x = x.data(),
+                   .rows = rows,
+                   .x_stride = depth,
+                   .b = b.data(),
+                   .depth = depth,
+                   .columns = columns,
+                   .b_stride = columns,
+                   .y = y.data(),
+                   .y_stride = columns,
+                   .accumulate = accumulate});
     double sum = 0;
     for (std::size_t k = 0; k < depth; ++k) sum += double{x[3 * depth + k]} * b[k * columns + 44];
     EXPECT_NEAR(y[3 * columns + 44], accumulate ? 2 * sum : sum, 1e-4);
@@ -97,7 +105,8 @@ TEST(FactorGram, MultipliesBackToTheDampedGram) {
       EXPECT_EQ(factor.u[i * n + j], 0);
       double sum = 0;
       for (std::size_t k = i; k < n; ++k)
-        sum += double{k == i ? 1.0f : factor.u[i * n + k]} * factor.d[k] * (k == j ? 1.0f : factor.u[j * n + k]);
+        sum +=
+            double{k == i ? 1.0f : factor.u[i * n + k]} * factor.d[k] * (k == j ? 1.0f : factor.u[j * n + k]);
       EXPECT_NEAR(sum, h[i * n + j] + (i == j ? 0.01 * mean : 0), 2e-4 * mean) << i << " " << j;
     }
   }
@@ -118,7 +127,8 @@ TEST_F(QuantisedLinearTest, FeedbackOverWhiteInputsChangesNothing) {
   for (const char* name : {"weighted", "two-planes", "q4"})
     for (const std::int64_t group : {64, 192})
       EXPECT_EQ(QuantiseWithFeedback(linear, FindQuantiser(name), group, FactorGram(white, kIn, 0.01)).values,
-                QuantiseNearest(linear, FindQuantiser(name), group).values) << name;
+                QuantiseNearest(linear, FindQuantiser(name), group).values)
+          << name;
 }
 
 TEST_F(QuantisedLinearTest, FeedbackMatchesItsDefinition) {
@@ -161,7 +171,9 @@ TEST_F(QuantisedLinearTest, PolishFindsTheOptimumOfOneGroup) {  // brute force o
   const std::vector<float> gram = GramOf(Inputs(200, n, 8), n);
   double ours = 0, best = 0;
   for (std::uint64_t trial = 0; trial < 20; ++trial) {
-    const std::vector<float> all = Weights(20 * n), w(all.begin() + static_cast<std::ptrdiff_t>(trial * n), all.begin() + static_cast<std::ptrdiff_t>((trial + 1) * n));
+    const std::vector<float> all = Weights(20 * n),
+                             w(all.begin() + static_cast<std::ptrdiff_t>(trial * n),
+                               all.begin() + static_cast<std::ptrdiff_t>((trial + 1) * n));
     std::vector<float> h;
     for (std::size_t i = 0; i < n; ++i) h.push_back(gram[i * n + i]);
     const LinearInput linear{w, 1, static_cast<std::int64_t>(n), h};
@@ -178,7 +190,8 @@ TEST_F(QuantisedLinearTest, PolishFindsTheOptimumOfOneGroup) {  // brute force o
         }
       least = std::min(least, tt > 0 ? ww - wt * wt / tt : ww);
     }
-    QuantisedLinear fed = QuantiseWithFeedback(linear, FindQuantiser("weighted"), static_cast<std::int64_t>(n), FactorGram(gram, n, 0.01));
+    QuantisedLinear fed = QuantiseWithFeedback(linear, FindQuantiser("weighted"),
+                                               static_cast<std::int64_t>(n), FactorGram(gram, n, 0.01));
     PolishCodes(linear, gram, 10, fed);
     const double cost = OutputError(ErrorsOf(linear, fed), 1, gram);
     EXPECT_GE(cost, least * (1 - 1e-3));
@@ -192,7 +205,8 @@ TEST_F(QuantisedLinearTest, OneGroupForTheTensorHasOneScale) {
   const QuantisedLinear tensor = QuantiseNearest(linear_, FindQuantiser("absmean"), 0);
   double mean = 0;
   for (const float weight : weights_) mean += std::fabs(weight) / static_cast<double>(weights_.size());
-  for (const GroupLevels& levels : tensor.levels) EXPECT_EQ(levels.level[2], RoundToHalf(static_cast<float>(mean)));
+  for (const GroupLevels& levels : tensor.levels)
+    EXPECT_EQ(levels.level[2], RoundToHalf(static_cast<float>(mean)));
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
     const io::GgufFile::Entry* entry = file.Find(model::GgufName(spec.name));
     FORGE_CHECK(entry != nullptr);
     (IsLinear(spec) ? size.linears : IsTable(spec) ? size.tables : size.vectors) += entry->bytes.size();
+    const io::GgufFile::Entry* second = file.Find(model::GgufName(spec.name) + model::kSecondPlane);
+    if (second != nullptr) size.linears += second->bytes.size();
     if (IsLinear(spec)) linear_weights += spec.shape[0] * spec.shape[1];
   }
   size.metadata = size.total - size.linears - size.tables - size.vectors;

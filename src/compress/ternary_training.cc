@@ -80,11 +80,6 @@ CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWe
   return result;
 }
 
-double Lambda(int step, int steps, double fraction) {
-  const double ramp = fraction * steps;
-  return ramp > 0 ? std::min(step / ramp, 1.0) : 1.0;
-}
-
 CompressedModel TrainTernary(const model::ModelConfig& config, const model::ModelWeights& weights,
                              const SecondMoments& moments, const TernaryTraining& training) {
   CheckGroups(config, training.group);
@@ -98,13 +93,13 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.optimizer = {.learning_rate = training.learning_rate,
                    .warmup_steps = std::clamp(training.steps / 20, 1, 20)};
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
-  job.straight_through = {
-      .quantize =
-          [&](const std::string& name, const float* values, std::int64_t out, std::int64_t in,
-              float* quantized) {
-            TernarizeValues(values, out, in, training.group, MomentsOf(moments, name), quantized);
-          },
-      .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda_fraction); }};
+  job.straight_through = {.quantize =
+                              [&](const std::string& name, const float* values, std::int64_t out,
+                                  std::int64_t in, float* quantized) {
+                                TernarizeValues(values, out, in, training.group, MomentsOf(moments, name),
+                                                quantized);
+                              },
+                          .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda); }};
   job.environment = &training.environment;
   LogMemory(job);
   train::OpenEngine().Tune(job);

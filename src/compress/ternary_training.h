@@ -6,17 +6,20 @@
 #include <string>
 
 #include "compress/calibration.h"
+#include "compress/lambda_schedule.h"
 #include "compress/linear_storage.h"
 #include "model/model_weights.h"
 #include "train/engine.h"
 
 namespace forge::compress {
 
-/// A model with ternary linears, some of them perhaps as blocks of more bits; `weights` holds all other tensors.
+/// A model with ternary linears, some of them perhaps as blocks of more bits; `weights` holds all other
+/// tensors.
 struct CompressedModel {
   model::ModelConfig config;
   model::ModelWeights weights;
   model::TernaryWeights ternary;
+  model::TernaryWeights second_plane = {};  // added to those of `ternary`, where there is one
   std::map<std::string, EncodedLinear> encoded = {};
 };
 
@@ -38,17 +41,13 @@ CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWe
 struct TernaryTraining {
   int steps = 300;
   double learning_rate = 2e-3;
-  /// The share of the steps over which lambda rises from 0 to 1 (bitnet-ternary.md 1.0).
-  double lambda_fraction = 0.4;
+  LambdaSchedule lambda;
   int group = 64;
   int micro_batches = 2;
   /// Pure in (step, micro); targets by teacher_weights, usually 1 on every token of the completions.
   std::function<train::TokenBatch(int step, int micro)> batch;
   train::JobEnvironment environment;
 };
-
-/// min(step / (fraction * steps), 1): 0 at the first step, the exported model from fraction * steps on.
-double Lambda(int step, int steps, double fraction);
 
 /// Trains the linears so that the model survives being ternary: every step runs W + lambda * sg(Q(W) - W), Q
 /// being the same optimum with the same moments and binary16 scales as Ternarize, and learns from the

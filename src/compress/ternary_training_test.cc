@@ -50,14 +50,6 @@ TernaryTraining Training(const ModelConfig& config, int steps) {
           .environment = {}};
 }
 
-TEST(Lambda, RisesToOneOverAShareOfTheSteps) {
-  EXPECT_EQ(Lambda(0, 100, 0.4), 0);
-  EXPECT_EQ(Lambda(10, 100, 0.4), 0.25);
-  EXPECT_EQ(Lambda(40, 100, 0.4), 1);
-  EXPECT_EQ(Lambda(99, 100, 0.4), 1);
-  EXPECT_EQ(Lambda(0, 100, 0), 1);
-}
-
 TEST(RoundTable, ChangesNothingTheSecondTime) {
   for (const std::int64_t columns : {64, 40}) {
     std::vector<float> once;
@@ -107,7 +99,7 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = OpinionatedWeights(config);
   TernaryTraining training = Training(config, 2);
-  training.lambda_fraction = 0;  // lambda is 1 at once
+  training.lambda.fraction = 0;  // lambda is 1 at once
   training.learning_rate = 0;    // nothing moves
   struct Losses : NullMetricSink {
     void Metric(std::string_view name, std::int64_t, double value) override {

@@ -33,13 +33,19 @@ std::vector<ShardLayout> PlanShards(std::span<const StoredShape> tensors, std::u
 }
 
 std::string SafetensorsHeader(std::span<const StoredShape> tensors) {
+  std::vector<HeaderEntry> entries;
+  for (const StoredShape& tensor : tensors)
+    entries.push_back({tensor.name, std::string(Name(tensor.type)), tensor.shape, tensor.bytes()});
+  return SafetensorsHeader(entries);
+}
+
+std::string SafetensorsHeader(std::span<const HeaderEntry> tensors) {
   Json header = {{"__metadata__", {{"format", "pt"}}}};
   std::uint64_t offset = 0;
-  for (const StoredShape& tensor : tensors) {
+  for (const HeaderEntry& tensor : tensors) {
     FORGE_CHECK(!header.contains(tensor.name));
-    const std::uint64_t end = offset + tensor.bytes();
-    header[tensor.name] = {
-        {"dtype", Name(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+    const std::uint64_t end = offset + tensor.bytes;
+    header[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();

@@ -32,8 +32,15 @@ struct ShardLayout {
 /// one has a file of its own. At least one file.
 std::vector<ShardLayout> PlanShards(std::span<const StoredShape> tensors, std::uint64_t max_shard_bytes);
 
+/// One tensor of a header: its type is any of the format's.
+struct HeaderEntry {
+  std::string name, dtype;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes;
+};
 /// What a file starts with: u64 length and JSON header, padded so that the values, which follow in the order
 /// of the tensors, are aligned to 8 bytes. Metadata {"format": "pt"}.
+std::string SafetensorsHeader(std::span<const HeaderEntry> tensors);
 std::string SafetensorsHeader(std::span<const StoredShape> tensors);
 
 /// Writes model.safetensors.index.json.

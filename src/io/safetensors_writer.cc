@@ -78,6 +78,32 @@ void SafetensorsWriter::Finish() {
   if (shards_.size() > 1) WriteShardIndex(folder_, tensors_, shards_);
 }
 
+RawTensor ToRaw(std::string name, std::vector<std::int64_t> shape, std::span<const float> values,
+                FloatType type) {
+  RawTensor tensor{std::move(name), std::string(Name(type)), std::move(shape), {}};
+  tensor.bytes.resize(values.size() * BytesOf(type));
+  NarrowFloats(values, type, tensor.bytes.data());
+  return tensor;
+}
+
+void WriteRawSafetensors(const std::filesystem::path& path, std::vector<RawTensor> tensors) {
+  const auto width = [](const RawTensor& tensor) {
+    std::size_t elements = 1;
+    for (const std::int64_t length : tensor.shape) elements *= static_cast<std::size_t>(length);
+    return tensor.bytes.size() / std::max<std::size_t>(1, elements);
+  };
+  std::sort(tensors.begin(), tensors.end(), [&](const RawTensor& a, const RawTensor& b) {
+    return width(a) != width(b) ? width(a) > width(b) : a.name < b.name;
+  });
+  std::vector<HeaderEntry> entries;
+  for (const RawTensor& tensor : tensors)
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes.size()});
+  AtomicFile file(path);
+  file.Write(SafetensorsHeader(entries));
+  for (const RawTensor& tensor : tensors) file.Write(tensor.bytes);
+  file.Commit();
+}
+
 void WriteSafetensors(const std::filesystem::path& path, std::vector<NamedFloats> tensors, FloatType type) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::vector<StoredShape> shapes;

@@ -61,6 +61,18 @@ struct NamedFloats {
   std::span<const float> values;
 };
 
+/// A tensor of any type of the format: "F32", "BF16", "U8".
+struct RawTensor {
+  std::string name, dtype;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+/// Values rounded to `type`.
+RawTensor ToRaw(std::string name, std::vector<std::int64_t> shape, std::span<const float> values,
+                FloatType type);
+/// Writes one file of this name: wide elements first, so that all are aligned, then by name.
+void WriteRawSafetensors(const std::filesystem::path& path, std::vector<RawTensor> tensors);
+
 /// Writes one file of this name: the tensors sorted by name, all as `type`.
 void WriteSafetensors(const std::filesystem::path& path, std::vector<NamedFloats> tensors, FloatType type);
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "model/architecture.h"
+#include "model/bitnet_folder.h"
 #include "model/model_folder.h"
 
 namespace forge::model {
@@ -158,7 +159,8 @@ void RefuseWindows(const Architecture& architecture, const ModelConfig& config, 
       return reader.Problem(fmt::format("layer_types has {}; forge computes full_attention", layer.dump()));
 }
 
-void RefuseWhatForgeDoesNotCompute(const Architecture& architecture, ConfigReader& reader) {
+void RefuseWhatForgeDoesNotCompute(const Architecture& architecture, const Json& json,
+                                   const std::string& source, ConfigReader& reader) {
   const Json* activation = reader.Find("hidden_act");
   if (activation != nullptr && *activation != "silu")
     reader.Problem(fmt::format("hidden_act is {}; forge computes silu", activation->dump()));
@@ -170,9 +172,10 @@ void RefuseWhatForgeDoesNotCompute(const Architecture& architecture, ConfigReade
   if (reader.Bool("use_mrope", false))
     reader.Problem("use_mrope is true; forge has one position for each token");
   if (reader.Number("partial_rotary_factor", 1) != 1) reader.Problem("partial_rotary_factor is not 1");
-  if (const Json* quantization = reader.Find("quantization_config"); quantization != nullptr)
+  const Json* quantization = reader.Find("quantization_config");
+  if (quantization != nullptr && !IsBitnetConfig(json, source))
     reader.Problem(
-        fmt::format("it has a quantization_config (quant_method {}); forge starts from float weights",
+        fmt::format("it has a quantization_config (quant_method {}); forge reads float weights and bitnet",
                     quantization->is_object() && quantization->contains("quant_method")
                         ? (*quantization)["quant_method"].dump()
                         : "unknown"));
@@ -241,7 +244,7 @@ ModelConfig ParseModelConfig(const Json& json, const std::string& source) {
   config.bos_token_id = reader.Optional("bos_token_id", -1);
   config.pad_token_id = reader.Optional("pad_token_id", -1);
   config.eos_token_ids = ReadEos(reader);
-  RefuseWhatForgeDoesNotCompute(*architecture, reader);
+  RefuseWhatForgeDoesNotCompute(*architecture, json, source, reader);
   RefuseWindows(*architecture, config, json, reader);
   if (reader.problems().empty()) {
     CheckConfig(config, source);

@@ -24,7 +24,14 @@ struct GgufTensor {
   std::span<const float> scales;             // [out, in / group_size], each a binary16 number
   std::size_t group_size = 0;                // along `in`; a multiple of the type's block
   std::span<const std::byte> blocks;         // [out, row bytes], used when the others are empty
+  std::span<const std::int8_t>
+      second_codes;                      // of a second ternary plane that is added to the first; or empty
+  std::span<const float> second_scales;  // like scales
 };
+
+/// How a file names the second ternary plane of a linear: "blk.3.ffn_up.weight.plane2". The value of a weight
+/// is the sum of both planes. Only forge reads such files.
+inline constexpr const char* kSecondPlane = ".plane2";
 
 /// All tensors of a model as float values: the seven linears as `linear_type`, embedding and head as
 /// `table_type`.

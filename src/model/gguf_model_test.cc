@@ -179,6 +179,62 @@ TEST_F(GgufModel, StoresTernaryCodesWithTheScaleOfTheirGroup) {
   EXPECT_EQ(LoadGguf(path_).weights, weights);
 }
 
+TEST_F(GgufModel, AddsASecondTernaryPlane) {
+  const ModelConfig config = TinyConfig("llama");
+  ModelWeights weights = RandomWeights(config);
+  std::map<std::string, TernaryTensor> planes[2];
+  std::vector<GgufTensor> tensors = GgufTensorsOf(config, weights, BlockType::kQ2_0, BlockType::kF32);
+  Random random(1, "gguf_model_test");
+  for (GgufTensor& tensor : tensors) {
+    if (tensor.type != BlockType::kQ2_0) continue;
+    Tensor& sum = weights.at(tensor.name);
+    std::fill(sum.values.begin(), sum.values.end(), 0.0f);
+    for (auto& plane : planes) {
+      TernaryTensor& ternary = plane[tensor.name];
+      ternary.shape = sum.shape;
+      for (std::size_t i = 0; i < sum.values.size(); ++i) {
+        if (i % 64 == 0) ternary.scales.push_back(RoundToHalf(0.01f + static_cast<float>(random.Uniform())));
+        ternary.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
+        sum.values[i] += static_cast<float>(ternary.codes.back()) * ternary.scales.back();
+      }
+    }
+    tensor.values = {};
+    tensor.codes = planes[0][tensor.name].codes;
+    tensor.scales = planes[0][tensor.name].scales;
+    tensor.second_codes = planes[1][tensor.name].codes;
+    tensor.second_scales = planes[1][tensor.name].scales;
+    tensor.group_size = 64;
+  }
+  SaveGguf(path_, config, tensors, {}, "tiny");
+  EXPECT_EQ(LoadGguf(path_).weights, weights);
+  const auto source = OpenGguf(path_);
+  for (const TensorSpec& spec : ListTensors(config))
+    if (IsLinear(spec)) {
+      EXPECT_EQ(source->TernaryGroup(spec), 0);
+      EXPECT_FALSE(source->FindStoredRows(spec));
+      EXPECT_EQ(source->StoredType(spec), "Q2_0 twice");
+    }
+}
+
+TEST_F(GgufModel, BlocksAreWrittenAsTheyAre) {
+  const ModelConfig config = TinyConfig("llama");
+  ModelWeights weights = RandomWeights(config);
+  std::map<std::string, std::vector<std::byte>> blocks;
+  std::vector<GgufTensor> tensors = GgufTensorsOf(config, weights, BlockType::kQ8_0, BlockType::kF32);
+  for (GgufTensor& tensor : tensors) {
+    if (tensor.type != BlockType::kQ8_0) continue;
+    std::vector<float>& values = weights.at(tensor.name).values;
+    std::vector<std::byte>& bytes = blocks[tensor.name];
+    bytes.resize(io::RowBytes(BlockType::kQ8_0, values.size()));
+    io::EncodeBlocks(BlockType::kQ8_0, values, bytes);
+    io::DecodeBlocks(BlockType::kQ8_0, bytes, values);
+    tensor.values = {};
+    tensor.blocks = bytes;
+  }
+  SaveGguf(path_, config, tensors, {}, "tiny");
+  EXPECT_EQ(LoadGguf(path_).weights, weights);
+}
+
 TEST_F(GgufModel, RefusesRowsThatDoNotFillTheBlocks) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = RandomWeights(config);

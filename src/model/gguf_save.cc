@@ -33,6 +33,7 @@ struct Plan {
   io::BlockType type;
   std::int64_t step = 1;
   std::function<void(std::int64_t first_row, std::int64_t rows, std::span<std::byte> out)> encode;
+  const char* suffix = "";  // of the name in the file
 };
 
 using ReadRows = std::function<void(std::int64_t first_row, std::span<float> out)>;
@@ -67,11 +68,15 @@ Plan PlanFloats(const ModelConfig& config, const TensorSpec& spec, io::BlockType
   return plan;
 }
 
-Plan PlanTernary(const ModelConfig& config, const TensorSpec& spec, const GgufTensor& tensor) {
+Plan PlanTernary(const ModelConfig& config, const TensorSpec& spec, const GgufTensor& tensor,
+                 bool is_second) {
+  const std::span<const std::int8_t> codes = is_second ? tensor.second_codes : tensor.codes;
+  const std::span<const float> scales = is_second ? tensor.second_scales : tensor.scales;
   const bool is_permuted = IsPermutedInGguf(config, spec);
   const std::size_t columns = Columns(spec), row_bytes = io::RowBytes(tensor.type, columns);
   FORGE_CHECK(columns % tensor.group_size == 0);
   Plan plan{spec, tensor.type, 1, {}};
+  if (is_second) plan.suffix = kSecondPlane;
   plan.encode = [=, head_dim = config.head_dim](std::int64_t first_row, std::int64_t rows,
                                                 std::span<std::byte> out) {
     const std::size_t groups = columns / tensor.group_size;
@@ -80,8 +85,8 @@ Plan PlanTernary(const ModelConfig& config, const TensorSpec& spec, const GgufTe
         std::int64_t row = first_row + static_cast<std::int64_t>(i);
         if (is_permuted) row = HuggingFaceRow(row, head_dim);
         const auto at = static_cast<std::size_t>(row);
-        io::EncodeTernary(tensor.type, tensor.codes.subspan(at * columns, columns),
-                          tensor.scales.subspan(at * groups, groups), tensor.group_size,
+        io::EncodeTernary(tensor.type, codes.subspan(at * columns, columns),
+                          scales.subspan(at * groups, groups), tensor.group_size,
                           out.subspan(i * row_bytes, row_bytes));
       }
     });
@@ -170,7 +175,7 @@ void WritePlans(const std::filesystem::path& path, const ModelConfig& config, st
   metadata.insert(tokenizer.begin(), tokenizer.end());
   std::vector<io::GgufWriter::Declaration> declarations;
   for (const Plan& plan : plans) {
-    declarations.push_back({GgufName(plan.spec.name), plan.spec.shape, plan.type});
+    declarations.push_back({GgufName(plan.spec.name) + plan.suffix, plan.spec.shape, plan.type});
     const auto file_type = GgufFileType(plan.type);
     if (IsLinear(plan.spec) && file_type) metadata["general.file_type"] = *file_type;
   }
@@ -285,7 +290,8 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
                   static_cast<std::size_t>(Rows(spec)) * io::RowBytes(tensor.type, Columns(spec)));
       plans.push_back(PlanBlocks(config, spec, tensor));
     } else if (tensor.values.empty()) {
-      plans.push_back(PlanTernary(config, spec, tensor));
+      plans.push_back(PlanTernary(config, spec, tensor, false));
+      if (!tensor.second_codes.empty()) plans.push_back(PlanTernary(config, spec, tensor, true));
     } else {
       const std::size_t columns = Columns(spec);
       plans.push_back(PlanFloats(

@@ -19,6 +19,7 @@ class GgufWeights : public WeightSource {
     for (const TensorSpec& spec : ListTensors(config)) names[GgufName(spec.name)] = spec.name;
     for (const io::GgufFile::Entry& entry : file_->entries()) {
       if (entry.name == kRopeDivisorsName) continue;
+      if (AddSecondPlane(entry)) continue;
       const auto name = names.find(entry.name);
       shapes[name == names.end() ? entry.name : name->second] = entry.shape;
     }
@@ -26,29 +27,52 @@ class GgufWeights : public WeightSource {
   }
   std::string Name() const override { return file_->path().string(); }
   std::string StoredType(const TensorSpec& spec) const override {
-    return io::BlockTypeName(EntryOf(spec).type_id);
+    const std::string type = io::BlockTypeName(EntryOf(spec).type_id);
+    return SecondOf(spec) == nullptr ? type : type + " twice";
   }
-  std::span<const std::byte> GgufBytes(const TensorSpec& spec) const override { return EntryOf(spec).bytes; }
+  std::span<const std::byte> GgufBytes(const TensorSpec& spec) const override {
+    return SecondOf(spec) == nullptr ? EntryOf(spec).bytes : std::span<const std::byte>();
+  }
   std::optional<StoredRows> FindStoredRows(const TensorSpec& spec) const override;
   void Release(const TensorSpec& spec) const override { file_->Release(EntryOf(spec).bytes); }
   int TernaryGroup(const TensorSpec& spec) const override {
-    if (!IsLinear(spec)) return 0;
+    if (!IsLinear(spec) || SecondOf(spec) != nullptr) return 0;
     const io::BlockType type = *EntryOf(spec).type;
-    const bool is_ternary =
-        type == io::BlockType::kQ2_0 || type == io::BlockType::kTQ1_0 || type == io::BlockType::kTQ2_0;
-    return is_ternary ? static_cast<int>(io::Info(type).elements) : 0;
+    return IsTernary(type) ? static_cast<int>(io::Info(type).elements) : 0;
   }
 
  private:
+  static bool IsTernary(io::BlockType type) {
+    return type == io::BlockType::kQ2_0 || type == io::BlockType::kTQ1_0 || type == io::BlockType::kTQ2_0;
+  }
   const io::GgufFile::Entry& EntryOf(const TensorSpec& spec) const {
     return *file_->Find(GgufName(spec.name));
   }
+  /// Null where a linear has one plane.
+  const io::GgufFile::Entry* SecondOf(const TensorSpec& spec) const {
+    return IsLinear(spec) ? file_->Find(GgufName(spec.name) + kSecondPlane) : nullptr;
+  }
+  /// Whether the entry is a second plane; throws if there is no first one that it fits.
+  bool AddSecondPlane(const io::GgufFile::Entry& entry) const {
+    if (!entry.name.ends_with(kSecondPlane)) return false;
+    const io::GgufFile::Entry* first =
+        file_->Find(entry.name.substr(0, entry.name.size() - std::string_view(kSecondPlane).size()));
+    if (first != nullptr && first->shape == entry.shape && first->type && IsTernary(*first->type) &&
+        entry.type_id == first->type_id)
+      return true;
+    throw Error({.what = fmt::format("cannot use the tensor {} of {}", entry.name, Name()),
+                 .why = "a second plane needs a first one of the same ternary type and shape",
+                 .fix = "the file is damaged or not one that forge wrote; make it anew"});
+  }
+  void ReadPlane(const io::GgufFile::Entry& entry, const TensorSpec& spec, std::int64_t first_row,
+                 std::span<float> out) const;
   void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override;
   std::unique_ptr<io::GgufFile> file_;
 };
 
 std::optional<StoredRows> GgufWeights::FindStoredRows(const TensorSpec& spec) const {
   const io::GgufFile::Entry& entry = EntryOf(spec);
+  if (SecondOf(spec) != nullptr) return std::nullopt;
   const bool is_permuted = IsPermutedInGguf(config(), spec);
   if (is_permuted && spec.shape.size() == 1) return std::nullopt;  // not its rows: its elements are permuted
   return StoredRows{*entry.type, [this, spec, &entry, is_permuted](std::int64_t row) {
@@ -61,7 +85,16 @@ std::optional<StoredRows> GgufWeights::FindStoredRows(const TensorSpec& spec) co
 }
 
 void GgufWeights::ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const {
-  const io::GgufFile::Entry& entry = EntryOf(spec);
+  ReadPlane(EntryOf(spec), spec, first_row, out);
+  const io::GgufFile::Entry* second = SecondOf(spec);
+  if (second == nullptr) return;
+  std::vector<float> added(out.size());
+  ReadPlane(*second, spec, first_row, added);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] += added[i];
+}
+
+void GgufWeights::ReadPlane(const io::GgufFile::Entry& entry, const TensorSpec& spec, std::int64_t first_row,
+                            std::span<float> out) const {
   const std::size_t columns = Columns(spec);
   if (!IsPermutedInGguf(config(), spec)) {
     const std::size_t first = static_cast<std::size_t>(first_row) * columns;

@@ -11,6 +11,7 @@
 #include "io/float_arrays.h"
 #include "io/safetensors_folder.h"
 #include "model/architecture.h"
+#include "model/bitnet_folder.h"
 
 namespace forge::model {
 namespace {
@@ -110,13 +111,16 @@ ModelConfig ReadModelConfig(const fs::path& config_json) {
 }
 
 std::unique_ptr<WeightSource> OpenModelFolder(const fs::path& path) {
+  const Json json = io::ReadJsonFile(path / "config.json", io::kConfigLimits);
+  if (json.is_object() && IsBitnetConfig(json, (path / "config.json").string()))
+    return OpenBitnetFolder(path);
   return std::make_unique<FolderWeights>(path);
 }
 
 ModelFolder LoadModelFolder(const fs::path& path) {
-  const FolderWeights weights(path);
-  return {.config = weights.config(),
-          .weights = weights.ReadAll(),
+  const std::unique_ptr<WeightSource> weights = OpenModelFolder(path);
+  return {.config = weights->config(),
+          .weights = weights->ReadAll(),
           .config_json = io::ReadJsonFile(path / "config.json", io::kConfigLimits),
           .path = path};
 }

@@ -9,8 +9,8 @@
 namespace forge::pipeline {
 
 /// A text file (its name ends in .txt) as items: pieces of about 1600 bytes, cut at white space; the first
-/// quarter of a piece is the prompt, the rest the completion. The domain is the file's name without its ending.
-/// Throws Error(kInput) for a file that cannot be read or holds no piece of at least 400 bytes.
+/// quarter of a piece is the prompt, the rest the completion. The domain is the file's name without its
+/// ending. Throws Error(kInput) for a file that cannot be read or holds no piece of at least 400 bytes.
 std::vector<NamedItem> ReadTextItems(const std::string& path);
 
 /// Whether `spec` names a text file.

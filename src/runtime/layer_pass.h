@@ -9,8 +9,8 @@
 namespace forge::runtime {
 
 /// The forward pass of one decoder layer, linear by linear, for those who change the layer on the way
-/// (compression layer by layer: the residual states of many texts are held, and a layer's weights are replaced
-/// as soon as their inputs are known). In this order:
+/// (compression layer by layer: the residual states of many texts are held, and a layer's weights are
+/// replaced as soon as their inputs are known). In this order:
 ///   AttentionInput, Attended, AddAttentionOutput, MlpInput, Gated, AddDown
 /// give what Transformer gives, to the bit. All work on the rows of one text, whose first token has position
 /// 0; the weights are those of the PackedLayer at the time of the call. On the global thread pool.

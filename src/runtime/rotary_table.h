@@ -8,7 +8,8 @@
 
 namespace forge::runtime {
 
-/// Cosines and sines of the rotary positions 0 .. positions - 1 (model/rope.h), for texts that all start at 0.
+/// Cosines and sines of the rotary positions 0 .. positions - 1 (model/rope.h), for texts that all start at
+/// 0.
 class RotaryTable {
  public:
   RotaryTable(const model::ModelConfig& config, std::size_t positions);
@@ -18,7 +19,7 @@ class RotaryTable {
   void Rotate(float* row, std::size_t heads, std::size_t position) const;
 
  private:
-  std::size_t half_;                   // head_dim / 2
+  std::size_t half_;                    // head_dim / 2
   std::vector<float> cosines_, sines_;  // [positions, half_]
 };
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compress/layerwise.h"
+#include "compress/ternary_training.h"
+
+namespace forge::compress {
+
+/// How the linears are stored.
+///   strict  one ternary plane each: 1.7 to 2.25 bits a weight
+///   mixed   ternary where little is lost by it, Q4_0 or Q8_0 elsewhere, within a number of bits a weight
+///   dual    two ternary planes each: twice the bits of strict
+enum class Tier { kStrict, kMixed, kDual };
+const char* Name(Tier tier);
+
+struct UntrainedOptions {
+  Tier tier = Tier::kStrict;
+  int group = 64;                             // of the ternary planes
+  io::BlockType type = io::BlockType::kQ2_0;  // that they are stored in
+  double bits_per_weight = 3.5;               // of all linears, in tier mixed
+  const Quantiser* quantiser = nullptr;       // of one plane
+  bool with_feedback = true;
+};
+
+struct UntrainedResult {
+  CompressedModel model;
+  std::vector<LinearReport> linears;
+  std::vector<std::string> stored_as;  // by linear, like `linears`: "ternary", "2 planes", "Q4_0", "Q8_0"
+  std::vector<double> sensitivities;   // by unit of FusedLinears, in tier mixed
+};
+
+/// Compresses without training (layerwise.h). In tier mixed the model is first made strict; the divergence
+/// that each unit (sensitivity.h) alone then costs is measured, that of Q4_0 and Q8_0 is taken to be in
+/// proportion to their output errors, the types are chosen within the bytes allowed (mixed_precision.h), and
+/// the model is made anew with them. Twice the time of strict, plus the sensitivities. Throws Error(kUsage)
+/// if bits_per_weight is below what strict takes, Error(kInput) if rows do not divide into groups.
+UntrainedResult CompressUntrained(const model::WeightSource& source, std::span<const std::vector<int>> texts,
+                                  std::span<const std::vector<int>> held_out, const UntrainedOptions& options,
+                                  MetricSink& sink, const StopToken& stop);
+
+}  // namespace forge::compress
