@@ -35,9 +35,10 @@ class CompressCommand : public Command {
       throw Error({.what = "will not overwrite " + settings_.output_model,
                    .why = "it exists",
                    .fix = "choose another --output-model, or remove it"});
-    const pipeline::LoadedModel model =
-        pipeline::LoadModel(pipeline::ResolveModel(settings_.input_model, models_dir_));
-    const std::vector<eval::DomainItems> domains = pipeline::LoadCompressDomains(settings_, model);
+    const pipeline::OpenedModel model =
+        pipeline::OpenModel(pipeline::ResolveModel(settings_.input_model, models_dir_));
+    pipeline::CheckCanCompress(model);
+    const std::vector<eval::DomainItems> domains = pipeline::LoadCompressDomains(settings_, model.config);
     pipeline::RunRequest request = run_.Request("compress", io::ConfigToJson(settings_));
     request.device = ChooseDevice(run_.device, settings_.compress.training_steps > 0);
     pipeline::ManagedRun run(request, terminal, terminal.stop());

@@ -10,9 +10,10 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
+#include "compress/secondary_export.h"
 #include "compress/untrained.h"
 #include "io/atomic_file.h"
-#include "model/ternary_gguf.h"
+#include "model/gguf_model.h"
 
 namespace forge::compress {
 namespace {
@@ -41,7 +42,7 @@ std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& t
 
 SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<int>> texts, MetricSink& sink,
                         const StopToken& stop) {
-  runtime::NativeModel model(*input.config, *input.weights);
+  runtime::NativeModel model(runtime::PackWeights(*input.weights, {}));
   SecondMoments moments = CollectSecondMoments(model, texts, &stop);
   RaiseSmallMoments(moments, kLeastMoment);
   sink.Log(fmt::format("compress: calibrated on {} texts", texts.size()));
@@ -70,9 +71,8 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
   sink.Log(fmt::format(
       "compress: {}, {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
       Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
-      static_cast<double>(PlanLayerwiseMemory(*input.config, tokens)) / 1073741824.0));
-  return CompressUntrained(*model::WeightsInMemory(*input.config, *input.weights), texts.fitted,
-                           texts.held_out,
+      static_cast<double>(PlanLayerwiseMemory(input.weights->config(), tokens)) / 1073741824.0));
+  return CompressUntrained(*input.weights, texts.fitted, texts.held_out,
                            {.tier = tier,
                             .group = storage.group,
                             .type = storage.type,
@@ -96,7 +96,7 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
   training.environment.stop = &stop;
   training.environment.name = "compress";
   training.environment.checkpoint = input.checkpoint;
-  return TrainTernary(*input.config, *input.weights, moments, training);
+  return TrainTernary(input.weights->config(), input.weights->ReadAll(), moments, training);
 }
 
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
@@ -105,6 +105,12 @@ void CheckInput(const CompressInput& input, const CompressConfig& config) {
                  .what = "cannot train a model of tier " + config.tier,
                  .why = "training makes one ternary plane of each linear: tier strict",
                  .fix = "add --training-steps 0, or use --tier strict"});
+  for (const std::string& what : config.also_export)
+    if (what != "f16" && what != "hf-bitnet")
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "cannot export " + what,
+                   .why = "the forms are f16 and hf-bitnet",
+                   .fix = "give one of these to --also-export"});
   std::string why;
   if (config.training_steps > 0 && !input.batch)
     why = "there is no training data, and training_steps is not 0";
@@ -177,15 +183,12 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
                       std::span<const std::vector<int>> held_out, const Scores& before,
                       CompressResult& result, MetricSink& sink, const StopToken& stop) {
   ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
-  model::TernaryModel loaded = model::LoadTernaryGguf(input.output);
-  result.size = MeasureGguf(input.output, *input.config);
+  result.size = MeasureGguf(input.output, input.weights->config());
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
-  const runtime::WeightType tables =
-      input.config->hidden_size % 32 == 0 ? runtime::WeightType::kInt8 : runtime::WeightType::kFloat32;
-  runtime::NativeModel compressed(loaded.config, loaded.weights, {.embeddings = tables}, loaded.ternary);
+  runtime::NativeModel compressed(runtime::PackWeights(*model::OpenGguf(input.output), {}));
   {
     const auto windows = held_out.first(std::min(held_out.size(), kDivergenceTexts));
-    runtime::NativeModel original(*input.config, *input.weights);
+    runtime::NativeModel original(runtime::PackWeights(*input.weights, {}));
     result.divergence = MeasureDivergence(original, compressed, windows, stop);
     result.distinct_triples_before = DistinctTriples(original, windows, kContinuation);
     result.distinct_triples = DistinctTriples(compressed, windows, kContinuation);
@@ -195,7 +198,6 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
     result.retention = CompareScores(before, input.evaluate(compressed), input.domains, config.seed);
     result.passed = Passes(*result.retention, config);
   }
-  result.model = {std::move(loaded.config), std::move(loaded.weights), std::move(loaded.ternary)};
 }
 
 void MeasureBaselines(const CompressInput& input, const CompressConfig& config, const Scores& before,
@@ -204,11 +206,36 @@ void MeasureBaselines(const CompressInput& input, const CompressConfig& config, 
     stop.ThrowIfRequested("the compressed file");
     sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
     std::optional<Baseline> baseline =
-        MeasureBaseline(type, input.output, *input.config, *input.weights, input.tokenizer, input.evaluate);
+        MeasureBaseline(type, input.output, *input.weights, input.tokenizer, input.evaluate);
     if (!baseline) continue;
     BaselineResult& entry = result.baselines.emplace_back();
     if (input.evaluate) entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed);
     entry.baseline = std::move(*baseline);
+  }
+}
+
+void WriteExports(const CompressInput& input, const CompressConfig& config, const Scores& before,
+                  CompressResult& result, MetricSink& sink, const StopToken& stop) {
+  for (const std::string& what : config.also_export) {
+    stop.ThrowIfRequested("the compressed file");
+    const std::unique_ptr<model::WeightSource> file = model::OpenGguf(input.output);
+    ExportResult entry;
+    if (what == "f16") {
+      entry = {.name = "F16 GGUF", .path = input.output.parent_path() / "model.f16.gguf"};
+      ExportFloat16(entry.path, *file, input.tokenizer, input.model_name);
+      entry.retention = result.retention;  // the same values
+    } else {
+      entry = {.name = "bitnet folder", .path = input.output.parent_path() / "hf_bitnet"};
+      std::filesystem::remove_all(entry.path);
+      ExportBitnet(entry.path, *file, input.tokenizer_files);
+      if (input.evaluate) {
+        runtime::NativeModel loaded(runtime::PackWeights(*model::OpenModelFolder(entry.path), {}));
+        entry.retention = CompareScores(before, input.evaluate(loaded), input.domains, config.seed);
+      }
+    }
+    entry.bytes = BytesOnDisk(entry.path);
+    sink.Log(fmt::format("compress: also wrote {}, {} bytes", entry.path.string(), entry.bytes));
+    result.exports.push_back(std::move(entry));
   }
 }
 
@@ -224,17 +251,17 @@ std::vector<Tier> TiersOf(const CompressConfig& config) {
 
 CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
                         const StopToken& stop) {
-  CompressResult result{.model = {}, .storage = PlanStorage(config, *input.config), .file = input.output};
+  CompressResult result{.storage = PlanStorage(config, input.weights->config()), .file = input.output};
   CheckInput(input, config);
   stop.ThrowIfRequested("the previous stage");
   Scores before;
   if (input.evaluate) {
     sink.Log("compress: scoring the model as it is");
-    runtime::NativeModel original(*input.config, *input.weights);
+    runtime::NativeModel original(runtime::PackWeights(*input.weights, {}));
     before = input.evaluate(original);
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
-  result.float16_bytes = MeasureFloat16(input.output, *input.config, *input.weights);
+  result.float16_bytes = Float16Bytes(input.weights->config());
   const CalibrationTexts texts = SplitTexts(input, config);
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage.group,
@@ -251,6 +278,7 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     if (result.passed) break;
     sink.Log(fmt::format("compress: {} does not pass the gate", Name(tier)));
   }
+  WriteExports(input, config, before, result, sink, stop);
   MeasureBaselines(input, config, before, result, sink, stop);
   Report(result, sink);
   return result;

@@ -24,6 +24,7 @@ struct CompressConfig {
   std::string method = "feedback";
   std::string quantiser = "weighted";
   std::string export_type = "auto";
+  std::vector<std::string> also_export;
   int training_steps = 300;
   double learning_rate = 2e-3;
   std::string lambda_schedule = "linear";
@@ -52,6 +53,9 @@ struct CompressConfig {
           "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0. tq1_0 takes 18 % "
           "less than "
           "tq2_0.");
+    visit("also_export", also_export, AnyValue{},
+          "Other forms of the result, beside the file: f16 (its values, for programs without ternary types), "
+          "hf-bitnet (a folder that transformers loads; one scale for each linear, so it loses more).");
     visit("training_steps", training_steps, InRange{0, 1000000},
           "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
     visit("learning_rate", learning_rate, InRange{1e-6, 1}, "Highest learning rate of that training.");
@@ -87,9 +91,8 @@ struct StoragePlan {
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 
 struct CompressInput {
-  const model::ModelConfig* config = nullptr;
-  const model::ModelWeights* weights = nullptr;
-  io::GgufMetadata tokenizer;  // text::ToGgufMetadata; may be empty
+  const model::WeightSource* weights = nullptr;  // read in pieces; whole in memory only for training
+  io::GgufMetadata tokenizer;                    // text::ToGgufMetadata; may be empty
   std::string model_name = "forge";
   std::vector<std::vector<int>> calibration;  // token sequences; calibration_samples of them are used
   /// Training batches with teacher_weights, pure in (step, micro); not called when training_steps is 0.
@@ -98,7 +101,9 @@ struct CompressInput {
   /// Scores of a model, higher is better, the same items each time; may be empty.
   Evaluation evaluate;
   std::vector<std::string> domains;  // names of what evaluate returns
-  std::filesystem::path output;      // the GGUF file
+  std::filesystem::path output;      // the GGUF file; what `also_export` asks for goes beside it
+  std::filesystem::path
+      tokenizer_files;  // a folder to copy them from, for exports that are folders; or empty
   std::string device = "cpu";
   std::filesystem::path checkpoint;  // of the training; empty: none
 };
@@ -108,8 +113,15 @@ struct BaselineResult {
   std::optional<Retention> retention;
 };
 
+/// A form of the compressed model beside the file.
+struct ExportResult {
+  std::string name;  // "F16 GGUF", "bitnet folder"
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+  std::optional<Retention> retention;  // of what was loaded from it
+};
+
 struct CompressResult {
-  CompressedModel model;               // as the file holds it
   Tier tier = Tier::kStrict;           // the last one tried
   std::vector<LinearReport> linears;   // without training
   std::vector<std::string> stored_as;  // UntrainedResult::stored_as
@@ -122,6 +134,7 @@ struct CompressResult {
   Divergence divergence;               // from the input, on calibration texts that were held out
   double distinct_triples = 1, distinct_triples_before = 1;  // DistinctTriples of the same texts
   std::vector<BaselineResult> baselines;                     // Q8_0 and Q4_0 of the input
+  std::vector<ExportResult> exports;
   bool passed = true;  // min_retention and max_ppl_ratio hold in every domain
 };
 

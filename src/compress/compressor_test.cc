@@ -5,12 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "compress/testing_folder.h"
 #include "compress/testing_model.h"
 #include "io/atomic_file.h"
-#include "model/ternary_gguf.h"
+#include "model/gguf_model.h"
 
 namespace forge::compress {
 namespace {
@@ -28,8 +30,7 @@ class Compressor : public ::testing::Test {
  protected:
   Compressor() {
     for (std::uint64_t i = 0; i < 20; ++i) input_.calibration.push_back(RandomText(config_, i));
-    input_.config = &config_;
-    input_.weights = &weights_;
+    input_.weights = source_.get();
     input_.output = folder_.path() / "out" / "model.gguf";
     input_.batch = [this](int step, int micro) { return TeacherBatch(config_, step, micro); };
     input_.domains = {"copy", "nats"};
@@ -71,6 +72,7 @@ class Compressor : public ::testing::Test {
   testing::TestFolder folder_;
   ModelConfig config_ = TinyConfig();
   model::ModelWeights weights_ = OpinionatedWeights(config_);
+  std::unique_ptr<model::WeightSource> source_ = model::WeightsInMemory(config_, weights_);
   CompressInput input_;
   std::vector<std::vector<int>> choices_;  // of the model as it was, by text and position
   int evaluations_ = 0;
@@ -112,11 +114,6 @@ TEST_F(Compressor, ComparesTheScoresOfTheFileAndOfTheBaselines) {
   EXPECT_LT(result.retention->domains[0].after, 1);
   EXPECT_GT(result.baselines[0].retention->domains[0].after, result.retention->domains[0].after);
   EXPECT_GE(result.baselines[0].retention->domains[0].after, result.baselines[1].retention->domains[0].after);
-  // The result holds what the file holds.
-  const model::TernaryModel loaded = model::LoadTernaryGguf(input_.output);
-  EXPECT_EQ(loaded.weights, result.model.weights);
-  EXPECT_EQ(loaded.ternary.at("model.layers.1.mlp.up_proj.weight").codes,
-            result.model.ternary.at("model.layers.1.mlp.up_proj.weight").codes);
 }
 
 TEST_F(Compressor, TrainingKeepsMoreAndTheSameSeedGivesTheSameBytes) {
@@ -130,6 +127,55 @@ TEST_F(Compressor, TrainingKeepsMoreAndTheSameSeedGivesTheSameBytes) {
   const std::string bytes = io::ReadFile(input_.output);
   Compress(input_, config, sink_, stop_);
   EXPECT_EQ(io::ReadFile(input_.output), bytes);
+}
+
+TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
+  const CompressResult result =
+      Compress(input_, {.also_export = {"f16", "hf-bitnet"}, .training_steps = 0}, sink_, stop_);
+  ASSERT_EQ(result.exports.size(), 2u);
+  const auto file = model::OpenGguf(input_.output), float16 = model::OpenGguf(result.exports[0].path);
+  const auto folder = model::OpenModelFolder(result.exports[1].path);
+  for (const model::TensorSpec& spec : model::ListTensors(config_)) {
+    if (!model::IsLinear(spec)) continue;
+    EXPECT_EQ(float16->Read(spec), file->Read(spec)) << spec.name;
+    const std::vector<float> ours = file->Read(spec).values, theirs = folder->Read(spec).values;
+    std::set<float> magnitudes;
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_EQ(ours[i] > 0, theirs[i] > 0);
+      EXPECT_EQ(ours[i] < 0, theirs[i] < 0);
+      if (theirs[i] != 0) magnitudes.insert(std::abs(theirs[i]));
+    }
+    EXPECT_EQ(magnitudes.size(), 1u);
+  }
+  EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
+  EXPECT_NE(result.exports[1].retention->domains[1].after, result.retention->domains[1].after);
+  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}), HasSubstr("f16 and hf-bitnet"));
+}
+
+TEST_F(Compressor, TriesTiersUntilOnePasses) {
+  const CompressResult dual = Compress(input_, {.training_steps = 0, .tier = "dual"}, sink_, stop_);
+  EXPECT_EQ(dual.size.linear_bits_per_weight, 4.5);
+  const CompressResult strict = Compress(input_, {.training_steps = 0}, sink_, stop_);
+  EXPECT_LT(strict.retention->domains[0].after, dual.retention->domains[0].after);
+  EXPECT_GT(strict.divergence.mean, dual.divergence.mean);
+  const double wanted = (strict.retention->worst() + dual.retention->worst()) / 2;
+  const CompressResult result =
+      Compress(input_, {.training_steps = 0, .tier = "auto", .bits_per_weight = 2.3, .min_retention = wanted},
+               sink_, stop_);
+  EXPECT_EQ(result.tier, Tier::kDual);
+  EXPECT_TRUE(result.passed);
+  EXPECT_EQ(result.stored_as.front(), "2 planes");
+  EXPECT_THAT(MessageOf({.tier = "mixed"}), HasSubstr("cannot train a model of tier mixed"));
+}
+
+TEST_F(Compressor, MixedTierStaysWithinItsBits) {
+  const CompressResult result =
+      Compress(input_, {.training_steps = 0, .tier = "mixed", .bits_per_weight = 4}, sink_, stop_);
+  EXPECT_LE(result.size.linear_bits_per_weight, 4);
+  EXPECT_GT(result.size.linear_bits_per_weight, 2.8);
+  const CompressResult strict = Compress(input_, {.training_steps = 0}, sink_, stop_);
+  EXPECT_LT(result.divergence.mean, strict.divergence.mean);
+  EXPECT_EQ(result.stored_as.size(), 14u);
 }
 
 TEST_F(Compressor, FailsTheGateWhenADomainKeepsLess) {

@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 #include "compress/ternary_training.h"
-#include "io/safetensors_writer.h"
+#include "io/safetensors_layout.h"
 #include "model/gguf_model.h"
 #include "runtime/native_model.h"
 
@@ -50,31 +50,33 @@ FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
   return size;
 }
 
-std::uint64_t MeasureFloat16(const fs::path& near, const model::ModelConfig& config,
-                             const model::ModelWeights& weights) {
-  const ProbeFile file(near, "safetensors");
-  std::vector<io::NamedFloats> tensors;
-  for (const model::TensorSpec& spec : model::ListTensors(config))
-    tensors.push_back({spec.name, spec.shape, weights.at(spec.name).values});
-  io::WriteSafetensors(file.path(), std::move(tensors), io::FloatType::kF16);
-  return fs::file_size(file.path());
+std::uint64_t Float16Bytes(const model::ModelConfig& config) {
+  std::vector<io::StoredShape> tensors;
+  std::uint64_t bytes = 0;
+  for (const model::TensorSpec& spec : model::ListTensors(config)) {
+    tensors.push_back({spec.name, spec.shape, io::FloatType::kF16});
+    bytes += tensors.back().bytes();
+  }
+  return bytes + io::SafetensorsHeader(tensors).size();
 }
 
 std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const fs::path& near,
-                                        const model::ModelConfig& config, const model::ModelWeights& weights,
-                                        const io::GgufMetadata& tokenizer, const Evaluation& evaluate) {
+                                        const model::WeightSource& weights, const io::GgufMetadata& tokenizer,
+                                        const Evaluation& evaluate) {
+  const model::ModelConfig& config = weights.config();
   const std::int64_t block = static_cast<std::int64_t>(io::Info(linear_type).elements);
   for (const model::TensorSpec& spec : model::ListTensors(config))
     if ((IsLinear(spec) && spec.shape[1] % block != 0) || (IsTable(spec) && spec.shape[1] % 32 != 0))
       return std::nullopt;
   Baseline baseline{.name = std::string(io::Info(linear_type).name), .size = {}, .scores = {}};
   const ProbeFile file(near, "gguf");
-  model::SaveGguf(file.path(), config,
-                  model::GgufTensorsOf(config, weights, linear_type, io::BlockType::kQ8_0), tokenizer,
-                  baseline.name);
+  model::SaveGguf(
+      file.path(), weights,
+      [&](const model::TensorSpec& spec) { return IsLinear(spec) ? linear_type : io::BlockType::kQ8_0; },
+      tokenizer, baseline.name);
   baseline.size = MeasureGguf(file.path(), config);
   if (!evaluate) return baseline;
-  runtime::NativeModel rounded(config, model::LoadGguf(file.path()).weights);
+  runtime::NativeModel rounded(runtime::PackWeights(*model::OpenGguf(file.path()), {}));
   baseline.scores = evaluate(rounded);
   return baseline;
 }

@@ -12,6 +12,7 @@
 #include "io/gguf.h"
 #include "model/language_model.h"
 #include "model/model_weights.h"
+#include "model/weight_source.h"
 
 namespace forge::compress {
 
@@ -27,9 +28,8 @@ struct FileSize {
 };
 FileSize MeasureGguf(const std::filesystem::path& path, const model::ModelConfig& config);
 
-/// Bytes of the float16 safetensors file of the model, written beside `near` and removed again.
-std::uint64_t MeasureFloat16(const std::filesystem::path& near, const model::ModelConfig& config,
-                             const model::ModelWeights& weights);
+/// Bytes of the float16 safetensors file of the model.
+std::uint64_t Float16Bytes(const model::ModelConfig& config);
 
 using Evaluation = std::function<Scores(model::LanguageModel&)>;
 
@@ -43,7 +43,7 @@ struct Baseline {
 /// Written beside `near` to be measured, and removed again. Nothing if rows do not fill blocks of 32. The
 /// model is evaluated on the values that the file holds, in float.
 std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const std::filesystem::path& near,
-                                        const model::ModelConfig& config, const model::ModelWeights& weights,
-                                        const io::GgufMetadata& tokenizer, const Evaluation& evaluate);
+                                        const model::WeightSource& weights, const io::GgufMetadata& tokenizer,
+                                        const Evaluation& evaluate);
 
 }  // namespace forge::compress

@@ -60,6 +60,19 @@ Json ClassesJson(const compress::FileSize& size) {
           {"metadata and tokenizer", size.metadata}};
 }
 
+Json LinearsJson(const compress::CompressResult& result) {
+  Json linears = Json::array();
+  for (std::size_t i = 0; i < result.linears.size(); ++i) {
+    const compress::LinearReport& linear = result.linears[i];
+    linears.push_back({{"name", linear.name},
+                       {"stored_as", result.stored_as[i]},
+                       {"nearest_error", linear.nearest_error},
+                       {"error", linear.error},
+                       {"feedback", linear.kept_feedback}});
+  }
+  return linears;
+}
+
 Json ResultJson(const compress::CompressResult& result, const std::string& metric) {
   Json files = Json::array();
   files.push_back({{"name", "input, fp16"}, {"bytes", result.float16_bytes}, {"retention", 1.0}});
@@ -72,31 +85,41 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
                      {"bytes", baseline.baseline.size.total},
                      {"retention", baseline.retention ? Json(baseline.retention->mean) : Json()},
                      {"classes", ClassesJson(baseline.baseline.size)}});
-  return {{"input_bytes", result.float16_bytes},
-          {"output_bytes", result.size.total},
-          {"ratio", result.ratio},
-          {"bits_per_weight", result.size.linear_bits_per_weight},
-          {"bits_per_weight_file", result.size.bits_per_weight},
-          {"metric", metric},
-          {"retention", result.retention ? Json(result.retention->mean) : Json()},
-          {"retention_ci", result.retention && result.retention->interval
-                               ? Json{result.retention->interval->low, result.retention->interval->high}
-                               : Json()},
-          {"worst_retention", result.retention ? Json(result.retention->worst()) : Json()},
-          {"passed", result.passed},
-          {"per_domain", RetentionJson(result.retention)},
-          {"files", files}};
+  for (const compress::ExportResult& form : result.exports)
+    files.push_back({{"name", form.name},
+                     {"bytes", form.bytes},
+                     {"retention", form.retention ? Json(form.retention->mean) : Json()}});
+  return {
+      {"tier", compress::Name(result.tier)},
+      {"divergence",
+       {{"positions", result.divergence.positions},
+        {"mean", result.divergence.mean},
+        {"p95", result.divergence.p95},
+        {"top1", result.divergence.top1},
+        {"top5", result.divergence.top5}}},
+      {"distinct_triples", {{"before", result.distinct_triples_before}, {"after", result.distinct_triples}}},
+      {"linears", LinearsJson(result)},
+      {"input_bytes", result.float16_bytes},
+      {"output_bytes", result.size.total},
+      {"ratio", result.ratio},
+      {"bits_per_weight", result.size.linear_bits_per_weight},
+      {"bits_per_weight_file", result.size.bits_per_weight},
+      {"metric", metric},
+      {"retention", result.retention ? Json(result.retention->mean) : Json()},
+      {"retention_ci", result.retention && result.retention->interval
+                           ? Json{result.retention->interval->low, result.retention->interval->high}
+                           : Json()},
+      {"worst_retention", result.retention ? Json(result.retention->worst()) : Json()},
+      {"passed", result.passed},
+      {"per_domain", RetentionJson(result.retention)},
+      {"files", files}};
 }
 
 }  // namespace
 
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
-                                                   const LoadedModel& model) {
-  if (!model.ternary.empty())
-    throw Error({.what = "cannot compress " + model.path.string(),
-                 .why = "its linears are ternary already",
-                 .fix = "give the uncompressed model"});
-  compress::PlanStorage(settings.compress, model.config);
+                                                   const model::ModelConfig& config) {
+  compress::PlanStorage(settings.compress, config);
   std::vector<eval::DomainItems> domains = LoadTasks(
       settings.calibration_dataset,
       {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
@@ -112,15 +135,23 @@ std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& setti
   return domains;
 }
 
+void CheckCanCompress(const OpenedModel& model) {
+  for (const model::TensorSpec& spec : model::ListTensors(model.config))
+    if (model.weights->TernaryGroup(spec) != 0)
+      throw Error({.what = "cannot compress " + model.path.string(),
+                   .why = "its linears are ternary already",
+                   .fix = "give the uncompressed model"});
+}
+
 fs::path RunCompressStage(const CompressSettings& settings, const std::vector<eval::DomainItems>& domains,
-                          const LoadedModel& model, const RunContext& context) {
+                          const OpenedModel& model, const RunContext& context) {
   context.store->BeginStage(context.run, kStage);
   track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
   const fs::path folder = context.folder / "compress";
   io::CreateFolders(folder);
   compress::CompressConfig config = settings.compress;
   config.seed = context.seed;
-  compress::CompressInput input{.config = &model.config, .weights = &model.weights};
+  compress::CompressInput input{.weights = model.weights.get()};
   input.tokenizer = text::ToGgufMetadata(model.tokenizer->data(), model.config.vocab_size);
   input.model_name = model.name;
   input.calibration = CalibrationTexts(domains, *model.tokenizer);
@@ -153,6 +184,9 @@ fs::path RunCompressStage(const CompressSettings& settings, const std::vector<ev
   };
   for (const eval::DomainItems& domain : domains) input.domains.push_back(domain.name);
   input.output = folder / "model.gguf";
+  const io::AtomicFolder tokenizer(folder / "tokenizer", true);  // never committed: only to copy from
+  text::SaveTokenizer(tokenizer.path(), model.tokenizer->data(), model.config.max_position_embeddings);
+  input.tokenizer_files = tokenizer.path();
   input.device = context.device;
   input.checkpoint = folder / "training.safetensors";
   const compress::CompressResult result = compress::Compress(input, config, sink, *context.stop);

@@ -9,17 +9,18 @@
 namespace forge::pipeline {
 
 /// The domains to measure, with the texts of the calibration; with the starter tasks, among them the direct
-/// answers that the reasoning stage baked. Throws Error(kInput) for a data set or a model
-/// (of which only shape and types are looked at) that cannot be used, Error(kUsage) for settings that do not
-/// fit it.
+/// answers that the reasoning stage baked. Throws Error(kInput) for a data set or a model of
+/// this shape that cannot be used, Error(kUsage) for settings that do not fit it.
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
-                                                   const LoadedModel& model);
+                                                   const model::ModelConfig& config);
+/// Throws Error(kInput) for a model whose linears are ternary already.
+void CheckCanCompress(const OpenedModel& model);
 
 /// BitNet: compresses the model to ternary linears and measures what is left of it (compress/compressor.h).
 /// Writes <run>/compress/model.gguf. Ends the stage "compress" with the result of track/run_report.h. Returns
 /// the file.
 std::filesystem::path RunCompressStage(const CompressSettings& settings,
                                        const std::vector<eval::DomainItems>& domains,
-                                       const LoadedModel& model, const RunContext& context);
+                                       const OpenedModel& model, const RunContext& context);
 
 }  // namespace forge::pipeline

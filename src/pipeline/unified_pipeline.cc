@@ -124,7 +124,11 @@ UnifiedInputs LoadUnifiedInputs(const UnifiedConfig& given, const StartPoint& st
     return inputs;
   }
   if (reasons) inputs.trains |= !LoadQuestions(config.reason, *shape.tokenizer).training.empty();
-  if (compresses) LoadCompressDomains(CompressOf(config), shape);
+  if (compresses && !shape.ternary.empty())
+    throw Error({.what = "cannot compress " + shape.path.string(),
+                 .why = "its linears are ternary already",
+                 .fix = "give the uncompressed model, or add --no-compression"});
+  if (compresses) LoadCompressDomains(CompressOf(config), shape.config);
   return inputs;
 }
 
@@ -165,9 +169,10 @@ Json RunUnifiedPipeline(UnifiedConfig config, UnifiedInputs inputs, const RunCon
     Skip(context, "compress");
   } else {
     if (!IsDone(context, "compress")) {
-      const LoadedModel input = model();
+      inputs.model.reset();
+      const OpenedModel input = OpenModel(current);
       const CompressSettings settings = CompressOf(config);
-      RunCompressStage(settings, LoadCompressDomains(settings, input), input, context);
+      RunCompressStage(settings, LoadCompressDomains(settings, input.config), input, context);
     }
     current = context.folder / "compress" / "model.gguf";
   }
