@@ -2,6 +2,7 @@
 #include "runtime/serving_batch.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 
 #include "base/check.h"
@@ -104,25 +105,31 @@ ServingBatch::Id ServingBatch::Join(ServingRequest request) {
   const int limit = LimitOf(request);
   FORGE_CHECK(limit >= 0);
   const bool shares = request.shares_prompt && request.prompt->size() > 1 && !request.on_prompt;
-  Sequence& sequence = sequences_.emplace_back(Sequence{.id = next_id_++,
-                                                        .request = std::move(request),
-                                                        .beginning = {},
-                                                        .cache = {},
-                                                        .random = random,
-                                                        .limit = limit,
-                                                        .last = {},
-                                                        .ended = {}});
-  if (shares) Hold(sequence);
-  const std::shared_ptr<KeyValueCache> below = sequence.beginning ? sequence.beginning->cache : nullptr;
-  const int prefix = below ? below->capacity() : 0;
-  sequence.cache = std::make_unique<KeyValueCache>(
-      transformer_.config(), static_cast<int>(sequence.request.prompt->size()) + limit - prefix, below);
-  key_value_bytes_ += sequence.cache->bytes();
-  return sequence.id;
+  Sequence sequence{.id = next_id_++,
+                    .request = std::move(request),
+                    .beginning = {},
+                    .cache = {},
+                    .random = random,
+                    .limit = limit,
+                    .last = {},
+                    .ended = {}};
+  try {
+    if (shares) Hold(sequence);
+    const std::shared_ptr<KeyValueCache> below = sequence.beginning ? sequence.beginning->cache : nullptr;
+    const int prefix = below ? below->capacity() : 0;
+    sequence.cache = std::make_unique<KeyValueCache>(
+        transformer_.config(), static_cast<int>(sequence.request.prompt->size()) + limit - prefix, below);
+    key_value_bytes_ += sequence.cache->bytes();
+  } catch (const std::bad_alloc&) {
+    LetGo(sequence);
+    throw;
+  }
+  sequences_.push_back(std::move(sequence));
+  return sequences_.back().id;
 }
 
 void ServingBatch::LetGo(Sequence& sequence) {
-  key_value_bytes_ -= sequence.cache->bytes();
+  if (sequence.cache) key_value_bytes_ -= sequence.cache->bytes();
   sequence.cache.reset();
   if (sequence.beginning.use_count() == 1) {
     key_value_bytes_ -= sequence.beginning->cache->bytes();

@@ -70,7 +70,8 @@ class ServingBatch {
   std::size_t BytesFor(const ServingRequest& request) const;
   /// Whether a request can join now.
   bool HasRoomFor(const ServingRequest& request) const;
-  /// Takes a request that HasRoomFor, or any one while empty().
+  /// Takes a request that HasRoomFor, or any one while empty(). Throws std::bad_alloc, and has not taken it,
+  /// when the machine has no memory for it.
   Id Join(ServingRequest request);
   /// Forgets a sequence at once; nothing happens if it has ended.
   void Leave(Id id);

@@ -62,6 +62,7 @@ std::string TextStream::Add(std::string_view bytes) {
   const std::size_t ready = held_.size() - OpenStop(held_, stops_);
   std::size_t cut = 0;
   std::string text = CleanUtf8(std::string_view(held_).substr(0, ready), cut);
+  shown_bytes_ += ready - cut;
   held_.erase(0, ready - cut);
   return text;
 }
@@ -70,6 +71,7 @@ std::string TextStream::Finish() {
   std::size_t cut = 0;
   std::string text = CleanUtf8(held_, cut);
   if (cut > 0) text += kReplacement;
+  shown_bytes_ += held_.size();
   held_.clear();
   return text;
 }

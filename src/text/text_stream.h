@@ -21,10 +21,13 @@ class TextStream {
   /// What was held back, at the end of the text.
   std::string Finish();
   bool stopped() const { return stopped_; }
+  /// How many of the added bytes were shown.
+  std::size_t shown_bytes() const { return shown_bytes_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
+  std::size_t shown_bytes_ = 0;
   bool stopped_ = false;
 };
 

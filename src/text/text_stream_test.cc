@@ -57,6 +57,18 @@ TEST(TextStream, EndsBeforeTheStopTextThatIsCompleteFirst) {
     }
 }
 
+TEST(TextStream, CountsTheBytesThatItShowed) {
+  TextStream stream({"stop"});
+  stream.Add("\xFF one st");
+  EXPECT_EQ(stream.shown_bytes(), 6u);
+  stream.Add("opped");
+  EXPECT_EQ(stream.shown_bytes(), 6u);
+  TextStream whole({"stop"});
+  whole.Add("a st\xC3");
+  whole.Finish();
+  EXPECT_EQ(whole.shown_bytes(), 5u);
+}
+
 TEST(TextStream, EndsInTheMiddleOfACharacterOnlyWithAWholeOne) {
   TextStream stream({"\xA9"});  // the second byte of é
   EXPECT_EQ(stream.Add("\xC3\xA9x"), "\xEF\xBF\xBD");
