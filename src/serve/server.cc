@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cmath>
 #include <ctime>
+#include <semaphore>
+#include <thread>
 
 #include "base/error.h"
 #include "http/http_server.h"
@@ -105,8 +107,13 @@ struct Server::Core {
   void ServeHealth(httplib::Response& response) const;
   void ServeAnswer(const httplib::Request& request, httplib::Response& response,
                    const httplib::ContentReader& reader, bool is_chat);
-  void Answer(const httplib::Request& request, httplib::Response& response, const ApiRequest& asked,
-              bool is_chat, const std::shared_ptr<OpenAnswer>& open);
+  struct Prepared {
+    ApiRequest asked;
+    AnswerPlan plan;
+  };
+  std::variant<Prepared, ApiError> Prepare(const std::string& body, bool is_chat);
+  void Answer(const httplib::Request& request, httplib::Response& response, Prepared& prepared, bool is_chat,
+              const std::shared_ptr<OpenAnswer>& open);
   void AnswerWhole(const AnswerPlan& plan, const AnswerWriter& writer, int choices,
                    httplib::Response& response) const;
   bool TellRefusal(Scheduler::Admission admission, httplib::Response& response) const;
@@ -117,6 +124,10 @@ struct Server::Core {
   AccessRules access;
   Metrics metrics;
   std::atomic<int> open_answers{0};
+  // Requests that are parsed and tokenized at a time. More would be no faster, and each takes memory: up to
+  // 50 times the size of its body, and the tokenizer keeps a cache of some MB for each that it ever worked
+  // for.
+  std::counting_semaphore<> preparing{std::max(2, static_cast<int>(std::thread::hardware_concurrency()))};
   std::atomic<bool> stopping{false};
   const std::time_t started = std::time(nullptr);
   Scheduler scheduler;
@@ -217,11 +228,22 @@ void Server::Core::AnswerWhole(const AnswerPlan& plan, const AnswerWriter& write
   SetJson(response, writer.Whole(events, choices, {plan.prompt_tokens, plan.reply->completion_tokens()}));
 }
 
-void Server::Core::Answer(const httplib::Request& request, httplib::Response& response,
-                          const ApiRequest& asked, bool is_chat, const std::shared_ptr<OpenAnswer>& open) {
-  std::variant<AnswerPlan, ApiError> planned = PlanAnswer(model, options.plan, asked, is_chat);
-  if (const auto* error = std::get_if<ApiError>(&planned)) return SetError(response, *error);
-  AnswerPlan& plan = std::get<AnswerPlan>(planned);
+std::variant<Server::Core::Prepared, ApiError> Server::Core::Prepare(const std::string& body, bool is_chat) {
+  preparing.acquire();
+  const std::unique_ptr<std::counting_semaphore<>, void (*)(std::counting_semaphore<>*)> held(
+      &preparing, [](std::counting_semaphore<>* semaphore) { semaphore->release(); });
+  std::variant<ApiRequest, ApiError> asked = is_chat ? ParseChatRequest(body) : ParseCompletionRequest(body);
+  if (auto* error = std::get_if<ApiError>(&asked)) return std::move(*error);
+  std::variant<AnswerPlan, ApiError> plan =
+      PlanAnswer(model, options.plan, std::get<ApiRequest>(asked), is_chat);
+  if (auto* error = std::get_if<ApiError>(&plan)) return std::move(*error);
+  return Prepared{std::move(std::get<ApiRequest>(asked)), std::move(std::get<AnswerPlan>(plan))};
+}
+
+void Server::Core::Answer(const httplib::Request& request, httplib::Response& response, Prepared& prepared,
+                          bool is_chat, const std::shared_ptr<OpenAnswer>& open) {
+  const ApiRequest& asked = prepared.asked;
+  AnswerPlan& plan = prepared.plan;
   const int choices = static_cast<int>(plan.sequences.size());
   const AnswerWriter writer(model.tokenizer, model.name,
                             {.is_chat = is_chat,
@@ -254,11 +276,9 @@ void Server::Core::ServeAnswer(const httplib::Request& request, httplib::Respons
   const auto open = std::make_shared<OpenAnswer>(scheduler, metrics, open_answers);
   const std::variant<std::string, ApiError> body = ReadBody(reader, options.max_body_bytes);
   if (const auto* error = std::get_if<ApiError>(&body)) return SetError(response, *error);
-  const auto& text = std::get<std::string>(body);
-  const std::variant<ApiRequest, ApiError> asked =
-      is_chat ? ParseChatRequest(text) : ParseCompletionRequest(text);
-  if (const auto* error = std::get_if<ApiError>(&asked)) return SetError(response, *error);
-  Answer(request, response, std::get<ApiRequest>(asked), is_chat, open);
+  std::variant<Prepared, ApiError> prepared = Prepare(std::get<std::string>(body), is_chat);
+  if (const auto* error = std::get_if<ApiError>(&prepared)) return SetError(response, *error);
+  Answer(request, response, std::get<Prepared>(prepared), is_chat, open);
 }
 
 void Server::Core::SetUp() {
