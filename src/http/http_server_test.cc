@@ -45,11 +45,12 @@ TEST_F(HttpServerTest, DoesNotLoseTheAnswerToARequestWhoseBodyItDoesNotRead) {
       return httplib::Server::HandlerResponse::Handled;
     });
   });
-  for (int i = 0; i < 20; ++i) {
-    const RawConnection connection(port_);
-    ASSERT_TRUE(connection.Connected());
-    connection.Send("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + std::string(100000, 'x'));
-    EXPECT_THAT(connection.ReadToEnd(), HasSubstr("401")) << i;
+  // More than the buffers of both sockets hold: the client still sends when it is answered.
+  const std::string body(16 << 20, 'x');
+  for (int i = 0; i < 3; ++i) {
+    const httplib::Result answer = httplib::Client("127.0.0.1", port_).Post("/", body, "text/plain");
+    ASSERT_TRUE(answer) << httplib::to_string(answer.error());
+    EXPECT_EQ(answer->status, 401);
   }
 }
 

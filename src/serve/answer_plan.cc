@@ -128,8 +128,9 @@ std::variant<AnswerPlan, ApiError> PlanAnswer(const ServedModel& model, const Pl
                     .param = "model",
                     .code = "model_not_found"};
   if (request.max_tokens > limits.max_tokens)
-    return ApiError{.message = fmt::format("max_tokens is {}; this server allows {} (--max-tokens)",
-                                           *request.max_tokens, limits.max_tokens),
+    return ApiError{.message = fmt::format(
+                        "max_tokens is {}; this server allows {} (--max-tokens, or the model's context)",
+                        *request.max_tokens, limits.max_tokens),
                     .param = "max_tokens"};
   const int length = request.max_tokens.value_or(
       std::min(limits.max_tokens, is_chat ? limits.default_chat_tokens : kDefaultCompletionTokens));

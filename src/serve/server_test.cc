@@ -446,24 +446,49 @@ TEST_F(ServeTest, RefusesWhatItsQueueCannotHoldAndAnswersTheRestLater) {
   for (std::future<int>& status : waiting) EXPECT_EQ(status.get(), 200);
 }
 
+TEST_F(ServeTest, ForgetsAStreamThatWaitsAndWhoseClientWentAway) {
+  ServerOptions options = LongAnswers();
+  options.scheduler = {.batch = {.max_sequences = 1}};
+  const RunningServer server(Endless(model_), options);
+  const Json body = {{"prompt", "x"}, {"max_tokens", kForEver}, {"stream", true}};
+  const RawConnection blocker(server.port());
+  ASSERT_TRUE(blocker.Connected());
+  blocker.Send(RawRequest(server, body));
+  WaitUntilRunning(server, 1);
+  const auto wait_until_waiting = [&](int count) {
+    while (Json::parse(server.Client().Get("/health")->body)["waiting"] != count)
+      std::this_thread::sleep_for(milliseconds(2));
+  };
+  {
+    const RawConnection client(server.port());
+    ASSERT_TRUE(client.Connected());
+    client.Send(RawRequest(server, body));
+    wait_until_waiting(1);
+  }
+  wait_until_waiting(0);
+  EXPECT_EQ(Running(server), 1);
+}
+
 TEST_F(ServeTest, FinishesWhatRunsBeforeItStops) {
   RunningServer server(Endless(model_), LongAnswers());
-  const auto answer = std::async(std::launch::async, [&] {
-    return Ask(server, "/v1/completions", {{"prompt", "x"}, {"max_tokens", 3000}})->body;
+  auto blocker = std::make_unique<RawConnection>(server.port());
+  ASSERT_TRUE(blocker->Connected());
+  blocker->Send(RawRequest(server, {{"prompt", "x"}, {"max_tokens", kForEver}}));
+  auto answer = std::async(std::launch::async, [&] {
+    return Complete(server, {{"prompt", "x"}, {"max_tokens", 3000}})["usage"]["completion_tokens"];
   });
-  WaitUntilRunning(server, 1);
+  WaitUntilRunning(server, 2);
   server.RequestStop();
-  int status = 0;
-  do {
+  for (;;) {  // until it has noticed
     const httplib::Result refused = Ask(server, "/v1/completions", {{"prompt", "x"}, {"max_tokens", 1}});
-    if (!refused) break;  // it has stopped
-    status = refused->status;
-    if (status == 503) {
-      EXPECT_EQ(Refused(refused, 503)["code"], "server_stopping");
-    }
-  } while (status == 200);
+    ASSERT_TRUE(refused);
+    if (refused->status == 200) continue;
+    EXPECT_EQ(Refused(refused, 503)["code"], "server_stopping");
+    break;
+  }
+  EXPECT_EQ(answer.get(), 3000);
+  blocker.reset();
   EXPECT_EQ(server.Stop(), 0);
-  answer.wait();
 }
 
 TEST_F(ServeTest, CutsWhatIsNotDoneWhenTheTimeIsOver) {
