@@ -76,11 +76,12 @@ class ConnectionStream : public httplib::Stream {
     return ::poll(&asked, 1, 0) <= 0;
   }
 
-  /// Ends the answer and takes what the client still sends, until it closes, for a short time.
+  /// Ends the answer and takes what the client still sends, until it closes or is silent for a moment, for at
+  /// most the time of a request.
   void Close() const {
     ::shutdown(socket_, SHUT_WR);
     std::array<char, 4096> rest;
-    for (const auto end = Clock::now() + kLinger; Wait(POLLIN, end);)
+    for (const auto end = Clock::now() + timeout_; Wait(POLLIN, std::min(end, Clock::now() + kLinger));)
       if (::recv(socket_, rest.data(), rest.size(), MSG_DONTWAIT) <= 0) return;
   }
 
