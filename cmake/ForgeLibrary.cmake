@@ -49,3 +49,14 @@ function(forge_engine_sources)
   list(TRANSFORM ARGV PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   set_property(GLOBAL APPEND PROPERTY FORGE_ENGINE_SOURCES ${ARGV})
 endfunction()
+
+# forge_page(<namespace> <file in web/> <out: source>): a page as a source file that holds its bytes.
+function(forge_page namespace file source)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/page_bytes.cc)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${PROJECT_SOURCE_DIR}/web/${file} -DOUTPUT=${output} -DNAMESPACE=${namespace}
+      -P ${PROJECT_SOURCE_DIR}/cmake/embed_page.cmake
+    DEPENDS ${PROJECT_SOURCE_DIR}/web/${file} ${PROJECT_SOURCE_DIR}/cmake/embed_page.cmake
+    COMMENT "Embedding web/${file}")
+  set(${source} ${output} PARENT_SCOPE)
+endfunction()

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Looks at the dashboard in Chromium, during a made-up run and during a real one; installs Chromium, Node and npm with
-# apt and playwright-core with npm where they are missing. Usage: check_dashboard.sh BUILD_FOLDER [MODELS_FOLDER]
+# Looks at the dashboard in Chromium, during a made-up run and during a real one, and at the chat page of forge serve with
+# SmolLM2; installs Chromium, Node and npm with apt and playwright-core with npm where they are missing.
+# Usage: check_dashboard.sh BUILD_FOLDER [MODELS_FOLDER]
 # Ends with 77 and says so when they cannot be installed because there is no network (or no right to install).
 set -euo pipefail
 build=$(realpath "$1")
 models=${2:-}
+shared=$(realpath -m "${FORGE_SHARED:-$(dirname "$0")/../../shared}")
 cd "$(dirname "$0")/../tests/dashboard"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -39,3 +41,6 @@ fi
 FORGE_DASHBOARD_DEMO="$build/forge_dashboard_demo" node --test dashboard_test.mjs
 if [ -n "$models" ]; then FORGE_MODELS_DIR=$(realpath "$models"); export FORGE_MODELS_DIR; fi
 FORGE="$build/forge" node --test real_run_test.mjs
+chat_model=$shared/data/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf
+[ -f "$chat_model" ] || skip "the chat page was not looked at: $chat_model is not there (the dashboard was)"
+FORGE="$build/forge" FORGE_CHAT_MODEL="$chat_model" node --test chat_test.mjs

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The tests that hold forge against the programs its files and figures are for: transformers, PEFT, gguf-py, llama.cpp,
-# huggingface_hub, lm-evaluation-harness. Installs them by pip and npm into FORGE_ORACLES (default .oracles), where they are
+# huggingface_hub, lm-evaluation-harness, openai. Installs them by pip and npm into FORGE_ORACLES (default .oracles), where they are
 # kept for the next time (2.4 GB).
 # usage: scripts/interop.sh FORGE
 # exit: 0 all agree, 1 something differs, 77 skipped: the peers or the data cannot be had here (it says which)

@@ -82,12 +82,6 @@ TEST_F(Cli, EndsWith3ForInputThatCannotBeUsed) {
   EXPECT_EQ(Run({"eval", MakeModel("m"), "--tasks", Path("none.jsonl")}).code, 3);
 }
 
-TEST_F(Cli, EndsWith4ForACommandOfALaterRelease) {
-  const Outcome serve = Run({"serve"});
-  EXPECT_EQ(serve.code, 4);
-  EXPECT_EQ(serve.out, "");
-}
-
 TEST_F(Cli, PrintsOneJsonObject) {
   const std::string model = MakeModel("model");
   io::WriteFileAtomically(folder_ / "text.txt", "What a text is made of, in a few words.");

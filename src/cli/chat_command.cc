@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/error.h"
-#include "cli/chat_format.h"
 #include "cli/command_list.h"
 #include "cli/generation.h"
+#include "text/chat_format.h"
 
 namespace forge::cli {
 namespace {
@@ -34,7 +34,7 @@ class ChatCommand : public Command {
 
   int Run(const FlagSet&, Terminal& terminal) override {
     RunnableModel model = model_.LoadToRun(name_);
-    std::optional<ChatFormat> chat;
+    std::optional<text::ChatFormat> chat;
     if (!plain_) chat.emplace(*model.tokenizer, model.name);
     if (chat && chat->end_of_turn() >= 0) model.stop_token_ids.push_back(chat->end_of_turn());
     runtime::Session session(*model.model);
@@ -104,7 +104,7 @@ class ChatCommand : public Command {
   void Save(const std::string& path, Terminal& terminal) const {
     if (path.empty()) return terminal.Log("/save needs the name of a file");
     io::Json messages = io::Json::array();
-    for (const ChatMessage& message : messages_)
+    for (const text::ChatMessage& message : messages_)
       messages.push_back({{"role", message.role}, {"content", message.content}});
     try {
       io::WriteJsonFile(path, messages);
@@ -115,7 +115,8 @@ class ChatCommand : public Command {
   }
 
   std::string Answer(const RunnableModel& model, runtime::Session& session,
-                     const std::optional<ChatFormat>& chat, const std::string& line, Terminal& terminal) {
+                     const std::optional<text::ChatFormat>& chat, const std::string& line,
+                     Terminal& terminal) {
     messages_.push_back({"user", line});
     const std::vector<int> prompt = chat ? chat->Encode(messages_) : model.Encode(line);
     const auto room = static_cast<std::size_t>(model.model->config().max_position_embeddings);
@@ -137,7 +138,7 @@ class ChatCommand : public Command {
   bool plain_ = false;
   SamplingConfig sampling_;
   ModelFlags model_;
-  std::vector<ChatMessage> messages_;
+  std::vector<text::ChatMessage> messages_;
   GeneratedText last_;
 };
 

@@ -31,8 +31,6 @@ std::unique_ptr<Command> MakeDashboardCommand();
 std::unique_ptr<Command> MakeDoctorCommand();
 std::unique_ptr<Command> MakeCompletionCommand();
 std::unique_ptr<Command> MakeFlagsPageCommand();
-
-/// A command of a later release: it is listed, and answers with an Error that says so.
 std::unique_ptr<Command> MakeMergeCommand();
 std::unique_ptr<Command> MakeServeCommand();
 std::unique_ptr<Command> MakeLineageCommand();

@@ -5,10 +5,10 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "cli/chat_format.h"
 #include "eval/result_cache.h"
 #include "eval/task_runner.h"
 #include "pipeline/model_hash.h"
+#include "text/chat_format.h"
 
 namespace forge::cli {
 namespace {
@@ -64,7 +64,7 @@ eval::TaskResult Measure(const eval::TaskFile& task, const eval::TaskData& data,
                              .chat = {},
                              .sink = &terminal,
                              .stop = &terminal.stop()};
-  std::optional<ChatFormat> format;
+  std::optional<text::ChatFormat> format;
   if (config.apply_chat_template) {
     format.emplace(*loaded.tokenizer, model.name());
     if (format->end_of_turn() >= 0) session.stop_token_ids.push_back(format->end_of_turn());

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "cli/text_stream.h"
+#include "text/text_stream.h"
 
 namespace forge::cli {
 namespace {
@@ -27,7 +27,7 @@ GeneratedText GenerateText(const RunnableModel& model, runtime::Session& session
                            const StopToken& stop, const std::function<void(const std::string&)>& show) {
   if (stop.stop_requested()) ThrowInterrupted();
   GeneratedText result;
-  TextStream stream(sampling.stop);
+  text::TextStream stream(sampling.stop.empty() ? std::vector<std::string>{} : std::vector{sampling.stop});
   const auto add = [&](const std::string& text) {
     result.text += text;
     if (!text.empty()) show(text);

@@ -6,10 +6,10 @@
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
-#include "cli/text_stream.h"
 #include "cli/tokenize_lines.h"
 #include "io/atomic_file.h"
 #include "text/load_tokenizer.h"
+#include "text/text_stream.h"
 
 namespace forge::cli {
 namespace {
@@ -105,7 +105,7 @@ class TokenizeCommand : public Command {
   /// In quotes, with escapes for what a terminal would not show: a part of a character too.
   static std::string Visible(const std::string& bytes) {
     std::size_t cut = 0;
-    const bool whole = CleanUtf8(bytes, cut) == bytes;
+    const bool whole = text::CleanUtf8(bytes, cut) == bytes;
     std::string text = "\"";
     for (const char c : bytes) {
       const auto byte = static_cast<unsigned char>(c);

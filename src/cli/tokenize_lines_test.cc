@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "cli/command_list.h"
-#include "cli/text_stream.h"
 #include "io/atomic_file.h"
 #include "text/byte_tokenizer.h"
 #include "text/sentencepiece_model.h"
 #include "text/testing_samples.h"
 #include "text/testing_vectors.h"
+#include "text/text_stream.h"
 
 namespace forge::cli {
 namespace {
@@ -153,11 +153,11 @@ TEST_F(TokenizeLinesTest, StreamedTextNeverHasHalfACharacter) {
     for (int trial = 0; trial < 200; ++trial) {
       std::string text, streamed;
       for (std::size_t i = random.Below(8); i > 0; --i) text += parts[random.Below(parts.size())];
-      TextStream stream;
+      text::TextStream stream;
       for (const int id : tokenizer->Encode(text)) {
         const std::string shown = stream.Add(tokenizer->TokenBytes(id));
         std::size_t cut = 0;
-        ASSERT_EQ(CleanUtf8(shown, cut), shown);
+        ASSERT_EQ(text::CleanUtf8(shown, cut), shown);
         ASSERT_EQ(cut, 0u);
         streamed += shown;
       }

@@ -5,26 +5,19 @@
 
 #include <atomic>
 #include <chrono>
-#include <thread>
+#include <optional>
 
 #include "base/error.h"
 #include "dashboard/event_stream.h"
-#include "dashboard/http_server.h"
 #include "dashboard/page.h"
-#include "dashboard/request_guard.h"
+#include "http/http_server.h"
+#include "http/page.h"
+#include "http/request_guard.h"
 
 namespace forge::dashboard {
 namespace {
 
 constexpr int kThreads = Server::kMaxStreams + 16;  // a stream keeps its thread; the rest answers requests
-constexpr auto kStopPoll = std::chrono::milliseconds(50);
-
-std::vector<std::string> HeaderValues(const httplib::Request& request, const char* name) {
-  std::vector<std::string> values;
-  const auto [begin, end] = request.headers.equal_range(name);
-  for (auto header = begin; header != end; ++header) values.push_back(header->second);
-  return values;
-}
 
 void SetJson(httplib::Response& response, const Json& json) {
   response.set_header("Cache-Control", "no-store");
@@ -42,22 +35,21 @@ struct Server::Core {
   explicit Core(ServerOptions given) : options(std::move(given)) {}
 
   httplib::Server::HandlerResponse Guard(const httplib::Request& request, httplib::Response& response);
-  void ServePage(httplib::Response& response);
   void ServeRuns(httplib::Response& response);
   void ServeRun(const std::string& run, httplib::Response& response);
   void ServeEvents(const httplib::Request& request, httplib::Response& response);
   void SetUp();
 
   ServerOptions options;
-  HttpServer http{kThreads, options.request_timeout};
+  http::HttpServer http{{.threads = kThreads, .request_timeout = options.request_timeout}};
   int port = 0;
   std::atomic<int> streams{0};
 };
 
 httplib::Server::HandlerResponse Server::Core::Guard(const httplib::Request& request,
                                                      httplib::Response& response) {
-  if (const auto reason =
-          RefusalReason(HeaderValues(request, "Host"), HeaderValues(request, "Origin"), port)) {
+  if (const auto reason = http::RefusalReason(http::HeaderValues(request, "Host"),
+                                              http::HeaderValues(request, "Origin"), port)) {
     SetError(response, 403,
              {.what = "refused", .why = *reason, .fix = fmt::format("open http://localhost:{}", port)});
     return httplib::Server::HandlerResponse::Handled;
@@ -68,13 +60,6 @@ httplib::Server::HandlerResponse Server::Core::Guard(const httplib::Request& req
     return httplib::Server::HandlerResponse::Handled;
   }
   return httplib::Server::HandlerResponse::Unhandled;
-}
-
-void Server::Core::ServePage(httplib::Response& response) {
-  const std::string nonce = NewNonce();
-  response.set_header("Content-Security-Policy", ContentSecurityPolicy(nonce));
-  response.set_header("Cache-Control", "no-store");  // the nonce is for this response only
-  response.set_content(Page(nonce), "text/html; charset=utf-8");
 }
 
 void Server::Core::ServeRuns(httplib::Response& response) {
@@ -119,17 +104,6 @@ void Server::Core::ServeEvents(const httplib::Request& request, httplib::Respons
 }
 
 void Server::Core::SetUp() {
-  http.set_payload_max_length(0);
-  // Not the library's SO_REUSEPORT: a second dashboard on the same port must fail, not share it.
-  http.set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  });
-  http.set_default_headers({{"X-Content-Type-Options", "nosniff"},
-                            {"Referrer-Policy", "no-referrer"},
-                            {"X-Frame-Options", "DENY"},
-                            {"Cross-Origin-Opener-Policy", "same-origin"},
-                            {"Cross-Origin-Resource-Policy", "same-origin"}});
   http.set_pre_routing_handler(
       [this](const auto& request, auto& response) { return Guard(request, response); });
   http.set_exception_handler(
@@ -143,7 +117,7 @@ void Server::Core::SetUp() {
                    {.what = "the dashboard failed", .why = error.what(), .fix = "please report it"});
         }
       });
-  http.Get("/", [this](const auto&, auto& response) { ServePage(response); });
+  http.Get("/", [](const auto&, auto& response) { http::SetPage(PageSource(), response); });
   http.Get("/api/runs", [this](const auto&, auto& response) { ServeRuns(response); });
   http.Get(R"(/api/run/([A-Za-z0-9._-]+))",
            [this](const auto& request, auto& response) { ServeRun(request.matches[1], response); });
@@ -152,9 +126,15 @@ void Server::Core::SetUp() {
 }
 
 Server::Server(ServerOptions options) : core_(std::make_unique<Core>(std::move(options))) {
-  const std::string address = LoopbackAddress(core_->options.host);
+  const std::optional<std::string> address = http::LoopbackAddress(core_->options.host);
+  if (!address)
+    throw Error(
+        {.kind = ErrorKind::kUsage,
+         .what = "cannot serve the dashboard on " + core_->options.host,
+         .why = "it has no login, so it listens on this machine only: localhost, 127.0.0.1 or ::1",
+         .fix = "use --host localhost, and from elsewhere a tunnel: ssh -L 8501:localhost:8501 <machine>"});
   core_->SetUp();
-  core_->port = core_->http.Bind(address, core_->options.port);
+  core_->port = core_->http.Bind(*address, core_->options.port);
   if (core_->port <= 0)
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = fmt::format("cannot serve the dashboard on port {}", core_->options.port),
@@ -166,25 +146,10 @@ Server::~Server() = default;
 
 int Server::port() const { return core_->port; }
 
-std::string Server::Url() const {
-  return fmt::format("http://{}:{}",
-                     LoopbackAddress(core_->options.host) == "::1" ? "[::1]" : core_->options.host,
-                     core_->port);
-}
+std::string Server::Url() const { return http::UrlOf(core_->options.host, core_->port); }
 
 void Server::Run(const StopToken& stop) {
-  std::atomic<bool> ended{false};
-  bool served = false;
-  std::thread listener([&] {
-    served = core_->http.listen_after_bind();
-    ended = true;
-  });
-  while (!stop.stop_requested() && !ended) std::this_thread::sleep_for(kStopPoll);
-  // The library ignores a stop before it listens: a request that came at once would be lost.
-  while (!core_->http.is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  core_->http.StopNow();
-  listener.join();
-  if (!served)
+  if (!core_->http.ServeUntil([&] { return stop.stop_requested(); }))
     throw Error({.kind = ErrorKind::kEnvironment,
                  .what = fmt::format("the dashboard on port {} ended by itself", core_->port),
                  .why = "the system does not let it accept connections any more",

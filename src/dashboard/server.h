@@ -15,7 +15,7 @@ struct ServerOptions {
   std::filesystem::path folder = "output";  // with forge.db; may have no store yet
   std::string host = "localhost";
   int port = 8501;                                  // 0: any free one
-  std::chrono::milliseconds request_timeout{5000};  // http_server.h
+  std::chrono::milliseconds request_timeout{5000};  // http/http_server.h
   track::Clock clock = track::SystemClock();
 };
 

@@ -8,7 +8,6 @@
 namespace forge::runtime {
 namespace {
 
-constexpr std::size_t kHeadRows = 64;             // rows of logits held at once: 12 MiB at 49152 tokens
 constexpr std::size_t kCacheBudget = 512u << 20;  // bytes of keys and values of all active sequences
 constexpr std::size_t kMaxActive = 256;
 constexpr std::size_t kShortestBeginning = 16;  // tokens; a shorter one costs attention more than it saves
@@ -60,12 +59,7 @@ void BatchGenerator::FindBeginnings() {
   }
 }
 
-void BatchGenerator::Step::Add(std::span<const int> added, KeyValueCache* cache, int position) {
-  for (const int token : added) tokens.push_back({token, static_cast<int>(caches.size()), position++});
-  caches.push_back(cache);
-}
-
-void BatchGenerator::Hold(int index, std::span<const int> prompt, Step& step) {
+void BatchGenerator::Hold(int index, std::span<const int> prompt, ForwardStep& step) {
   Beginning& beginning = beginnings_[static_cast<std::size_t>(index)];
   if (beginning.cache != nullptr) return;
   if (beginning.parent >= 0) Hold(beginning.parent, prompt, step);
@@ -78,7 +72,7 @@ void BatchGenerator::Hold(int index, std::span<const int> prompt, Step& step) {
            static_cast<int>(beginning.start));
 }
 
-void BatchGenerator::Admit(Step& step) {
+void BatchGenerator::Admit(ForwardStep& step) {
   while (next_ < order_.size() && active_.size() < kMaxActive &&
          (active_.empty() || cache_bytes_ < kCacheBudget)) {
     const std::size_t index = order_[next_];
@@ -135,11 +129,9 @@ bool BatchGenerator::Pick(Active& sequence, const float* logits, model::Generati
 }
 
 void BatchGenerator::Run(std::span<model::Generation> results) {
-  const auto hidden = static_cast<std::size_t>(transformer_.config().hidden_size);
   const auto vocabulary = static_cast<std::size_t>(transformer_.config().vocab_size);
-  std::vector<float> states, logits;
   while (true) {
-    Step step;
+    ForwardStep step;
     Admit(step);
     if (active_.empty()) return;
     std::vector<int> last_tokens;
@@ -147,21 +139,17 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
       step.Add(sequence.pending, sequence.cache.get(), sequence.cache->length());
       last_tokens.push_back(static_cast<int>(step.tokens.size()) - 1);
     }
-    states.resize(last_tokens.size() * hidden);
-    transformer_.Forward(step.tokens, step.caches, last_tokens, states.data());
     std::deque<Active> kept;
-    for (std::size_t start = 0; start < last_tokens.size(); start += kHeadRows) {
-      const std::size_t count = std::min(kHeadRows, last_tokens.size() - start);
-      logits.resize(count * vocabulary);
-      transformer_.Head(states.data() + start * hidden, count, logits.data());
-      for (std::size_t row = 0; row < count; ++row) {
-        Active& sequence = active_[start + row];
-        if (Pick(sequence, logits.data() + row * vocabulary, results[sequence.index]))
-          kept.push_back(std::move(sequence));
-        else
-          LetGo(sequence);
-      }
-    }
+    VisitLogits(transformer_, step, last_tokens,
+                [&](std::size_t first, std::size_t count, const float* logits) {
+                  for (std::size_t row = 0; row < count; ++row) {
+                    Active& sequence = active_[first + row];
+                    if (Pick(sequence, logits + row * vocabulary, results[sequence.index]))
+                      kept.push_back(std::move(sequence));
+                    else
+                      LetGo(sequence);
+                  }
+                });
     active_ = std::move(kept);
   }
 }

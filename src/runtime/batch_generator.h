@@ -8,8 +8,8 @@
 
 #include "base/philox.h"
 #include "model/language_model.h"
+#include "runtime/forward_step.h"
 #include "runtime/prefix_tree.h"
-#include "runtime/transformer.h"
 
 namespace forge::runtime {
 
@@ -43,18 +43,11 @@ class BatchGenerator {
     Random random;
     int limit;  // tokens that it may get
   };
-  /// The tokens of one forward pass.
-  struct Step {
-    std::vector<TokenInput> tokens;
-    std::vector<KeyValueCache*> caches;
-    void Add(std::span<const int> added, KeyValueCache* cache, int position);
-  };
-
   void FindBeginnings();
   /// Lets waiting prompts in as far as the room goes; the beginnings that they are the first to need go into
   /// `step`.
-  void Admit(Step& step);
-  void Hold(int beginning, std::span<const int> prompt, Step& step);
+  void Admit(ForwardStep& step);
+  void Hold(int beginning, std::span<const int> prompt, ForwardStep& step);
   void LetGo(Active& sequence);
   /// Picks the next token of a sequence; whether it goes on.
   bool Pick(Active& sequence, const float* logits, model::Generation& result);

@@ -103,6 +103,34 @@ void WriteJobMessages(const fs::path& folder) {
     write(message);
 }
 
+void WriteApiRequests(const fs::path& folder) {
+  const std::string completion =
+      R"({"model": "tiny", "prompt": ["a", "b"], "n": 2, "max_tokens": 3, "temperature": 0.5, "top_p": 0.9, "top_k": 4,
+        "seed": -1, "stop": ["x", "yz"], "stream": true, "stream_options": {"include_usage": true}, "logprobs": 2,
+        "user": "u", "logit_bias": {}})";
+  const std::string echo = R"({"prompt": [[1, 2, 258]], "max_tokens": 0, "echo": true, "logprobs": 1})";
+  const std::string chat =
+      R"({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": "b", "tool_calls": []}, {"role": "user", "content": "c"}], "truncate": true,
+        "max_completion_tokens": 4, "logprobs": true, "top_logprobs": 2, "response_format": {"type": "text"}})";
+  Write(folder / "api_request", "completion", completion);
+  Write(folder / "api_request", "echo", echo);
+  Write(folder / "api_request", "chat", chat);
+  const auto post = [](const std::string& path, const std::string& body) {
+    return "POST " + path +
+           " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+  };
+  Write(folder / "http_request", "completion", post("/v1/completions", completion));
+  Write(folder / "http_request", "chat", post("/v1/chat/completions", chat));
+  Write(folder / "http_request", "get",
+        "GET /v1/models/tiny HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n");
+  Write(folder / "http_request", "chunked",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\n{\"pro\r\n9\r\nmpt\":\"a\"}"
+        "\r\n0\r\n\r\n");
+}
+
 }  // namespace
 }  // namespace forge
 
@@ -119,6 +147,7 @@ int main(int count, char** arguments) {
     forge::WriteMergeConfigs(arguments[1]);
     forge::WriteHubAnswers(arguments[1]);
     forge::WriteJobMessages(arguments[1]);
+    forge::WriteApiRequests(arguments[1]);
   } catch (const forge::Error& error) {
     std::cerr << error.what() << "\n";
     return 1;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/text_stream.h"
+#include "text/text_stream.h"
 
 #include <gtest/gtest.h>
 
-namespace forge::cli {
+namespace forge::text {
 namespace {
 
 /// The text that a stream shows of [0, first), [first, second) and the rest.
@@ -35,14 +35,45 @@ TEST(TextStream, EndsBeforeTheStopTextHoweverItIsCutIntoTokens) {
   const std::string text = "one\nUsUser: two";
   for (std::size_t first = 0; first <= text.size(); ++first)
     for (std::size_t second = first; second <= text.size(); ++second) {
-      TextStream stream("\nUser:");
+      TextStream stream({"\nUser:"});
       EXPECT_EQ(Show(stream, text, first, second), text);
       EXPECT_FALSE(stream.stopped());
-      TextStream stops("sUser:");
+      TextStream stops({"sUser:"});
       EXPECT_EQ(Show(stops, text, first, second), "one\nU") << first << " " << second;
       EXPECT_TRUE(stops.stopped());
     }
 }
 
+TEST(TextStream, EndsBeforeTheStopTextThatIsCompleteFirst) {
+  const std::string text = "xabcd";
+  for (std::size_t first = 0; first <= text.size(); ++first)
+    for (std::size_t second = first; second <= text.size(); ++second) {
+      TextStream earlier_end({"abcd", "bc"});
+      EXPECT_EQ(Show(earlier_end, text, first, second), "xa") << first << " " << second;
+      TextStream same_end({"c", "abc"});
+      EXPECT_EQ(Show(same_end, text, first, second), "x") << first << " " << second;
+      TextStream none({"abd", "cda"});
+      EXPECT_EQ(Show(none, text, first, second), text);
+    }
+}
+
+TEST(TextStream, CountsTheBytesThatItShowed) {
+  TextStream stream({"stop"});
+  stream.Add("\xFF one st");
+  EXPECT_EQ(stream.shown_bytes(), 6u);
+  stream.Add("opped");
+  EXPECT_EQ(stream.shown_bytes(), 6u);
+  TextStream whole({"stop"});
+  whole.Add("a st\xC3");
+  whole.Finish();
+  EXPECT_EQ(whole.shown_bytes(), 5u);
+}
+
+TEST(TextStream, EndsInTheMiddleOfACharacterOnlyWithAWholeOne) {
+  TextStream stream({"\xA9"});  // the second byte of é
+  EXPECT_EQ(stream.Add("\xC3\xA9x"), "\xEF\xBF\xBD");
+  EXPECT_TRUE(stream.stopped());
+}
+
 }  // namespace
-}  // namespace forge::cli
+}  // namespace forge::text

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/chat_format.h"
+#include "text/chat_format.h"
 
 #include <gtest/gtest.h>
 
@@ -11,16 +11,16 @@
 #include "text/byte_tokenizer.h"
 #include "text/gguf_tokenizer.h"
 
-namespace forge::cli {
+namespace forge::text {
 namespace {
 
 TEST(ChatFormat, RefusesAModelThatWasNotTrainedForConversations) {
-  const text::Tokenizer tokenizer(text::MakeByteTokenizer());
+  const Tokenizer tokenizer(MakeByteTokenizer());
   EXPECT_THROW(ChatFormat(tokenizer, "base"), Error);
 }
 
-text::TokenizerData ByteTokenizerWith(const std::string& chat_template) {
-  text::TokenizerData data = text::MakeByteTokenizer();
+TokenizerData ByteTokenizerWith(const std::string& chat_template) {
+  TokenizerData data = MakeByteTokenizer();
   data.chat_template = chat_template;
   return data;
 }
@@ -30,7 +30,7 @@ constexpr const char* kSimpleTemplate =
     "{% if add_generation_prompt %}assistant:{% endif %}";
 
 TEST(ChatFormat, RendersATemplateAndKeepsControlTokensOfMessagesAsText) {
-  const text::Tokenizer tokenizer(ByteTokenizerWith(kSimpleTemplate));
+  const Tokenizer tokenizer(ByteTokenizerWith(kSimpleTemplate));
   const ChatFormat chat(tokenizer, "model");
   const int end = *tokenizer.data().eos;
   const std::string end_text = tokenizer.data().tokens[static_cast<std::size_t>(end)];
@@ -48,7 +48,7 @@ TEST(ChatFormat, RendersATemplateAndKeepsControlTokensOfMessagesAsText) {
 }
 
 TEST(ChatFormat, PassesOnWhatATemplateDoesNotAllow) {
-  const text::Tokenizer tokenizer(ByteTokenizerWith(
+  const Tokenizer tokenizer(ByteTokenizerWith(
       "{% if messages[0].role == 'system' %}{{ raise_exception('no system messages') }}{% endif %}"));
   try {
     ChatFormat(tokenizer, "model").Render({{"system", "be kind"}});
@@ -92,4 +92,4 @@ TEST(ChatFormat, GivesTheIdsOfTransformersForSmolLm2) {
 }
 
 }  // namespace
-}  // namespace forge::cli
+}  // namespace forge::text

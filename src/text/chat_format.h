@@ -8,7 +8,7 @@
 #include "text/jinja/template.h"
 #include "text/tokenizer.h"
 
-namespace forge::cli {
+namespace forge::text {
 
 struct ChatMessage {
   std::string role, content;
@@ -19,7 +19,7 @@ class ChatFormat {
  public:
   /// Throws Error(kInput): that offers --plain for a model without a template, and naming line and construct
   /// for a template that forge cannot read.
-  ChatFormat(const text::Tokenizer& tokenizer, const std::string& model_name);
+  ChatFormat(const Tokenizer& tokenizer, const std::string& model_name);
 
   /// The text of all messages and the start of the assistant's turn, as transformers' apply_chat_template
   /// gives it. Throws Error(kInput) with the template's own message for a conversation that it does not
@@ -37,10 +37,10 @@ class ChatFormat {
   int ControlTokenAt(std::string_view text, std::size_t at) const;
   int FindEndOfTurn() const;
 
-  const text::Tokenizer& tokenizer_;
-  text::jinja::Template template_;
+  const Tokenizer& tokenizer_;
+  jinja::Template template_;
   std::vector<int> control_tokens_;  // longest spelling first
   int end_of_turn_ = -1;
 };
 
-}  // namespace forge::cli
+}  // namespace forge::text

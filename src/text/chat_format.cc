@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/chat_format.h"
+#include "text/chat_format.h"
 
 #include <algorithm>
 
 #include "base/error.h"
 
-namespace forge::cli {
+namespace forge::text {
 
 namespace {
 
@@ -13,21 +13,22 @@ namespace {
 // control token in a message, so that the place is known again after the template has done its work.
 constexpr std::string_view kMark = "\xEF\xB7\x90";  // U+FDD0
 
-const std::string& TemplateOf(const text::Tokenizer& tokenizer, const std::string& model_name) {
+const std::string& TemplateOf(const Tokenizer& tokenizer, const std::string& model_name) {
   if (tokenizer.data().chat_template.empty())
-    throw Error({.what = "cannot chat with " + model_name,
-                 .why = "it has no chat template: it was not trained for conversations",
-                 .fix = "use --plain to let it go on from each line, or a model with a template"});
+    throw Error(
+        {.what = "cannot chat with " + model_name,
+         .why = "it has no chat template: it was not trained for conversations",
+         .fix = "use a model with a template; forge chat --plain lets this one go on from each line"});
   return tokenizer.data().chat_template;
 }
 
-std::string TokenText(const text::Tokenizer& tokenizer, const std::optional<int>& id) {
+std::string TokenText(const Tokenizer& tokenizer, const std::optional<int>& id) {
   return id ? tokenizer.data().tokens[static_cast<std::size_t>(*id)] : std::string();
 }
 
 }  // namespace
 
-ChatFormat::ChatFormat(const text::Tokenizer& tokenizer, const std::string& model_name)
+ChatFormat::ChatFormat(const Tokenizer& tokenizer, const std::string& model_name)
     : tokenizer_(tokenizer), template_(TemplateOf(tokenizer, model_name)) {
   for (int id = 0; id < tokenizer.size(); ++id)
     if (tokenizer.IsControl(id)) control_tokens_.push_back(id);
@@ -49,7 +50,7 @@ std::string ChatFormat::Render(const std::vector<ChatMessage>& messages, bool ad
   io::OrderedJson list = io::OrderedJson::array();
   for (const ChatMessage& message : messages)
     list.push_back({{"role", message.role}, {"content", message.content}});
-  const text::TokenizerData& data = tokenizer_.data();
+  const TokenizerData& data = tokenizer_.data();
   return template_.Render({{"messages", list},
                            {"tools", nullptr},
                            {"documents", nullptr},
@@ -114,4 +115,4 @@ int ChatFormat::FindEndOfTurn() const {
   return -1;
 }
 
-}  // namespace forge::cli
+}  // namespace forge::text

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+namespace forge::serve {
+
+/// web/chat.html as it was built in; http/page.h fills in its nonce.
+std::string_view PageSource();
+
+}  // namespace forge::serve
