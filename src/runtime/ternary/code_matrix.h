@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/huge_memory.h"
+#include "io/gguf_blocks.h"
+#include "runtime/ternary/int8_rows.h"
+
+namespace forge::runtime {
+
+/// A linear layer y = x W^T + b with integer weights and int8 activations. For row o of the weights
+///   y[o] = b[o] + sum over blocks of float(integer dot product) * (weight scale * activation scale),
+/// block after block with fused multiply-adds: the same bits on every target, for any number of threads and
+/// of tokens. The codes stream through memory once for each call; layouts: code_panels.h.
+class CodeMatrix {
+ public:
+  CodeMatrix() = default;
+
+  /// codes [out, in] in {-1, 0, 1}; scales [out, in / group], each a binary16 number. group: a multiple of 64
+  /// that divides `in`, or `in`. layout: kTwoBit, or kBase3, which is the smaller one from blocks of 128 on.
+  static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
+                                std::size_t out, std::size_t in, std::size_t group, CodeLayout layout);
+  /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
+  static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
+  /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
+  /// the end, where a row is one group.
+  static std::size_t TernaryBlock(std::size_t in, std::size_t group);
+
+  /// The bytes of one row (output feature) of a stored matrix.
+  using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
+  /// Zeros [out, in], whose rows PutRows brings; stored: Q8_0 or Q4_0, `in` a multiple of 32.
+  static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in);
+  /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
+  void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
+
+  std::size_t in() const { return panels_.depth; }
+  std::size_t out() const { return out_; }
+  std::size_t bytes() const { return panels() * panels_.panel_bytes; }
+  CodeLayout layout() const { return panels_.layout; }
+  /// Values that share an activation scale.
+  std::size_t block() const { return panels_.block; }
+
+  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens.
+  void Row(std::size_t out_feature, float* row) const;
+
+  /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised with
+  /// block(). The result of a row depends on that row only.
+  void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const;
+
+ private:
+  CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group);
+  std::size_t panels() const { return (out_ + kCodeRows - 1) / kCodeRows; }
+  std::byte* Scales(std::size_t panel, std::size_t block) {
+    return memory_.data() + (panels_.Scales(panel, block) - panels_.data);
+  }
+  std::byte* Codes(std::size_t panel, std::size_t block) {
+    return memory_.data() + (panels_.Codes(panel, block) - panels_.data);
+  }
+  void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
+  void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
+  void MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Row& x,
+                   std::span<const float> bias, float* y) const;
+  void MultiplyRows(std::size_t panel, const Int8Rows& x, std::size_t first_row, std::size_t last_row,
+                    std::span<const float> bias, float* y) const;
+
+  std::size_t out_ = 0;
+  HugeMemory memory_;
+  CodePanels panels_{};
+};
+
+}  // namespace forge::runtime
