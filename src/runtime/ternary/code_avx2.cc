@@ -206,7 +206,7 @@ struct Int8 {
 };
 
 template <class Layout, int kZero>
-void MultiplyRow(const CodePanels& panels, const Int8Row& x, std::size_t first, std::size_t last, float* y) {
+void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
   const std::size_t blocks = panels.blocks();
   for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
     __m256 sums[kQuarters] = {};
@@ -269,7 +269,7 @@ void UnpackInt4(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
 constexpr int kTokensOfTile = 4;
 
 struct PairSums {  // in 16 bits through a block
-  static __m256i Weights(const std::uint8_t* codes) { return Load(codes); }
+  static __m256i Weights(const std::byte* codes) { return Load(codes); }
   static __m256i Magnitudes(__m256i weights) { return weights; }
   static __m256i Add(__m256i sums, __m256i weights, __m256i, __m256i x) { return AddPairs(sums, weights, x); }
   static __m256i Total(__m256i sums, int zero, std::int32_t x_sum) {
@@ -278,7 +278,7 @@ struct PairSums {  // in 16 bits through a block
 };
 
 struct SignedSums {  // of bytes with zero 128
-  static __m256i Weights(const std::uint8_t* codes) { return Signed(Load(codes)); }
+  static __m256i Weights(const std::byte* codes) { return Signed(Load(codes)); }
   static __m256i Magnitudes(__m256i weights) { return _mm256_abs_epi8(weights); }
   static __m256i Add(__m256i sums, __m256i weights, __m256i magnitudes, __m256i x) {
     return AddSigned(sums, weights, magnitudes, x);
@@ -288,27 +288,27 @@ struct SignedSums {  // of bytes with zero 128
 
 template <class Sums, int kTokens>
 void TileTokens(const CodeTile& tile) {
-  const std::size_t x_stride = tile.x_stride, quads = tile.quads;
+  const std::size_t quads = tile.quads, x_step = 4 * tile.x_width;
   for (std::size_t block = 0; block < tile.blocks; ++block)
     for (int pair = 0; pair < kQuarters; pair += 2) {
-      const std::uint8_t* codes = tile.codes + block * tile.code_stride + 32 * pair;
-      const std::int8_t* x = tile.x + block * 4 * quads;
+      const std::byte* codes = tile.codes + block * tile.code_stride + 32 * pair;
+      const std::int8_t* x = tile.x + block * quads * x_step;
       __m256i sums[kTokens][2];
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
-      for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += 4) {
+      for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += x_step) {
         const __m256i first = Sums::Weights(codes), second = Sums::Weights(codes + 32);
         const __m256i first_size = Sums::Magnitudes(first), second_size = Sums::Magnitudes(second);
 #pragma GCC unroll 4
         for (int t = 0; t < kTokens; ++t) {
-          const __m256i value = Broadcast(x + static_cast<std::size_t>(t) * x_stride);
+          const __m256i value = Broadcast(x + 4 * t);
           sums[t][0] = Sums::Add(sums[t][0], first, first_size, value);
           sums[t][1] = Sums::Add(sums[t][1], second, second_size, value);
         }
       }
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
-        const std::size_t at = static_cast<std::size_t>(t) * tile.blocks_stride + block;
+        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
         const __m256 x_scale = _mm256_set1_ps(tile.x_scales[at]);
         float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * pair;
 #pragma GCC unroll 2
@@ -340,7 +340,8 @@ const CodeKernels& Avx2CodeKernels() {
                                      .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr},
                                      .tile_tokens = kTokensOfTile,
                                      .tile = Tile<PairSums>,
-                                     .byte_tile = Tile<SignedSums>};
+                                     .byte_tile = Tile<SignedSums>,
+                                     .packed_tile = {}};
   return table;
 }
 

@@ -87,54 +87,6 @@ void UnpackInt4(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
   }
 }
 
-// Twelve tokens by 32 rows: 24 sums, so that a broadcast and a vector of codes serve many products. All loops
-// over the sums are unrolled: one left over would keep the array in memory.
-constexpr int kTokensOfTile = 12;
-
-template <int kTokens>
-void TileTokens(const CodeTile& tile) {
-  const std::size_t x_stride = tile.x_stride, quads = tile.quads;
-  for (std::size_t block = 0; block < tile.blocks; ++block) {
-    const std::uint8_t* codes = tile.codes + block * tile.code_stride;
-    const std::int8_t* x = tile.x + block * 4 * quads;
-    __m512i sums[kTokens][kHalves];
-#pragma GCC unroll 12
-    for (int t = 0; t < kTokens; ++t)
-      sums[t][0] = sums[t][1] = _mm512_set1_epi32(
-          -tile.zero * tile.x_sums[static_cast<std::size_t>(t) * tile.blocks_stride + block]);
-    for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += 4) {
-      const __m512i first = Load(codes), second = Load(codes + 64);
-#pragma GCC unroll 12
-      for (int t = 0; t < kTokens; ++t) {
-        const __m512i value = Broadcast(x + static_cast<std::size_t>(t) * x_stride);
-        sums[t][0] = _mm512_dpbusd_epi32(sums[t][0], first, value);
-        sums[t][1] = _mm512_dpbusd_epi32(sums[t][1], second, value);
-      }
-    }
-    const __m512 scales[kHalves] = {Scales(tile.weight_scales[block], 0),
-                                    Scales(tile.weight_scales[block], 1)};
-#pragma GCC unroll 12
-    for (int t = 0; t < kTokens; ++t) {
-      const __m512 x_scale =
-          _mm512_set1_ps(tile.x_scales[static_cast<std::size_t>(t) * tile.blocks_stride + block]);
-      float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows;
-#pragma GCC unroll 2
-      for (std::size_t half = 0; half < kHalves; ++half)
-        _mm512_storeu_ps(y + 16 * half, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t][half]),
-                                                        _mm512_mul_ps(scales[half], x_scale),
-                                                        _mm512_loadu_ps(y + 16 * half)));
-    }
-  }
-}
-
-void Tile(const CodeTile& tile) {
-  static constexpr auto kByTokens = []<int... kTokens>(std::integer_sequence<int, kTokens...>) {
-    return std::array<void (*)(const CodeTile&), sizeof...(kTokens)>{TileTokens<kTokens + 1>...};
-  }
-  (std::make_integer_sequence<int, kTokensOfTile>());
-  kByTokens[tile.tokens - 1](tile);
-}
-
 }  // namespace
 
 const CodeKernels& Avx512CodeKernels() {
@@ -146,7 +98,8 @@ const CodeKernels& Avx512CodeKernels() {
     kernels.unpack[static_cast<int>(CodeLayout::kTwoBit)] = UnpackTwoBit;
     kernels.unpack[static_cast<int>(CodeLayout::kInt4)] = UnpackInt4;
     kernels.tile_tokens = kTokensOfTile;
-    kernels.tile = kernels.byte_tile = Tile;
+    kernels.tile = kernels.byte_tile = Tile<AsBytes>;
+    kernels.packed_tile[static_cast<int>(CodeLayout::kTwoBit)] = Tile<PackedTwoBit>;
     if (__builtin_cpu_supports("avx512vbmi")) UseVbmiForBase3(kernels);
     return kernels;
   }();

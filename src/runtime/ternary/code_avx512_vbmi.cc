@@ -8,7 +8,9 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,fma,f16c")
@@ -88,11 +90,28 @@ void UnpackBase3(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
   if (q < quads) UnpackTwoBit(codes, quads - q, out);
 }
 
+struct PackedBase3 {
+  Base3Table table;
+
+  template <class Quad>
+  FORGE_INLINE void Visit(const std::byte* codes, std::size_t quads, const Quad& quad) const {
+    std::size_t q = 0;
+    for (; q + 5 <= quads; q += 5, codes += kChunkBytes) {
+      Prefetch(codes);
+      const __m512i first = Load(codes), second = Load(codes + 64);
+      PackedTwoBit::VisitPlanes(table.Planes(first), table.Planes(second), quad);
+      quad(Base3Table::Fifth(first), Base3Table::Fifth(second));
+    }
+    PackedTwoBit::VisitRest(codes, quads - q, quad);
+  }
+};
+
 }  // namespace
 
 void UseVbmiForBase3(CodeKernels& kernels) {
   kernels.multiply_row[static_cast<int>(CodeLayout::kBase3)] = MultiplyRow<Base3, 1>;
   kernels.unpack[static_cast<int>(CodeLayout::kBase3)] = UnpackBase3;
+  kernels.packed_tile[static_cast<int>(CodeLayout::kBase3)] = Tile<PackedBase3>;
 }
 
 }  // namespace forge::runtime

@@ -5,22 +5,21 @@
 
 namespace forge::runtime {
 
-/// The product of some tokens with neighbouring blocks of one panel, whose codes are a byte each:
+/// The product of some tokens with neighbouring blocks of one panel:
 ///   y[t][r] += float(sum over k of (code[r][k] - zero) * x[t][k]) * (weight scale * activation scale),
 /// block after block, each step one fused multiply-add.
 struct CodeTile {
-  const std::uint8_t* codes;          // [blocks], each [quads][32 rows][4]
+  const std::byte* codes;             // of the first block
   std::size_t code_stride;            // bytes from block to block
   const std::byte* weight_scales[8];  // of each block: binary16 [32]
-  std::size_t blocks, quads;          // blocks <= 8; quads of each block
+  std::size_t blocks, quads;          // 1 to 8 blocks of so many quads
   int zero;
 
-  std::size_t tokens;    // 1 .. tile_tokens
-  const std::int8_t* x;  // of the first token, first block; blocks are 4 * quads apart
-  std::size_t x_stride;
-  const float* x_scales;  // of the first block; `blocks_stride` from token to token
+  std::size_t tokens;     // 1 .. tile_tokens, the first of each width
+  const std::int8_t* x;   // as in Int8Tile, of the first block
+  const float* x_scales;  // of the first block
   const std::int32_t* x_sums;
-  std::size_t blocks_stride;
+  std::size_t x_width;
   float* y;  // [tokens][32]
 };
 
@@ -33,17 +32,21 @@ struct CodeKernels {
   ///   codes [size], scales, sums [size / block rounded up]
   void (*quantize)(const float* x, std::size_t size, std::size_t block, std::int8_t* codes, float* scales,
                    std::int32_t* sums);
-  /// One token times the panels [first, last): y [32 (last - first)]. By CodeLayout.
-  void (*multiply_row[kCodeLayouts])(const CodePanels& panels, const Int8Row& x, std::size_t first,
+  /// One token (width 1) times the panels [first, last): y [32 (last - first)]. By CodeLayout.
+  void (*multiply_row[kCodeLayouts])(const CodePanels& panels, const Int8Tile& x, std::size_t first,
                                      std::size_t last, float* y);
   /// The codes of one block, a byte each: out [quads][32 rows][4], where quads beyond the last may be
   /// written up to a multiple of 5. By CodeLayout; none for kInt8, which is stored so.
   void (*unpack[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::uint8_t* out);
-  int tile_tokens;
-  /// Codes 0 .. 15; at most 256 inputs a block for codes up to 2, 32 for others.
+  /// Most tokens of a tile.
+  std::size_t tile_tokens;
+  /// Unpacked codes 0 .. 15; at most 256 inputs a block for codes up to 2, 32 for others.
   void (*tile)(const CodeTile& tile);
   /// Codes 0 .. 255 with zero 128.
   void (*byte_tile)(const CodeTile& tile);
+  /// Codes as they are packed, unpacked in registers: for one or two tiles of tokens, which would not pay
+  /// for unpack. By CodeLayout; none where there is no such kernel.
+  void (*packed_tile[kCodeLayouts])(const CodeTile& tile);
 };
 
 const CodeKernels& ScalarCodeKernels();

@@ -16,6 +16,7 @@ constexpr std::size_t kActivationBytes = 400u << 10;  // of rows that are multip
 constexpr std::size_t kMostRows =
     96;  // of them; codes are unpacked once for so many, and their sums stay in L1
 constexpr std::size_t kBlocksOfTile = 8;
+constexpr std::size_t kTilesOfPackedCodes = 2;  // up to here codes are unpacked in registers, once a tile
 
 bool IsTernary(CodeLayout layout) { return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3; }
 
@@ -45,7 +46,7 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
 }  // namespace
 
 CodeMatrix::CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block,
-                       std::size_t group)
+                       std::size_t group, WeightArena& arena)
     : out_(out) {
   const std::size_t blocks_of_group = (group + block - 1) / block;
   panels_ = {
@@ -55,8 +56,8 @@ CodeMatrix::CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::
   const std::size_t groups = (in + group - 1) / group, rest = in % block;
   panels_.panel_bytes = groups * panels_.group_bytes;
   if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(layout, rest);
-  memory_ = HugeMemory(panels() * panels_.panel_bytes);
-  panels_.data = memory_.data();
+  memory_ = arena.Allocate(panels() * panels_.panel_bytes);
+  panels_.data = memory_.get();
 }
 
 std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
@@ -72,12 +73,13 @@ CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group) {
 }
 
 CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
-                                   std::size_t out, std::size_t in, std::size_t group, CodeLayout layout) {
+                                   std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
+                                   WeightArena& arena) {
   FORGE_CHECK(IsTernary(layout) && in > 0 &&
               (group == in || (group > 0 && group % 64 == 0 && in % group == 0)));
   const std::size_t groups = in / group;
   FORGE_CHECK(codes.size() == out * in && scales.size() == out * groups);
-  CodeMatrix matrix(layout, out, in, TernaryBlock(in, group), group);
+  CodeMatrix matrix(layout, out, in, TernaryBlock(in, group), group, arena);
   ParallelFor(matrix.panels(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t row = begin * kCodeRows; row < std::min(out, end * kCodeRows); ++row)
       matrix.PutTernaryRow(row, codes.data() + row * in, scales.data() + row * groups);
@@ -99,10 +101,10 @@ void CodeMatrix::PutTernaryRow(std::size_t row, const std::int8_t* codes, const 
   }
 }
 
-CodeMatrix CodeMatrix::Empty(io::BlockType stored, std::size_t out, std::size_t in) {
+CodeMatrix CodeMatrix::Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena) {
   FORGE_CHECK((stored == io::BlockType::kQ8_0 || stored == io::BlockType::kQ4_0) && in % kStoredBlock == 0);
   return CodeMatrix(stored == io::BlockType::kQ8_0 ? CodeLayout::kInt8 : CodeLayout::kInt4, out, in,
-                    kStoredBlock, kStoredBlock);
+                    kStoredBlock, kStoredBlock, arena);
 }
 
 void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
@@ -157,7 +159,7 @@ void CodeMatrix::Row(std::size_t out_feature, float* row) const {
   }
 }
 
-void CodeMatrix::MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Row& x,
+void CodeMatrix::MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x,
                              std::span<const float> bias, float* y) const {
   constexpr std::size_t kTogether = 16;
   const auto multiply = ChosenCodeKernels().multiply_row[static_cast<std::size_t>(panels_.layout)];
@@ -171,37 +173,43 @@ void CodeMatrix::MultiplyRow(std::size_t first_panel, std::size_t last_panel, co
   }
 }
 
-void CodeMatrix::MultiplyRows(std::size_t panel, const Int8Rows& x, std::size_t first_row,
-                              std::size_t last_row, std::span<const float> bias, float* y) const {
+void CodeMatrix::MultiplyTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile,
+                               std::size_t last_tile, std::span<const float> bias, float* y) const {
   const CodeKernels& kernels = ChosenCodeKernels();
-  const auto unpack = kernels.unpack[static_cast<std::size_t>(panels_.layout)];
-  const auto multiply = panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile : kernels.tile;
-  const std::size_t rows = last_row - first_row;
+  const auto layout = static_cast<std::size_t>(panels_.layout);
+  const auto packed_tile =
+      last_tile - first_tile <= kTilesOfPackedCodes ? kernels.packed_tile[layout] : nullptr;
+  const auto unpack = packed_tile != nullptr ? nullptr : kernels.unpack[layout];
+  const auto multiply = packed_tile != nullptr                ? packed_tile
+                        : panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile
+                                                              : kernels.tile;
+  const std::size_t first_row = first_tile * x.width(),
+                    rows = std::min(x.rows(), last_tile * x.width()) - first_row;
   thread_local std::vector<std::uint8_t> unpacked;
   thread_local std::vector<float> sums;
   unpacked.resize((kMostBlock / 4 + 4) * kChunkBytes);
   sums.assign(rows * kCodeRows, 0.0f);
-  const std::size_t tiles = (rows + static_cast<std::size_t>(kernels.tile_tokens) - 1) /
-                            static_cast<std::size_t>(kernels.tile_tokens);
   const std::size_t blocks = panels_.blocks();
   for (std::size_t block = 0, count; block < blocks; block += count) {
     const std::size_t length = panels_.BlockLength(block), quads = Quads(length);
-    count =
-        length < panels_.block
-            ? 1
-            : std::min({kMostBlock / panels_.block, kBlocksOfTile, panels_.depth / panels_.block - block});
-    CodeTile tile{.codes = reinterpret_cast<const std::uint8_t*>(panels_.Codes(panel, block)),
-                  .code_stride = panels_.group_bytes,  // of bytes as they are: a block is a group
+    const std::size_t whole_blocks = panels_.depth / panels_.block;
+    count = block < whole_blocks ? std::min({kMostBlock / panels_.block, kBlocksOfTile, whole_blocks - block})
+                                 : 1;
+    // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
+    if (const std::size_t of_group = panels_.group / panels_.block; of_group > 1 && unpack == nullptr)
+      count = std::min(count, of_group - block % of_group);
+    CodeTile tile{.codes = panels_.Codes(panel, block),
+                  .code_stride =
+                      static_cast<std::size_t>(panels_.Codes(panel, block + 1) - panels_.Codes(panel, block)),
                   .weight_scales = {},
                   .blocks = count,
                   .quads = quads,
                   .zero = ZeroCode(panels_.layout),
                   .tokens = 0,
                   .x = nullptr,
-                  .x_stride = x.stride(),
                   .x_scales = nullptr,
                   .x_sums = nullptr,
-                  .blocks_stride = blocks,
+                  .x_width = x.width(),
                   .y = nullptr};
     for (std::size_t b = 0; b < count; ++b) {
       tile.weight_scales[b] = panels_.Scales(panel, block + b);
@@ -209,17 +217,16 @@ void CodeMatrix::MultiplyRows(std::size_t panel, const Int8Rows& x, std::size_t 
         unpack(panels_.Codes(panel, block + b), quads, unpacked.data() + b * quads * kChunkBytes);
     }
     if (unpack != nullptr) {
-      tile.codes = unpacked.data();
+      tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
       tile.code_stride = quads * kChunkBytes;
     }
-    for (std::size_t i = 0; i < tiles; ++i) {  // tiles of equal size: a small one would leave units idle
-      const std::size_t first = rows * i / tiles;
-      const Int8Row token = x.Row(first_row + first);
-      tile.tokens = rows * (i + 1) / tiles - first;
-      tile.x = token.codes + block * panels_.block;
-      tile.x_scales = token.scales + block;
-      tile.x_sums = token.sums + block;
-      tile.y = sums.data() + first * kCodeRows;
+    for (std::size_t i = first_tile; i < last_tile; ++i) {
+      const Int8Tile tokens = x.Tile(i);
+      tile.tokens = std::min(x.width(), x.rows() - i * x.width());
+      tile.x = tokens.codes + block * panels_.block * x.width();
+      tile.x_scales = tokens.scales + block * x.width();
+      tile.x_sums = tokens.sums + block * x.width();
+      tile.y = sums.data() + (i - first_tile) * x.width() * kCodeRows;
       multiply(tile);
     }
   }
@@ -238,13 +245,14 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
   const std::size_t pieces =
       std::clamp<std::size_t>(x.rows() * in() * out_ / kWorkPerTask, 1,
                               std::min(panels(), static_cast<std::size_t>(pool.num_threads()) * 4));
-  const std::size_t rows_together = std::clamp<std::size_t>(kActivationBytes / x.stride(), 12, kMostRows);
+  const std::size_t tiles_together =
+      std::max<std::size_t>(1, std::min(kMostRows, kActivationBytes / in()) / x.width());
   pool.Run(pieces, [&](std::size_t piece) {
     const std::size_t first = panels() * piece / pieces, last = panels() * (piece + 1) / pieces;
-    if (x.rows() == 1) return MultiplyRow(first, last, x.Row(0), bias, y);
-    for (std::size_t row = 0; row < x.rows(); row += rows_together)
+    if (x.rows() == 1) return MultiplyRow(first, last, x.Tile(0), bias, y);
+    for (std::size_t tile = 0; tile < x.tiles(); tile += tiles_together)
       for (std::size_t panel = first; panel < last; ++panel)
-        MultiplyRows(panel, x, row, std::min(x.rows(), row + rows_together), bias, y);
+        MultiplyTiles(panel, x, tile, std::min(x.tiles(), tile + tiles_together), bias, y);
   });
 }
 

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "base/huge_memory.h"
 #include "io/gguf_blocks.h"
 #include "runtime/ternary/int8_rows.h"
+#include "runtime/ternary/weight_arena.h"
 
 namespace forge::runtime {
 
@@ -19,10 +20,15 @@ class CodeMatrix {
  public:
   CodeMatrix() = default;
 
-  /// codes [out, in] in {-1, 0, 1}; scales [out, in / group], each a binary16 number. group: a multiple of 64
-  /// that divides `in`, or `in`. layout: kTwoBit, or kBase3, which is the smaller one from blocks of 128 on.
+  /// Whether a ternary group fits the blocks: a multiple of 64 that divides `in`, or `in`.
+  static bool CanHoldGroup(std::size_t in, std::size_t group) {
+    return group > 0 && in % group == 0 && (group % 64 == 0 || group == in);
+  }
+  /// codes [out, in] in {-1, 0, 1}; scales [out, in / group], each a binary16 number; CanHoldGroup. layout:
+  /// kTwoBit, or kBase3, which is the smaller one from blocks of 128 on.
   static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
-                                std::size_t out, std::size_t in, std::size_t group, CodeLayout layout);
+                                std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
+                                WeightArena& arena);
   /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
   static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
   /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
@@ -32,7 +38,7 @@ class CodeMatrix {
   /// The bytes of one row (output feature) of a stored matrix.
   using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
   /// Zeros [out, in], whose rows PutRows brings; stored: Q8_0 or Q4_0, `in` a multiple of 32.
-  static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in);
+  static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena);
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
   void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
 
@@ -51,23 +57,24 @@ class CodeMatrix {
   void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const;
 
  private:
-  CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group);
+  CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group,
+             WeightArena& arena);
   std::size_t panels() const { return (out_ + kCodeRows - 1) / kCodeRows; }
   std::byte* Scales(std::size_t panel, std::size_t block) {
-    return memory_.data() + (panels_.Scales(panel, block) - panels_.data);
+    return memory_.get() + (panels_.Scales(panel, block) - panels_.data);
   }
   std::byte* Codes(std::size_t panel, std::size_t block) {
-    return memory_.data() + (panels_.Codes(panel, block) - panels_.data);
+    return memory_.get() + (panels_.Codes(panel, block) - panels_.data);
   }
   void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
-  void MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Row& x,
+  void MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x,
                    std::span<const float> bias, float* y) const;
-  void MultiplyRows(std::size_t panel, const Int8Rows& x, std::size_t first_row, std::size_t last_row,
-                    std::span<const float> bias, float* y) const;
+  void MultiplyTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
+                     std::span<const float> bias, float* y) const;
 
   std::size_t out_ = 0;
-  HugeMemory memory_;
+  std::shared_ptr<std::byte> memory_;
   CodePanels panels_{};
 };
 

@@ -86,6 +86,7 @@ class CodeMatrixTest : public testing::TestWithParam<CpuTarget> {
  protected:
   void SetUp() override { SetTargetForTest(GetParam()); }
   void TearDown() override { SetTargetForTest(SupportedTargets().back()); }
+  WeightArena arena_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Targets, CodeMatrixTest, testing::ValuesIn(SupportedTargets()),
@@ -102,8 +103,8 @@ TEST_P(CodeMatrixTest, TernaryProductsEqualTheDefinitionForAllShapesLayoutsAndBa
     const std::vector<float> bias = RandomFloats("bias", shape.out);
     const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
-      const CodeMatrix matrix =
-          CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in, shape.group, layout);
+      const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
+                                                        shape.group, layout, arena_);
       for (const std::size_t rows : {1u, 2u, 3u, 4u, 5u, 7u, 8u, 11u, 12u, 13u, 16u, 24u, 32u, 33u, 101u}) {
         if (rows > 33 && shape.in > 100) continue;
         const std::vector<float> x = Activations(rows, shape.in);
@@ -121,7 +122,8 @@ TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
     const std::size_t group = in == 256 ? 128 : in;
     const Ternary ternary = RandomTernary(35, in, group);
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
-      const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, 35, in, group, layout);
+      const CodeMatrix matrix =
+          CodeMatrix::PackTernary(ternary.codes, ternary.scales, 35, in, group, layout, arena_);
       std::vector<float> row(in);
       for (std::size_t o = 0; o < 35; ++o) {
         matrix.Row(o, row.data());
@@ -153,7 +155,7 @@ TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
                                 ? static_cast<std::int8_t>(start[2 + k])
                                 : (std::to_integer<int>(start[2 + k % 16]) >> (4 * (k / 16)) & 15) - 8);
       }
-      CodeMatrix matrix = CodeMatrix::Empty(stored, out, in);
+      CodeMatrix matrix = CodeMatrix::Empty(stored, out, in, arena_);
       const std::size_t row_bytes = io::RowBytes(stored, in);
       const auto row_of = [&](std::size_t row) {
         return std::span<const std::byte>(bytes).subspan(row * row_bytes, row_bytes);
@@ -180,7 +182,8 @@ TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
     const Ternary ternary{std::vector<std::int8_t>(32 * 512, static_cast<std::int8_t>(code)),
                           std::vector<int>(32 * 512, code), std::vector<float>(64, 1.0f)};
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
-      const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, 32, 512, 256, layout);
+      const CodeMatrix matrix =
+          CodeMatrix::PackTernary(ternary.codes, ternary.scales, 32, 512, 256, layout, arena_);
       for (const float value : {1.0f, -1.0f})
         for (const std::size_t rows : {1u, 4u, 12u}) {
           const std::vector<float> x(rows * 512, value);
@@ -200,21 +203,22 @@ TEST_P(CodeMatrixTest, QuantisedCodesAreInRangeAndWithinHalfAStep) {
     Int8Rows rows;
     rows.Resize(1, size, block);
     rows.Quantize(0, x.data());
-    const Int8Row row = rows.Row(0);
+    const Int8Tile row = rows.Tile(0);
     std::vector<std::int8_t> codes(size);
-    std::vector<float> scales(rows.blocks());
-    std::vector<std::int32_t> sums(rows.blocks());
+    const std::size_t blocks = (size + block - 1) / block;
+    std::vector<float> scales(blocks);
+    std::vector<std::int32_t> sums(blocks);
     ScalarCodeKernels().quantize(x.data(), size, block, codes.data(), scales.data(), sums.data());
     EXPECT_EQ(std::vector(row.codes, row.codes + size), codes);
-    EXPECT_EQ(std::vector(row.scales, row.scales + rows.blocks()), scales);
-    EXPECT_EQ(std::vector(row.sums, row.sums + rows.blocks()), sums);
+    EXPECT_EQ(std::vector(row.scales, row.scales + blocks), scales);
+    EXPECT_EQ(std::vector(row.sums, row.sums + blocks), sums);
     for (std::size_t i = 0; i < size; ++i) {
       EXPECT_GE(codes[i], -127);
       if (scales[i / block] > 1e-30f) {
         EXPECT_LE(std::fabs(x[i] - scales[i / block] * codes[i]), 0.5001f * scales[i / block]);
       }
     }
-    for (std::size_t i = size; i < rows.stride(); ++i) EXPECT_EQ(row.codes[i], 0);
+    for (std::size_t i = size; i < (size + 63) / 64 * 64; ++i) EXPECT_EQ(row.codes[i], 0);
   }
 }
 
@@ -222,7 +226,7 @@ TEST_P(CodeMatrixTest, KernelsReadNothingBeyondTheirRowsScales) {
   // A row of a larger batch, in the middle: what stands beside it must not matter.
   const Ternary ternary = RandomTernary(64, 256, 64);
   const CodeMatrix matrix =
-      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 64, 256, 64, CodeLayout::kTwoBit);
+      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 64, 256, 64, CodeLayout::kTwoBit, arena_);
   const std::vector<float> x = Activations(9, 256);
   const std::vector<float> all = Product(matrix, x, {});
   for (std::size_t row = 0; row < 9; ++row) {

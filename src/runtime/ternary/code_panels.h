@@ -68,11 +68,13 @@ constexpr std::size_t CodeBlockBytes(CodeLayout layout, std::size_t length) {
   return (quads + quads_of_chunk - 1) / quads_of_chunk * kChunkBytes;
 }
 
-/// The activations of one token, quantised: value k = scales[k / block] * codes[k].
-struct Int8Row {
-  const std::int8_t* codes;  // [depth], zeros up to the next multiple of 64
-  const float* scales;       // [blocks]
-  const std::int32_t* sums;  // [blocks], of the codes
+/// The activations of up to `width` tokens side by side, quantised: value k of token t is
+/// scales[k / block * width + t] * codes[(k / 4 * width + t) * 4 + k % 4].
+struct Int8Tile {
+  const std::int8_t* codes;  // [quads, padded with zeros to a multiple of 16][width][4]
+  const float* scales;       // [blocks][width]
+  const std::int32_t* sums;  // [blocks][width], of the codes
+  std::size_t width;
 };
 
 }  // namespace forge::runtime

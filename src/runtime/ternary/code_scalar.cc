@@ -54,7 +54,7 @@ float ScaleAt(const std::byte* scales, std::size_t row) {
 }
 
 template <CodeLayout kLayout>
-void MultiplyRow(const CodePanels& panels, const Int8Row& x, std::size_t first, std::size_t last, float* y) {
+void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
   for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows)
     for (std::size_t row = 0; row < kCodeRows; ++row) {
       y[row] = 0;
@@ -82,11 +82,12 @@ void Tile(const CodeTile& tile) {
   for (std::size_t token = 0; token < tile.tokens; ++token)
     for (std::size_t row = 0; row < kCodeRows; ++row)
       for (std::size_t block = 0; block < tile.blocks; ++block) {
-        const std::size_t at = token * tile.blocks_stride + block;
-        const std::int8_t* x = tile.x + token * tile.x_stride + block * 4 * tile.quads;
-        const std::uint8_t* codes = tile.codes + block * tile.code_stride + 4 * row;
+        const std::size_t at = block * tile.x_width + token;
+        const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
+        const std::byte* codes = tile.codes + block * tile.code_stride + 4 * row;
         std::int32_t dot = -tile.zero * tile.x_sums[at];
-        for (std::size_t k = 0; k < 4 * tile.quads; ++k) dot += x[k] * codes[k / 4 * kChunkBytes + k % 4];
+        for (std::size_t quad = 0; quad < tile.quads; ++quad, codes += kChunkBytes, x += 4 * tile.x_width)
+          for (std::size_t b = 0; b < 4; ++b) dot += x[b] * std::to_integer<int>(codes[b]);
         float& y = tile.y[token * kCodeRows + row];
         y = std::fma(static_cast<float>(dot), ScaleAt(tile.weight_scales[block], row) * tile.x_scales[at], y);
       }
@@ -102,7 +103,8 @@ const CodeKernels& ScalarCodeKernels() {
       .unpack = {Unpack<CodeLayout::kTwoBit>, Unpack<CodeLayout::kBase3>, Unpack<CodeLayout::kInt4>, nullptr},
       .tile_tokens = 4,
       .tile = Tile,
-      .byte_tile = Tile};
+      .byte_tile = Tile,
+      .packed_tile = {}};
   return table;
 }
 
