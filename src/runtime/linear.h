@@ -46,6 +46,12 @@ class Linear {
   void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const {
     std::get<CodeMatrix>(matrix_).Multiply(x, bias, y);
   }
+  /// CodeMatrix::MultiplyGated, where CanGate says so.
+  bool CanGate() const {
+    const CodeMatrix* codes = std::get_if<CodeMatrix>(&matrix_);
+    return codes != nullptr && codes->CanGate();
+  }
+  void MultiplyGated(const Int8Rows& x, float* y) const { std::get<CodeMatrix>(matrix_).MultiplyGated(x, y); }
 
  private:
   std::variant<PackedMatrix, CodeMatrix> matrix_;

@@ -127,18 +127,32 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
   });
 }
 
-void Transformer::Gate(const Linear& down, std::size_t count, Scratch& s) const {
+void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s) const {
   const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
-  const bool is_int8 = down.activation_block() != 0, needs_floats = !is_int8 || observer_;
-  if (needs_floats) s.gated.resize(count * intermediate);
-  if (is_int8) s.quantised.Resize(count, intermediate, down.activation_block());
-  ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) {
-      float* gate = s.gate_up.data() + t * 2 * intermediate;
-      Kernels().silu_multiply(gate, gate + intermediate, intermediate);
-      if (is_int8) s.quantised.Quantize(t, gate);
-      if (needs_floats) std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
-    }
+  const std::size_t grain = std::max<std::size_t>(1, 65536 / intermediate);
+  s.gated.resize(count * intermediate);
+  if (layer.gate_up.CanGate()) {
+    layer.gate_up.MultiplyGated(s.quantised, s.gated.data());
+  } else {
+    s.gate_up.resize(count * 2 * intermediate);
+    Multiply(layer.gate_up, s.normed, {}, count, s.gate_up.data(), s);
+    ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t t = begin; t < end; ++t) {
+        float* gate = s.gate_up.data() + t * 2 * intermediate;
+        Kernels().silu_multiply(gate, gate + intermediate, intermediate);
+        std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
+      }
+    });
+  }
+  Quantise(layer.down, s.gated, count, grain, s);
+}
+
+void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, std::size_t grain,
+                           Scratch& s) const {
+  if (next.activation_block() == 0) return;
+  s.quantised.Resize(count, next.in(), next.activation_block());
+  ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) s.quantised.Quantize(t, x.data() + t * next.in());
   });
 }
 
@@ -201,26 +215,19 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   s.attended.resize(rows.size() * query_size);
   Attend(config(), layer, tokens, rows, caches, s.projected.data(), row_size, s.attended.data());
   const Linear& next = weights_.layers[static_cast<std::size_t>(layer)].attention_output;
-  if (next.activation_block() == 0) return;
-  s.quantised.Resize(rows.size(), query_size, next.activation_block());
-  ParallelFor(rows.size(), kTokensPerTask, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) s.quantised.Quantize(r, s.attended.data() + r * query_size);
-  });
+  Quantise(next, s.attended, rows.size(), kTokensPerTask, s);
 }
 
 void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
   const PackedLayer& layer = weights_.layers[static_cast<std::size_t>(index)];
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
   s.added.resize(count * hidden);
-  s.gate_up.resize(count * 2 * intermediate);
   Observe(index, LinearInput::kAttentionOutput, s.attended, count);
   Multiply(layer.attention_output, s.attended, {}, count, s.added.data(), s);
   AddToState(count, s);
   Norm(layer.post_attention_norm, count, layer.gate_up, s);
   Observe(index, LinearInput::kMlp, s.normed, count);
-  Multiply(layer.gate_up, s.normed, {}, count, s.gate_up.data(), s);
-  Gate(layer.down, count, s);
+  GateUp(layer, count, s);
   Observe(index, LinearInput::kDown, s.gated, count);
   Multiply(layer.down, s.gated, {}, count, s.added.data(), s);
   AddToState(count, s);

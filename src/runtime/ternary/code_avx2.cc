@@ -272,8 +272,8 @@ struct PairSums {  // in 16 bits through a block
   static __m256i Weights(const std::byte* codes) { return Load(codes); }
   static __m256i Magnitudes(__m256i weights) { return weights; }
   static __m256i Add(__m256i sums, __m256i weights, __m256i, __m256i x) { return AddPairs(sums, weights, x); }
-  static __m256i Total(__m256i sums, int zero, std::int32_t x_sum) {
-    return _mm256_sub_epi32(PairsToQuads(sums), _mm256_set1_epi32(zero * x_sum));
+  static __m256i Total(__m256i sums, int zero_bits, std::int32_t x_sum) {
+    return _mm256_sub_epi32(PairsToQuads(sums), _mm256_set1_epi32(x_sum * (1 << zero_bits)));
   }
 };
 
@@ -313,7 +313,7 @@ void TileTokens(const CodeTile& tile) {
         float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * pair;
 #pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-          const __m256i dot = Sums::Total(sums[t][half], tile.zero, tile.x_sums[at]);
+          const __m256i dot = Sums::Total(sums[t][half], tile.zero_bits, tile.x_sums[at]);
           const __m256 scale = _mm256_mul_ps(Scales(tile.weight_scales[block], pair + half), x_scale);
           _mm256_storeu_ps(y + 8 * half,
                            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, _mm256_loadu_ps(y + 8 * half)));

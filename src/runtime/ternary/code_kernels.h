@@ -13,7 +13,7 @@ struct CodeTile {
   std::size_t code_stride;            // bytes from block to block
   const std::byte* weight_scales[8];  // of each block: binary16 [32]
   std::size_t blocks, quads;          // 1 to 8 blocks of so many quads
-  int zero;
+  int zero_bits;                      // zero is 1 << zero_bits
 
   std::size_t tokens;     // 1 .. tile_tokens, the first of each width
   const std::int8_t* x;   // as in Int8Tile, of the first block

@@ -56,6 +56,12 @@ class CodeMatrix {
   /// block(). The result of a row depends on that row only.
   void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const;
 
+  /// Whether both halves of the output features are whole panels.
+  bool CanGate() const { return out_ % (2 * kCodeRows) == 0; }
+  /// y [rows, out / 2] = silu(g) * u, where g and u are the first and second half of x W^T: the bits of
+  /// Multiply and then KernelTable::silu_multiply, without the way through memory. Only if CanGate.
+  void MultiplyGated(const Int8Rows& x, float* y) const;
+
  private:
   CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group,
              WeightArena& arena);
@@ -68,10 +74,15 @@ class CodeMatrix {
   }
   void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
-  void MultiplyRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x,
-                   std::span<const float> bias, float* y) const;
-  void MultiplyTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
-                     std::span<const float> bias, float* y) const;
+  /// sums [32 (last - first)] of one token.
+  void SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x, float* sums) const;
+  /// sums [tokens, 32] of one panel.
+  void SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
+                float* sums) const;
+  using Piece = std::function<void(std::size_t first_panel, std::size_t last_panel, std::size_t first_tile,
+                                   std::size_t last_tile)>;
+  /// Cuts the product with `panels` panels into pieces for the threads of the pool.
+  void ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const;
 
   std::size_t out_ = 0;
   std::shared_ptr<std::byte> memory_;

@@ -11,6 +11,7 @@
 #include "base/cpu_features.h"
 #include "base/float16.h"
 #include "base/philox.h"
+#include "runtime/kernels/kernel_table.h"
 #include "runtime/ternary/code_kernels.h"
 
 namespace forge::runtime {
@@ -219,6 +220,27 @@ TEST_P(CodeMatrixTest, QuantisedCodesAreInRangeAndWithinHalfAStep) {
       }
     }
     for (std::size_t i = size; i < (size + 63) / 64 * 64; ++i) EXPECT_EQ(row.codes[i], 0);
+  }
+}
+
+TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
+  const Ternary ternary = RandomTernary(192, 256, 256);
+  const CodeMatrix matrix =
+      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 192, 256, 256, CodeLayout::kBase3, arena_);
+  ASSERT_TRUE(matrix.CanGate());
+  for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 40u}) {
+    const std::vector<float> x = Activations(rows, 256);
+    std::vector<float> both = Product(matrix, x, {}), expected, actual(rows * 96, -7.0f);
+    for (std::size_t row = 0; row < rows; ++row) {
+      float* gate = both.data() + row * 192;
+      Kernels().silu_multiply(gate, gate + 96, 96);
+      expected.insert(expected.end(), gate, gate + 96);
+    }
+    Int8Rows quantised;
+    quantised.Resize(rows, 256, matrix.block());
+    for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, x.data() + row * 256);
+    matrix.MultiplyGated(quantised, actual.data());
+    EXPECT_EQ(actual, expected) << rows;
   }
 }
 

@@ -54,8 +54,9 @@ struct CodePanels {
 
 constexpr std::size_t Quads(std::size_t length) { return (length + 3) / 4; }
 
-constexpr int ZeroCode(CodeLayout layout) {
-  return layout == CodeLayout::kInt8 ? 128 : layout == CodeLayout::kInt4 ? 8 : 1;
+/// The code that stands for zero, as a power of two.
+constexpr int ZeroBits(CodeLayout layout) {
+  return layout == CodeLayout::kInt8 ? 7 : layout == CodeLayout::kInt4 ? 3 : 0;
 }
 
 /// Bytes of a block of `length` inputs.

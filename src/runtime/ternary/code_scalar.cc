@@ -61,7 +61,7 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
       for (std::size_t block = 0; block < panels.blocks(); ++block) {
         const std::size_t length = panels.BlockLength(block);
         const std::int8_t* values = x.codes + block * panels.block;
-        std::int32_t dot = -ZeroCode(kLayout) * x.sums[block];
+        std::int32_t dot = -x.sums[block] * (1 << ZeroBits(kLayout));
         for (std::size_t k = 0; k < length; ++k)
           dot +=
               values[k] * CodeAt(kLayout, panels.Codes(panel, block), Quads(length), k / 4, 4 * row + k % 4);
@@ -85,7 +85,7 @@ void Tile(const CodeTile& tile) {
         const std::size_t at = block * tile.x_width + token;
         const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
         const std::byte* codes = tile.codes + block * tile.code_stride + 4 * row;
-        std::int32_t dot = -tile.zero * tile.x_sums[at];
+        std::int32_t dot = -tile.x_sums[at] * (1 << tile.zero_bits);
         for (std::size_t quad = 0; quad < tile.quads; ++quad, codes += kChunkBytes, x += 4 * tile.x_width)
           for (std::size_t b = 0; b < 4; ++b) dot += x[b] * std::to_integer<int>(codes[b]);
         float& y = tile.y[token * kCodeRows + row];
