@@ -90,8 +90,8 @@ TernaryTensor WeightSource::ReadTernary(const TensorSpec& spec) const {
       if (!is_ternary)
         throw Error({.kind = ErrorKind::kInput,
                      .what = "cannot use the ternary weights of " + Name(),
-                     .why = fmt::format("{}: the group at element {} holds more than one magnitude", spec.name,
-                                        group * size),
+                     .why = fmt::format("{}: the group at element {} holds more than one magnitude",
+                                        spec.name, group * size),
                      .fix = "compress the model again, or convert it without llama-quantize (it rounds to "
                             "other codes)"});
       ternary.scales[group] = scale;

@@ -41,10 +41,9 @@ std::uint64_t Sum(const std::uint64_t* words, std::size_t count) {
 // does not matter.
 #define FORGE_12(step) \
   step(0) step(1) step(2) step(3) step(4) step(5) step(6) step(7) step(8) step(9) step(10) step(11)
-#define FORGE_24(step)                                                                               \
-  FORGE_12(step)                                                                                     \
-  step(12) step(13) step(14) step(15) step(16) step(17) step(18) step(19) step(20) step(21) step(22) \
-      step(23)
+#define FORGE_24(step) \
+  FORGE_12(step)       \
+  step(12) step(13) step(14) step(15) step(16) step(17) step(18) step(19) step(20) step(21) step(22) step(23)
 
 constexpr int kSteps = 500'000;  // some 3 to 6 ms
 

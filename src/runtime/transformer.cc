@@ -147,8 +147,8 @@ void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s
   Quantise(layer.down, s.gated, count, grain, s);
 }
 
-void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, std::size_t grain,
-                           Scratch& s) const {
+void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count,
+                           std::size_t grain, Scratch& s) const {
   if (next.activation_block() == 0) return;
   s.quantised.Resize(count, next.in(), next.activation_block());
   ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {

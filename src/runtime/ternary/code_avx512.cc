@@ -19,6 +19,7 @@ namespace forge::runtime {
 namespace {
 
 #include "runtime/ternary/code_avx512.inc"
+#include "runtime/ternary/code_tile_avx512.inc"
 
 // What differs between the layouts: the exact dot products of one block, 16 rows to a vector.
 
@@ -100,6 +101,8 @@ const CodeKernels& Avx512CodeKernels() {
     kernels.tile_tokens = kTokensOfTile;
     kernels.tile = kernels.byte_tile = Tile<AsBytes>;
     kernels.packed_tile[static_cast<int>(CodeLayout::kTwoBit)] = Tile<PackedTwoBit>;
+    kernels.packed_tile[static_cast<int>(CodeLayout::kInt4)] = Tile<PackedInt4>;
+    kernels.packed_tile[static_cast<int>(CodeLayout::kInt8)] = Tile<PackedInt8>;
     if (__builtin_cpu_supports("avx512vbmi")) UseVbmiForBase3(kernels);
     return kernels;
   }();

@@ -19,6 +19,7 @@ namespace forge::runtime {
 namespace {
 
 #include "runtime/ternary/code_avx512.inc"
+#include "runtime/ternary/code_tile_avx512.inc"
 
 /// Turns a byte of five base-3 digits into four two-bit planes and the fifth digit, the most significant.
 struct Base3Table {
@@ -93,14 +94,14 @@ void UnpackBase3(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
 struct PackedBase3 {
   Base3Table table;
 
-  template <class Quad>
-  FORGE_INLINE void Visit(const std::byte* codes, std::size_t quads, const Quad& quad) const {
+  template <class Visitor>
+  FORGE_INLINE void Visit(const std::byte* codes, std::size_t quads, const Visitor& quad) const {
     std::size_t q = 0;
     for (; q + 5 <= quads; q += 5, codes += kChunkBytes) {
       Prefetch(codes);
-      const __m512i first = Load(codes), second = Load(codes + 64);
-      PackedTwoBit::VisitPlanes(table.Planes(first), table.Planes(second), quad);
-      quad(Base3Table::Fifth(first), Base3Table::Fifth(second));
+      const Quad bytes = Quad::At(codes);
+      PackedTwoBit::VisitPlanes({table.Planes(bytes.first), table.Planes(bytes.second)}, quad);
+      quad(Quad{Base3Table::Fifth(bytes.first), Base3Table::Fifth(bytes.second)});
     }
     PackedTwoBit::VisitRest(codes, quads - q, quad);
   }
