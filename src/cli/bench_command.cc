@@ -165,7 +165,7 @@ class BenchCommand : public Command {
                   {"tests", io::Json::array()}};
     // An operation is an addition or a multiplication.
     const auto operations = [&] {
-      return is_int8 ? runtime::MeasureInt8Peak(0.1) : runtime::MeasureFloatPeak(0.1);
+      return is_int8 ? runtime::MeasureInt8Peak(0.3) : runtime::MeasureFloatPeak(0.3);
     };
     const double linear_operations = 2 * PrefillWeights(model.config());
     const double head_operations = 2.0 * model.config().hidden_size * model.config().vocab_size;
@@ -176,8 +176,9 @@ class BenchCommand : public Command {
       json["prefill_peak_share"] = Median(runs.shares);
     }
     if (config_.new_tokens > 0) {
-      const Runs runs = Repeat(config_.new_tokens, weight_bytes, runtime::MeasureReadBandwidth, terminal,
-                               [&] { Write(model, 1); });
+      const Runs runs = Repeat(
+          config_.new_tokens, weight_bytes, [] { return runtime::MeasureReadBandwidth(0.3); }, terminal,
+          [&] { Write(model, 1); });
       Show("tg", "decode", config_.new_tokens, runs, "of the memory bandwidth", terminal, json);
       json["decode_bandwidth_share"] = Median(runs.shares);
       const Runs batch = Repeat(kBatch * config_.new_tokens, linear_operations + head_operations, operations,

@@ -110,21 +110,24 @@ double MeasurePeak(double (*operations)(), double seconds) {
 
 }  // namespace
 
-double MeasureReadBandwidth() {
+double MeasureReadBandwidth(double seconds) {
   const HugeMemory memory(256u << 20);
   std::fill_n(memory.data(), memory.size(), std::byte{1});  // pages of zeros alone may be one page
   const auto* words = reinterpret_cast<const std::uint64_t*>(memory.data());
   const std::size_t count = memory.size() / sizeof(std::uint64_t);
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
-  double best = 0;
-  for (int pass = 0; pass < 4; ++pass) {
+  double best = 0, passes = 0;
+  const double first_start = Now();
+  do {
     const double start = Now();
     ThreadPool::Global().Run(threads, [&](std::size_t i) {
       const std::size_t first = count * i / threads, last = count * (i + 1) / threads;
       Keep(Sum(words + first, last - first));
     });
     best = std::max(best, static_cast<double>(memory.size()) / (Now() - start));
-  }
+    ++passes;
+  } while (Now() - first_start < seconds || passes < 4);
+  if (seconds > 0) return passes * static_cast<double>(memory.size()) / (Now() - first_start);
   return best;
 }
 

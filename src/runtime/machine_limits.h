@@ -4,8 +4,9 @@
 namespace forge::runtime {
 
 /// Bytes a second that the threads of the pool read from memory together, in long runs and in large pages:
-/// the best of a few passes over 256 MiB. Takes about 0.1 s.
-double MeasureReadBandwidth();
+/// the best of a few passes over 256 MiB, which takes about 0.1 s; or the mean of `seconds` of passes, as a
+/// machine with a quota of processor time (many virtual ones) gives in the long run.
+double MeasureReadBandwidth(double seconds = 0);
 
 /// Floating-point operations a second of fused multiply-adds in registers alone, all threads of the pool
 /// together, with the kernels' target, over about `seconds`; 0 for the scalar target. The clock of a busy
