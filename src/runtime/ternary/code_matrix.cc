@@ -222,11 +222,13 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
 
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const {
   FORGE_CHECK(x.depth() == in() && x.block() == block());
-  constexpr std::size_t kWorkPerTask = 1 << 18;  // products: some 2 us, above the cost of a wake-up
+  // Products: some 2 us, above the cost of a barrier; and of a piece, which has to wait for its first bytes.
+  constexpr std::size_t kWorthSharing = 1 << 18, kPiece = 1 << 19;
   ThreadPool& pool = ThreadPool::Global();
+  const auto threads = static_cast<std::size_t>(pool.num_threads());
+  const std::size_t work = x.rows() * in() * out_;
   const std::size_t pieces =
-      std::clamp<std::size_t>(x.rows() * in() * out_ / kWorkPerTask, 1,
-                              std::min(panels, static_cast<std::size_t>(pool.num_threads()) * 16));
+      work < kWorthSharing ? 1 : std::min(panels, std::clamp(work / kPiece, threads, threads * 8));
   const std::size_t tiles_together =
       std::max<std::size_t>(1, std::min(kMostRows, kActivationBytes / in()) / x.width());
   pool.Run(pieces, [&](std::size_t i) {
