@@ -185,7 +185,13 @@ TEST_F(Cli, MeasuresReadingAndWriting) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const io::Json json = io::Json::parse(outcome.out);
   EXPECT_GT(json["memory_bytes_per_second"].get<double>(), 1e8);
-  ASSERT_EQ(json["tests"].size(), 2u);
+  ASSERT_EQ(json["tests"].size(), 3u);  // a prompt, one sequence, sixteen
+  for (const char* key :
+       {"prefill_tokens_per_second", "decode_tokens_per_second", "batch16_tokens_per_second",
+        "memory_bandwidth_gb_s", "decode_bandwidth_share", "rss_mb", "threads"})
+    EXPECT_GT(json.at(key).get<double>(), 0) << key;
+  for (const char* key : {"int8_peak_gop_s", "prefill_peak_share", "target"})
+    EXPECT_TRUE(json.contains(key)) << key;
   for (const io::Json& test : json["tests"]) {
     EXPECT_GT(test["tokens_per_second"].get<double>(), 0);
     EXPECT_EQ(test["runs"].size(), 3u);

@@ -60,5 +60,17 @@ TEST(ThreadPool, RethrowsAnExceptionAndStaysUsable) {
   EXPECT_EQ(sum, 45);
 }
 
+// Runs follow each other faster than sleepers wake: one that is late must not take a task of a later run.
+TEST(ThreadPool, ShortRunsInARowDoEveryTaskOnce) {
+  ThreadPool pool(4);
+  for (std::size_t run = 0; run < 20000; ++run) {
+    const std::size_t count = 2 + run % 7;
+    std::vector<std::atomic<int>> done(count);
+    pool.Run(count, [&](std::size_t i) { ++done.at(i); });
+    for (const std::atomic<int>& times : done) ASSERT_EQ(times, 1) << run;
+    if (run % 4000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3));  // all fall asleep
+  }
+}
+
 }  // namespace
 }  // namespace forge

@@ -29,7 +29,7 @@ class ChatCommand : public Command {
     flags.AddSwitch("--plain", plain_,
                     "No chat template: each line is a text that the model goes on from, without memory.");
     flags.AddConfig(sampling_);
-    model_.AddTo(flags);
+    model_.AddTo(flags, "auto");
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {

@@ -21,7 +21,7 @@ class GenerateCommand : public Command {
     flags.AddText("--prompt", prompt_, "Text to go on from.");
     flags.AddText("--prompt-file", prompt_file_, "File with the text to go on from.", "file");
     flags.AddConfig(sampling_);
-    model_.AddTo(flags);
+    model_.AddTo(flags, "auto");
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {

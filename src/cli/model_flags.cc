@@ -21,9 +21,14 @@ std::vector<int> RunnableModel::Encode(std::string_view text) const {
   return ids;
 }
 
-void ModelFlags::AddTo(FlagSet& flags) {
+void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
+  activations = default_activations;
   flags.AddWord("--weights", weights, {"auto", "f32", "bf16", "q8_0"},
                 "How weights are held in memory; auto keeps the values as they are stored.");
+  flags.AddWord(
+      "--activations", activations, {"auto", "float32", "int8"},
+      "What ternary, 8-bit and 4-bit weights are multiplied with: float32 is exact, int8 is rounded "
+      "block by block and much faster; auto is int8 for ternary models, else float32.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
 }
@@ -42,10 +47,18 @@ std::filesystem::path ModelFlags::ResolveTokenizer(const std::string& name) cons
   return pipeline::PartsOf(Resolve(name)).base;
 }
 
+runtime::PackOptions ModelFlags::Packing() const {
+  const std::optional<runtime::WeightType> type = ParseWeightType(weights);
+  return {.linears = type,
+          .embeddings = type,
+          .activations = activations == "int8"   ? runtime::Activations::kInt8
+                         : activations == "auto" ? runtime::Activations::kInt8IfTernary
+                                                 : runtime::Activations::kFloat32};
+}
+
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
   const std::filesystem::path path = Resolve(name);
-  const std::optional<runtime::WeightType> type = ParseWeightType(weights);
-  pipeline::ModelToRun loaded = pipeline::LoadModelToRun(path, {.linears = type, .embeddings = type});
+  pipeline::ModelToRun loaded = pipeline::LoadModelToRun(path, Packing());
   RunnableModel result{.name = pipeline::ShortNameOf(path),
                        .model = std::make_unique<runtime::NativeModel>(std::move(loaded.weights)),
                        .tokenizer = std::move(loaded.tokenizer),

@@ -27,8 +27,11 @@ struct ModelFlags {
   std::string models_dir = "models";
   std::string base;  // of a LoRA adapter: --base BASE ADAPTER is BASE+ADAPTER
   std::string weights = "auto";
+  std::string activations = "float32";
 
-  void AddTo(FlagSet& flags);
+  /// `activations` is the default of --activations: "auto" where speed counts, "float32" where figures are
+  /// compared.
+  void AddTo(FlagSet& flags, const std::string& activations = "float32");
   /// --models-dir alone, for commands that look at files only.
   void AddFolderTo(FlagSet& flags);
 
@@ -36,6 +39,8 @@ struct ModelFlags {
   std::filesystem::path Resolve(const std::string& name) const;
   /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
   std::filesystem::path ResolveTokenizer(const std::string& name) const;
+  /// What --weights and --activations ask for.
+  runtime::PackOptions Packing() const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
 };

@@ -42,14 +42,15 @@ class Sensitivity {
   }
 
   /// The divergence when matrix `unit` (0 qkv, 1 o, 2 gate and up, 3 down) of a layer is another.
-  double Divergence(std::size_t layer, std::size_t unit, PackedMatrix matrix) {
-    PackedLayer& changed = packed_.layers[layer];
-    PackedMatrix* const matrices[] = {&changed.query_key_value, &changed.attention_output, &changed.gate_up,
-                                      &changed.down};
-    std::swap(*matrices[unit], matrix);
+  double Divergence(std::size_t layer, std::size_t unit, PackedMatrix matrix) const {
+    PackedLayer changed = packed_.layers[layer];
+    (unit == 0   ? changed.query_key_value
+     : unit == 1 ? changed.attention_output
+     : unit == 2 ? changed.gate_up
+                 : changed.down) = std::move(matrix);
     std::vector<float> states = before_[layer];
-    for (std::size_t i = layer; i < packed_.layers.size(); ++i) RunLayer(packed_.layers[i], states);
-    std::swap(*matrices[unit], matrix);
+    RunLayer(changed, states);
+    for (std::size_t i = layer + 1; i < packed_.layers.size(); ++i) RunLayer(packed_.layers[i], states);
     return MeanDivergence(LogProbs(states));
   }
 
@@ -82,7 +83,7 @@ class Sensitivity {
       runtime::Kernels().rms_norm(states.data() + looked_at_[i] * Hidden(), packed_.final_norm.data(),
                                   Hidden(), static_cast<float>(config_.rms_norm_eps),
                                   normed.data() + i * Hidden());
-    const PackedMatrix& head = config_.tie_word_embeddings ? packed_.embedding : packed_.head;
+    const runtime::Linear& head = config_.tie_word_embeddings ? packed_.embedding : packed_.head;
     head.Multiply(normed.data(), looked_at_.size(), {}, logits.data());
     ParallelFor(looked_at_.size(), 1, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
+#include "base/thread_pool.h"
 #include "io/float_arrays.h"
 
 namespace forge::model {
@@ -74,24 +75,28 @@ TernaryTensor WeightSource::ReadTernary(const TensorSpec& spec) const {
   FORGE_CHECK(ternary.group > 0);
   const auto size = static_cast<std::size_t>(ternary.group);
   ternary.codes.resize(tensor.values.size());
-  for (std::size_t start = 0; start < tensor.values.size(); start += size) {
-    const std::span<const float> values(tensor.values.data() + start, size);
-    float scale = 0;
-    for (const float value : values) scale = std::max(scale, std::fabs(value));
-    bool is_ternary = scale == RoundToHalf(scale);
-    for (std::size_t i = 0; i < size; ++i) {
-      is_ternary = is_ternary && (values[i] == 0 || std::fabs(values[i]) == scale);
-      ternary.codes[start + i] = static_cast<std::int8_t>((values[i] > 0) - (values[i] < 0));
+  ternary.scales.resize(tensor.values.size() / size);
+  ParallelFor(ternary.scales.size(), 256, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t group = begin; group < end; ++group) {
+      const std::span<const float> values(tensor.values.data() + group * size, size);
+      float scale = 0;
+      for (const float value : values) scale = std::max(scale, std::fabs(value));
+      bool is_ternary = scale == RoundToHalf(scale);
+      std::int8_t* codes = ternary.codes.data() + group * size;
+      for (std::size_t i = 0; i < size; ++i) {
+        is_ternary = is_ternary & ((values[i] == 0) | (std::fabs(values[i]) == scale));
+        codes[i] = static_cast<std::int8_t>((values[i] > 0) - (values[i] < 0));
+      }
+      if (!is_ternary)
+        throw Error({.kind = ErrorKind::kInput,
+                     .what = "cannot use the ternary weights of " + Name(),
+                     .why = fmt::format("{}: the group at element {} holds more than one magnitude",
+                                        spec.name, group * size),
+                     .fix = "compress the model again, or convert it without llama-quantize (it rounds to "
+                            "other codes)"});
+      ternary.scales[group] = scale;
     }
-    if (!is_ternary)
-      throw Error(
-          {.kind = ErrorKind::kInput,
-           .what = "cannot use the ternary weights of " + Name(),
-           .why = fmt::format("{}: the group at element {} holds more than one magnitude", spec.name, start),
-           .fix = "compress the model again, or convert it without llama-quantize (it rounds to "
-                  "other codes)"});
-    ternary.scales.push_back(scale);
-  }
+  });
   return ternary;
 }
 

@@ -34,7 +34,7 @@ class LayerPass {
 
  private:
   void Norm(const std::vector<float>& gain, const float* states, std::size_t tokens, float* rows) const;
-  void AddProduct(const PackedMatrix& matrix, const float* rows, std::size_t tokens, float* states) const;
+  void AddProduct(const Linear& matrix, const float* rows, std::size_t tokens, float* states) const;
 
   const model::ModelConfig& config_;
   const PackedLayer& layer_;

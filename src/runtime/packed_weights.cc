@@ -13,14 +13,15 @@ namespace {
 
 class Packer {
  public:
-  explicit Packer(const model::WeightSource& source) : source_(source) {
+  Packer(const model::WeightSource& source, Activations activations)
+      : source_(source), activations_(activations) {
     for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
   }
 
   std::vector<float> Values(const std::string& name) const { return source_.Read(specs_.at(name)).values; }
 
   /// The named matrices, one below the other.
-  PackedMatrix Pack(const std::vector<std::string>& names, std::optional<WeightType> type) const {
+  Linear Pack(const std::vector<std::string>& names, std::optional<WeightType> type) {
     std::vector<const model::TensorSpec*> specs;
     for (const std::string& name : names) specs.push_back(&specs_.at(name));
     if (!type && HaveOneTernaryGroup(specs)) return PackTernary(specs);
@@ -32,6 +33,8 @@ class Packer {
       throw Error({.what = "cannot use 8-bit or 4-bit weights for " + names.front(),
                    .why = fmt::format("its input size {} is not a multiple of 32", in),
                    .fix = "use float32 or bfloat16 weights for this model"});
+    if (activations_ == Activations::kInt8 && (held == WeightType::kInt8 || held == WeightType::kInt4))
+      return PackCodes(specs, held == WeightType::kInt8 ? io::BlockType::kQ8_0 : io::BlockType::kQ4_0);
     PackedMatrix matrix = PackedMatrix::Empty(held, OutOf(specs), in);
     std::size_t first = 0;
     for (const model::TensorSpec* spec : specs) {
@@ -82,7 +85,35 @@ class Packer {
     });
   }
 
-  PackedMatrix PackTernary(const std::vector<const model::TensorSpec*>& specs) const {
+  /// 8-bit or 4-bit weights for int8 activations: stored so, or rounded to it.
+  CodeMatrix PackCodes(const std::vector<const model::TensorSpec*>& specs, io::BlockType type) {
+    const std::size_t in = model::Columns(*specs.front());
+    CodeMatrix matrix = CodeMatrix::Empty(type, OutOf(specs), in, arena_);
+    std::size_t first = 0;
+    for (const model::TensorSpec* spec : specs) {
+      const std::optional<model::StoredRows> stored = source_.FindStoredRows(*spec);
+      if (stored && stored->type == type) {
+        const auto rows = static_cast<std::size_t>(model::Rows(*spec));
+        matrix.PutRows(first, rows,
+                       [&](std::size_t row) { return stored->row(static_cast<std::int64_t>(row)); });
+        source_.Release(*spec);
+        first += rows;
+        continue;
+      }
+      model::VisitRows(source_, *spec, 16, [&](std::span<const float> rows) {
+        matrix.PutRows(first, rows.size() / in, [&](std::size_t row) {
+          thread_local std::vector<std::byte> bytes;
+          bytes.resize(io::RowBytes(type, in));
+          io::EncodeBlocks(type, rows.subspan(row * in, in), bytes);
+          return std::span<const std::byte>(bytes);
+        });
+        first += rows.size() / in;
+      });
+    }
+    return matrix;
+  }
+
+  Linear PackTernary(const std::vector<const model::TensorSpec*>& specs) {
     std::vector<std::int8_t> codes;
     std::vector<float> scales;
     for (const model::TensorSpec* spec : specs) {
@@ -90,15 +121,21 @@ class Packer {
       codes.insert(codes.end(), tensor.codes.begin(), tensor.codes.end());
       scales.insert(scales.end(), tensor.scales.begin(), tensor.scales.end());
     }
-    return PackedMatrix::PackTernary(codes, scales, OutOf(specs), model::Columns(*specs.front()),
-                                     static_cast<std::size_t>(source_.TernaryGroup(*specs.front())));
+    const std::size_t out = OutOf(specs), in = model::Columns(*specs.front()),
+                      group = static_cast<std::size_t>(source_.TernaryGroup(*specs.front()));
+    if (activations_ == Activations::kInt8 && CodeMatrix::CanHoldGroup(in, group))
+      return CodeMatrix::PackTernary(codes, scales, out, in, group, CodeMatrix::TernaryLayout(in, group),
+                                     arena_);
+    return PackedMatrix::PackTernary(codes, scales, out, in, group);
   }
 
   const model::WeightSource& source_;
+  Activations activations_;
+  WeightArena arena_;
   std::map<std::string, model::TensorSpec> specs_;
 };
 
-PackedLayer PackOneLayer(const Packer& packer, const model::ModelConfig& config, int index,
+PackedLayer PackOneLayer(Packer& packer, const model::ModelConfig& config, int index,
                          const std::optional<WeightType>& linears) {
   const std::string prefix = fmt::format("model.layers.{}.", index);
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
@@ -122,6 +159,15 @@ PackedLayer PackOneLayer(const Packer& packer, const model::ModelConfig& config,
   return layer;
 }
 
+Activations Resolve(const model::WeightSource& source, const PackOptions& options) {
+  if (options.activations != Activations::kInt8IfTernary) return options.activations;
+  const std::vector<model::TensorSpec> specs = model::ListTensors(source.config());
+  const bool has_ternary = !options.linears && std::any_of(specs.begin(), specs.end(), [&](const auto& spec) {
+    return model::IsLinear(spec) && source.TernaryGroup(spec) != 0;
+  });
+  return has_ternary ? Activations::kInt8 : Activations::kFloat32;
+}
+
 }  // namespace
 
 std::size_t PackedWeights::bytes() const {
@@ -138,8 +184,9 @@ std::size_t PackedWeights::bytes() const {
 PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& options) {
   const model::ModelConfig& config = source.config();
   model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
-  const Packer packer(source);
   PackedWeights packed{.config = config};
+  packed.activations = Resolve(source, options);
+  Packer packer(source, packed.activations);
   packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
   if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);
   packed.final_norm = packer.Values("model.norm.weight");
@@ -150,7 +197,8 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
 
 PackedLayer PackLayer(const model::WeightSource& source, int layer, const PackOptions& options) {
   model::CheckEngineComputes(source.config(), {.rope_scaling = true, .qk_norm = true}, "the native runtime");
-  return PackOneLayer(Packer(source), source.config(), layer, options.linears);
+  Packer packer(source, Resolve(source, options));
+  return PackOneLayer(packer, source.config(), layer, options.linears);
 }
 
 PackedWeights PackWeights(const model::ModelConfig& config, const model::ModelWeights& weights,

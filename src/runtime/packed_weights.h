@@ -6,7 +6,7 @@
 
 #include "model/model_weights.h"
 #include "model/weight_source.h"
-#include "runtime/kernels/packed_matrix.h"
+#include "runtime/linear.h"
 
 namespace forge::runtime {
 
@@ -14,20 +14,27 @@ namespace forge::runtime {
 /// so are gate and up: fewer, larger products.
 struct PackedLayer {
   std::vector<float> input_norm, post_attention_norm;  // [hidden_size]
-  PackedMatrix query_key_value;                        // [query_size + 2 key_value_size, hidden_size]
+  Linear query_key_value;                              // [query_size + 2 key_value_size, hidden_size]
   std::vector<float> query_key_value_bias;             // empty without attention_bias
   std::vector<float> query_norm, key_norm;             // [head_dim]; empty without qk_norm
-  PackedMatrix attention_output;                       // [hidden_size, query_size]
-  PackedMatrix gate_up;                                // [2 intermediate_size, hidden_size]
-  PackedMatrix down;                                   // [hidden_size, intermediate_size]
+  Linear attention_output;                             // [hidden_size, query_size]
+  Linear gate_up;                                      // [2 intermediate_size, hidden_size]
+  Linear down;                                         // [hidden_size, intermediate_size]
 };
+
+/// What linears and the head multiply with: float32, exact in the weights; or int8, quantised block by block
+/// on the way (runtime/ternary/code_matrix.h), for ternary, 8-bit and 4-bit weights. Others (float types,
+/// Q4_1, ternary groups that are no multiple of 64) keep float32.
+/// kInt8IfTernary: kInt8 for a model that has ternary linears, else kFloat32.
+enum class Activations { kFloat32, kInt8, kInt8IfTernary };
 
 struct PackedWeights {
   model::ModelConfig config;
-  PackedMatrix embedding;  // [vocab_size, hidden_size]; also the head when that is tied
+  Activations activations = Activations::kFloat32;  // never kInt8IfTernary
+  Linear embedding;  // [vocab_size, hidden_size]; also the head when that is tied
   std::vector<PackedLayer> layers;
   std::vector<float> final_norm;
-  PackedMatrix head;  // empty when tied
+  Linear head;  // empty when tied
   std::size_t bytes() const;
 };
 
@@ -36,6 +43,7 @@ struct PackedWeights {
 struct PackOptions {
   std::optional<WeightType> linears;
   std::optional<WeightType> embeddings;  // embedding and head
+  Activations activations = Activations::kFloat32;
 };
 
 /// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where

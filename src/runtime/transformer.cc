@@ -26,6 +26,7 @@ struct Transformer::Scratch {
   std::vector<float> gate_up;           // [tokens, 2 intermediate_size]
   std::vector<float> gated;             // [tokens, intermediate_size]
   std::vector<float> added;             // [tokens, hidden_size]
+  Int8Rows quantised;                   // the input of the next linear, if that takes int8
   std::vector<float> cosines, sines;    // [different positions, head_dim / 2]
   std::vector<std::size_t> angle_rows;  // [tokens], the row of the token's position in those two
 };
@@ -69,11 +70,11 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
     // An observer asks for the inputs of all tokens, in the last layer too.
     const bool last = i + 1 == config().num_hidden_layers;
     const std::span<const int> rows = last && !observer_ ? wanted : std::span<const int>(all);
-    Norm(layer.input_norm, tokens.size(), s);
+    Norm(layer.input_norm, tokens.size(), layer.query_key_value, s);
     Observe(i, LinearInput::kAttention, s.normed, tokens.size());
     s.projected.resize(tokens.size() * layer.query_key_value.out());
-    layer.query_key_value.Multiply(s.normed.data(), tokens.size(), layer.query_key_value_bias,
-                                   s.projected.data());
+    Multiply(layer.query_key_value, s.normed, layer.query_key_value_bias, tokens.size(), s.projected.data(),
+             s);
     Attention(i, tokens, caches, rows, s);
     if (rows.size() < tokens.size())
       for (std::size_t r = 0; r < rows.size(); ++r)
@@ -110,13 +111,62 @@ void Transformer::Embed(std::span<const TokenInput> tokens, Scratch& s) const {
   }
 }
 
-void Transformer::Norm(const std::vector<float>& gain, std::size_t count, Scratch& s) const {
+void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const Linear& next,
+                       Scratch& s) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
+  const bool is_int8 = next.activation_block() != 0;
   s.normed.resize(count * hidden);
+  if (is_int8) s.quantised.Resize(count, hidden, next.activation_block());
   ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t)
+    for (std::size_t t = begin; t < end; ++t) {
+      float* row = s.normed.data() + t * hidden;
       Kernels().rms_norm(s.state.data() + t * hidden, gain.data(), hidden,
-                         static_cast<float>(config().rms_norm_eps), s.normed.data() + t * hidden);
+                         static_cast<float>(config().rms_norm_eps), row);
+      if (is_int8) s.quantised.Quantize(t, row);
+    }
+  });
+}
+
+void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s) const {
+  const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
+  const std::size_t grain = std::max<std::size_t>(1, 65536 / intermediate);
+  s.gated.resize(count * intermediate);
+  if (layer.gate_up.CanGate()) {
+    layer.gate_up.MultiplyGated(s.quantised, s.gated.data());
+  } else {
+    s.gate_up.resize(count * 2 * intermediate);
+    Multiply(layer.gate_up, s.normed, {}, count, s.gate_up.data(), s);
+    ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t t = begin; t < end; ++t) {
+        float* gate = s.gate_up.data() + t * 2 * intermediate;
+        Kernels().silu_multiply(gate, gate + intermediate, intermediate);
+        std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
+      }
+    });
+  }
+  Quantise(layer.down, s.gated, count, grain, s);
+}
+
+void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count,
+                           std::size_t grain, Scratch& s) const {
+  if (next.activation_block() == 0) return;
+  s.quantised.Resize(count, next.in(), next.activation_block());
+  ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) s.quantised.Quantize(t, x.data() + t * next.in());
+  });
+}
+
+void Transformer::Multiply(const Linear& linear, const std::vector<float>& x, std::span<const float> bias,
+                           std::size_t count, float* y, Scratch& s) const {
+  if (linear.activation_block() != 0) return linear.Multiply(s.quantised, bias, y);
+  linear.Multiply(x.data(), count, bias, y);
+}
+
+void Transformer::AddToState(std::size_t count, Scratch& s) const {
+  const auto hidden = static_cast<std::size_t>(config().hidden_size);
+  ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+    Kernels().axpy(1.0f, s.added.data() + begin * hidden, (end - begin) * hidden,
+                   s.state.data() + begin * hidden);
   });
 }
 
@@ -164,37 +214,32 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   });
   s.attended.resize(rows.size() * query_size);
   Attend(config(), layer, tokens, rows, caches, s.projected.data(), row_size, s.attended.data());
+  const Linear& next = weights_.layers[static_cast<std::size_t>(layer)].attention_output;
+  Quantise(next, s.attended, rows.size(), kTokensPerTask, s);
 }
 
 void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
   const PackedLayer& layer = weights_.layers[static_cast<std::size_t>(index)];
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
   s.added.resize(count * hidden);
-  s.gate_up.resize(count * 2 * intermediate);
-  s.gated.resize(count * intermediate);
-  const auto add = [&] { Kernels().axpy(1.0f, s.added.data(), count * hidden, s.state.data()); };
   Observe(index, LinearInput::kAttentionOutput, s.attended, count);
-  layer.attention_output.Multiply(s.attended.data(), count, {}, s.added.data());
-  add();
-  Norm(layer.post_attention_norm, count, s);
+  Multiply(layer.attention_output, s.attended, {}, count, s.added.data(), s);
+  AddToState(count, s);
+  Norm(layer.post_attention_norm, count, layer.gate_up, s);
   Observe(index, LinearInput::kMlp, s.normed, count);
-  layer.gate_up.Multiply(s.normed.data(), count, {}, s.gate_up.data());
-  ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) {
-      float* gate = s.gate_up.data() + t * 2 * intermediate;
-      Kernels().silu_multiply(gate, gate + intermediate, intermediate);
-      std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
-    }
-  });
+  GateUp(layer, count, s);
   Observe(index, LinearInput::kDown, s.gated, count);
-  layer.down.Multiply(s.gated.data(), count, {}, s.added.data());
-  add();
+  Multiply(layer.down, s.gated, {}, count, s.added.data(), s);
+  AddToState(count, s);
 }
 
 void Transformer::Head(const float* hidden_states, std::size_t rows, float* logits) const {
-  const PackedMatrix& head = config().tie_word_embeddings ? weights_.embedding : weights_.head;
-  head.Multiply(hidden_states, rows, {}, logits);
+  const Linear& head = config().tie_word_embeddings ? weights_.embedding : weights_.head;
+  if (head.activation_block() == 0) return head.Multiply(hidden_states, rows, {}, logits);
+  Int8Rows quantised;
+  quantised.Resize(rows, head.in(), head.activation_block());
+  for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, hidden_states + row * head.in());
+  head.Multiply(quantised, {}, logits);
 }
 
 }  // namespace forge::runtime

@@ -26,6 +26,7 @@ class Transformer {
 
   const model::ModelConfig& config() const { return weights_.config; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
+  Activations activations() const { return weights_.activations; }
 
   /// From now on shows `observer` every input of the linears; an empty one ends that. Not during a forward
   /// pass.
@@ -56,7 +57,18 @@ class Transformer {
   void Rotate(float* row, std::size_t angle_row, const Scratch& scratch) const;
   /// The attention output and the MLP, both added to the first `count` rows of scratch.state.
   void FinishLayer(int layer, std::size_t count, Scratch& scratch) const;
-  void Norm(const std::vector<float>& gain, std::size_t count, Scratch& scratch) const;
+  /// The first `count` rows of scratch.state, normed, as the input of `next`.
+  void Norm(const std::vector<float>& gain, std::size_t count, const Linear& next, Scratch& scratch) const;
+  /// silu(gate) * up of the normed rows, as the input of `down`.
+  void GateUp(const PackedLayer& layer, std::size_t count, Scratch& scratch) const;
+  /// Rows x [count, next.in()] into scratch.quantised, if `next` takes int8; at least `grain` rows a task.
+  void Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, std::size_t grain,
+                Scratch& scratch) const;
+  /// y = x W^T + b of the rows that Norm, GateUp or Attention made ready for `linear`.
+  void Multiply(const Linear& linear, const std::vector<float>& x, std::span<const float> bias,
+                std::size_t count, float* y, Scratch& scratch) const;
+  /// scratch.state += scratch.added, `count` rows.
+  void AddToState(std::size_t count, Scratch& scratch) const;
   void Observe(int layer, LinearInput input, const std::vector<float>& rows, std::size_t count) const;
 
   PackedWeights weights_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AVX-512 (F, BW, VL): the products. The other loops of the table are those of AVX2: they are short, and
-// their sums keep eight lanes in every target. The target is set as in avx2.cc.
+// AVX-512 (F, BW, VL): the products and silu. The other loops of the table are those of AVX2: they are
+// short, and their sums keep eight lanes in every target. The target is set as in avx2.cc.
+#include "runtime/kernels/exponential.h"
 #include "runtime/kernels/kernel_table.h"
 
 #if defined(__x86_64__)
@@ -75,6 +76,30 @@ void GemmTile(const PanelProduct& tile) {
   (tile.columns <= kPanelWidth ? kOnePanel : kTwoPanels)[tile.rows - 1](tile);
 }
 
+__m512 Exp16(__m512 x) {
+  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(kExpLowest)), _mm512_set1_ps(kExpHighest));
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(kLog2OfE)),
+                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(kLn2High), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(kLn2Low), r);
+  __m512 power = _mm512_set1_ps(kExpCoefficients[0]);
+#pragma GCC unroll 8
+  for (int i = 1; i < 8; ++i) power = _mm512_fmadd_ps(power, r, _mm512_set1_ps(kExpCoefficients[i]));
+  const __m512i exponent =
+      _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+  return _mm512_mul_ps(power, _mm512_castsi512_ps(exponent));
+}
+
+void SiluMultiply(float* gate, const float* up, std::size_t size) {
+  for (std::size_t i = 0; i < size; i += 16) {
+    const auto mask = static_cast<__mmask16>(size - i >= 16 ? 0xffff : (1u << (size - i)) - 1);
+    const __m512 x = _mm512_maskz_loadu_ps(mask, gate + i);
+    const __m512 negated = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
+    const __m512 silu = _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), Exp16(negated)));
+    _mm512_mask_storeu_ps(gate + i, mask, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i)));
+  }
+}
+
 struct Vector {
   __m512 lanes;
 
@@ -124,6 +149,7 @@ const KernelTable& Avx512Kernels() {
     widened.gemm_tile = GemmTile;
     widened.unpack = Unpack;
     widened.multiply_row = MultiplyRow;
+    widened.silu_multiply = SiluMultiply;
     return widened;
   }();
   return table;

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX2: vpmaddubsw multiplies unsigned codes with signed activations and adds pairs in 16 bits. Codes up to
+// 2 leave room for the 128 pairs of a whole block there (kMostBlock), codes up to 15 for the 16 of a block of
+// 32, so that vpmaddwd is needed once a block only. The target is set as in kernels/avx2.cc.
+#include "runtime/ternary/code_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace forge::runtime {
+namespace {
+
+constexpr int kQuarters = kCodeRows / 8;  // vectors of a chunk
+constexpr std::size_t kAhead = 2048;      // bytes that codes are fetched ahead of their use
+
+__m256i Broadcast(const std::int8_t* quad) {
+  int bits;
+  std::memcpy(&bits, quad, 4);
+  return _mm256_set1_epi32(bits);
+}
+
+__m256i Load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
+void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(bytes), value); }
+
+void Prefetch(const std::byte* codes) {
+  const char* ahead = reinterpret_cast<const char*>(codes) + kAhead;
+  _mm_prefetch(ahead, _MM_HINT_T0);
+  _mm_prefetch(ahead + 64, _MM_HINT_T0);
+}
+
+__m256 Scales(const std::byte* scales, int quarter) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + 16 * quarter)));
+}
+
+/// sums + products of codes (unsigned) and x (signed), pairs in 16 bits.
+__m256i AddPairs(__m256i sums, __m256i codes, __m256i x) {
+  return _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, x));
+}
+__m256i PairsToQuads(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+/// The two bits of plane p of each byte.
+template <int kPlane>
+__m256i Plane(__m256i planes) {
+  return _mm256_and_si256(_mm256_srli_epi16(planes, 2 * kPlane), _mm256_set1_epi8(3));
+}
+
+struct Digits {
+  __m256i of[5];
+};
+
+/// Takes the digit of `place` (81, 27, 9, 3) off bytes that are less than 3 place.
+__m256i TakeDigit(__m256i& bytes, int place) {
+  const __m256i one = _mm256_set1_epi8(static_cast<char>(place)),
+                two = _mm256_set1_epi8(static_cast<char>(2 * place));
+  const __m256i at_least_one = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, one), bytes),
+                at_least_two = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, two), bytes);
+  bytes = _mm256_sub_epi8(
+      bytes, _mm256_add_epi8(_mm256_and_si256(at_least_one, one), _mm256_and_si256(at_least_two, one)));
+  return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(at_least_one, at_least_two));
+}
+
+Digits ToDigits(__m256i bytes) {
+  Digits digits;
+  digits.of[4] = TakeDigit(bytes, 81);
+  digits.of[3] = TakeDigit(bytes, 27);
+  digits.of[2] = TakeDigit(bytes, 9);
+  digits.of[1] = TakeDigit(bytes, 3);
+  digits.of[0] = bytes;
+  return digits;
+}
+
+void Quantize(const float* x, std::size_t size, std::size_t block, std::int8_t* codes, float* scales,
+              std::int32_t* sums) {
+  const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  for (std::size_t start = 0; start < size; start += block, ++scales, ++sums) {
+    const std::size_t end = std::min(start + block, size), whole = start + (end - start) / 8 * 8;
+    __m256 most_of_lanes = _mm256_setzero_ps();
+    for (std::size_t i = start; i < whole; i += 8)
+      most_of_lanes = _mm256_max_ps(most_of_lanes, _mm256_and_ps(_mm256_loadu_ps(x + i), positive));
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes, most_of_lanes);
+    float most = 0;
+    for (const float lane : lanes) most = std::max(most, lane);
+    for (std::size_t i = whole; i < end; ++i) most = std::max(most, std::fabs(x[i]));
+    const float inverse = 127.0f / most;
+    const bool is_zero = !std::isfinite(inverse);
+    *scales = is_zero ? 0.0f : most / 127.0f;
+    *sums = 0;
+    if (is_zero) {
+      std::memset(codes + start, 0, end - start);
+      continue;
+    }
+    __m256i total = _mm256_setzero_si256();
+    const __m256 factor = _mm256_set1_ps(inverse);
+    for (std::size_t i = start; i < whole; i += 8) {
+      const __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+      total = _mm256_add_epi32(total, rounded);
+      const __m128i words =
+          _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), _mm_packs_epi16(words, words));
+    }
+    alignas(32) std::int32_t parts[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(parts), total);
+    for (const std::int32_t part : parts) *sums += part;
+    for (std::size_t i = whole; i < end; ++i) {
+      codes[i] = static_cast<std::int8_t>(_mm_cvtss_si32(_mm_set_ss(x[i] * inverse)));
+      *sums += codes[i];
+    }
+  }
+}
+
+// What differs between the layouts: the exact dot products of one block, 8 rows to a vector.
+
+void DotTwoBit(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* pairs) {
+  for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, x += 16) {
+    Prefetch(codes);
+    const __m256i x0 = Broadcast(x), x1 = Broadcast(x + 4), x2 = Broadcast(x + 8), x3 = Broadcast(x + 12);
+#pragma GCC unroll 4
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const __m256i planes = Load(codes + 32 * quarter);
+      pairs[quarter] = AddPairs(pairs[quarter], Plane<0>(planes), x0);
+      pairs[quarter] = AddPairs(pairs[quarter], Plane<1>(planes), x1);
+      pairs[quarter] = AddPairs(pairs[quarter], Plane<2>(planes), x2);
+      pairs[quarter] = AddPairs(pairs[quarter], Plane<3>(planes), x3);
+    }
+  }
+}
+
+struct TwoBit {
+  static void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* dots) {
+    __m256i pairs[kQuarters] = {};
+    DotTwoBit(codes, x, quads, pairs);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) dots[quarter] = PairsToQuads(pairs[quarter]);
+  }
+};
+
+struct Base3 {
+  static void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* dots) {
+    __m256i pairs[kQuarters] = {};
+    std::size_t q = 0;
+    for (; q + 5 <= quads; q += 5, codes += kChunkBytes, x += 20) {
+      Prefetch(codes);
+      for (int quarter = 0; quarter < kQuarters; ++quarter) {
+        const Digits digits = ToDigits(Load(codes + 32 * quarter));
+#pragma GCC unroll 5
+        for (int digit = 0; digit < 5; ++digit)
+          pairs[quarter] = AddPairs(pairs[quarter], digits.of[digit], Broadcast(x + 4 * digit));
+      }
+    }
+    if (q < quads) {  // two-bit codes; those of quads that are not there are zeros, and so is what they add
+      std::int8_t rest[16] = {};
+      std::memcpy(rest, x, 4 * (quads - q));
+      DotTwoBit(codes, rest, quads - q, pairs);
+    }
+    for (int quarter = 0; quarter < kQuarters; ++quarter) dots[quarter] = PairsToQuads(pairs[quarter]);
+  }
+};
+
+struct Int4 {
+  static void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* dots) {
+    const __m256i mask = _mm256_set1_epi8(15);
+    __m256i pairs[kQuarters] = {};
+    for (std::size_t q = 0; q < quads; q += 2, codes += kChunkBytes, x += 8) {
+      Prefetch(codes);
+      const __m256i x0 = Broadcast(x), x1 = Broadcast(x + 4);
+#pragma GCC unroll 4
+      for (int quarter = 0; quarter < kQuarters; ++quarter) {
+        const __m256i bytes = Load(codes + 32 * quarter);
+        pairs[quarter] = AddPairs(pairs[quarter], _mm256_and_si256(bytes, mask), x0);
+        pairs[quarter] = AddPairs(pairs[quarter], _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask), x1);
+      }
+    }
+    for (int quarter = 0; quarter < kQuarters; ++quarter) dots[quarter] = PairsToQuads(pairs[quarter]);
+  }
+};
+
+/// Codes with zero 128 as signed numbers, whose products with int8 fit 16 bits in pairs if the sign goes to
+/// the other factor: 2 * 128 * 127 < 32768.
+__m256i Signed(__m256i codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8(-128)); }
+__m256i AddSigned(__m256i sums, __m256i weights, __m256i magnitudes, __m256i x) {
+  return _mm256_add_epi32(sums, PairsToQuads(_mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(x, weights))));
+}
+
+struct Int8 {
+  static void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* dots) {
+    __m256i sums[kQuarters] = {};
+    for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += 4) {
+      Prefetch(codes);
+      const __m256i value = Broadcast(x);
+#pragma GCC unroll 4
+      for (int quarter = 0; quarter < kQuarters; ++quarter) {
+        const __m256i weights = Signed(Load(codes + 32 * quarter));
+        sums[quarter] = AddSigned(sums[quarter], weights, _mm256_abs_epi8(weights), value);
+      }
+    }
+    for (int quarter = 0; quarter < kQuarters; ++quarter) dots[quarter] = sums[quarter];
+  }
+};
+
+template <class Layout, int kZero>
+void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
+  const std::size_t blocks = panels.blocks();
+  for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
+    __m256 sums[kQuarters] = {};
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::byte* scales = panels.Scales(panel, block);
+      __m256i dots[kQuarters];
+      Layout::Dot(panels.Codes(panel, block), x.codes + block * panels.block,
+                  Quads(panels.BlockLength(block)), dots);
+      const __m256i zeros = _mm256_set1_epi32(kZero * x.sums[block]);
+      const __m256 x_scale = _mm256_set1_ps(x.scales[block]);
+#pragma GCC unroll 4
+      for (int quarter = 0; quarter < kQuarters; ++quarter)
+        sums[quarter] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(dots[quarter], zeros)),
+                                        _mm256_mul_ps(Scales(scales, quarter), x_scale), sums[quarter]);
+    }
+    for (int quarter = 0; quarter < kQuarters; ++quarter) _mm256_storeu_ps(y + 8 * quarter, sums[quarter]);
+  }
+}
+
+void UnpackTwoBit(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
+  for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += 4 * kChunkBytes) {
+    Prefetch(codes);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const __m256i planes = Load(codes + 32 * quarter);
+      std::uint8_t* target = out + 32 * quarter;
+      Store(target, Plane<0>(planes));
+      Store(target + kChunkBytes, Plane<1>(planes));
+      Store(target + 2 * kChunkBytes, Plane<2>(planes));
+      Store(target + 3 * kChunkBytes, Plane<3>(planes));
+    }
+  }
+}
+
+void UnpackBase3(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
+  std::size_t q = 0;
+  for (; q + 5 <= quads; q += 5, codes += kChunkBytes, out += 5 * kChunkBytes) {
+    Prefetch(codes);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const Digits digits = ToDigits(Load(codes + 32 * quarter));
+      for (std::size_t digit = 0; digit < 5; ++digit)
+        Store(out + digit * kChunkBytes + 32 * static_cast<std::size_t>(quarter), digits.of[digit]);
+    }
+  }
+  if (q < quads) UnpackTwoBit(codes, quads - q, out);
+}
+
+void UnpackInt4(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  for (std::size_t q = 0; q < quads; q += 2, codes += kChunkBytes, out += 2 * kChunkBytes) {
+    Prefetch(codes);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const __m256i bytes = Load(codes + 32 * quarter);
+      Store(out + 32 * quarter, _mm256_and_si256(bytes, mask));
+      Store(out + kChunkBytes + 32 * quarter, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask));
+    }
+  }
+}
+
+// Four tokens by 16 rows at a time: eight sums, two vectors of codes and what is between fit 16 registers.
+constexpr int kTokensOfTile = 4;
+
+struct PairSums {  // in 16 bits through a block
+  static __m256i Weights(const std::byte* codes) { return Load(codes); }
+  static __m256i Magnitudes(__m256i weights) { return weights; }
+  static __m256i Add(__m256i sums, __m256i weights, __m256i, __m256i x) { return AddPairs(sums, weights, x); }
+  static __m256i Total(__m256i sums, int zero_bits, std::int32_t x_sum) {
+    return _mm256_sub_epi32(PairsToQuads(sums), _mm256_set1_epi32(x_sum * (1 << zero_bits)));
+  }
+};
+
+struct SignedSums {  // of bytes with zero 128
+  static __m256i Weights(const std::byte* codes) { return Signed(Load(codes)); }
+  static __m256i Magnitudes(__m256i weights) { return _mm256_abs_epi8(weights); }
+  static __m256i Add(__m256i sums, __m256i weights, __m256i magnitudes, __m256i x) {
+    return AddSigned(sums, weights, magnitudes, x);
+  }
+  static __m256i Total(__m256i sums, int, std::int32_t) { return sums; }
+};
+
+template <class Sums, int kTokens>
+void TileTokens(const CodeTile& tile) {
+  const std::size_t quads = tile.quads, x_step = 4 * tile.x_width;
+  for (std::size_t block = 0; block < tile.blocks; ++block)
+    for (int pair = 0; pair < kQuarters; pair += 2) {
+      const std::byte* codes = tile.codes + block * tile.code_stride + 32 * pair;
+      const std::int8_t* x = tile.x + block * quads * x_step;
+      __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+      for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += x_step) {
+        const __m256i first = Sums::Weights(codes), second = Sums::Weights(codes + 32);
+        const __m256i first_size = Sums::Magnitudes(first), second_size = Sums::Magnitudes(second);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256i value = Broadcast(x + 4 * t);
+          sums[t][0] = Sums::Add(sums[t][0], first, first_size, value);
+          sums[t][1] = Sums::Add(sums[t][1], second, second_size, value);
+        }
+      }
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) {
+        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
+        const __m256 x_scale = _mm256_set1_ps(tile.x_scales[at]);
+        float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * pair;
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+          const __m256i dot = Sums::Total(sums[t][half], tile.zero_bits, tile.x_sums[at]);
+          const __m256 scale = _mm256_mul_ps(Scales(tile.weight_scales[block], pair + half), x_scale);
+          _mm256_storeu_ps(y + 8 * half,
+                           _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, _mm256_loadu_ps(y + 8 * half)));
+        }
+      }
+    }
+}
+
+template <class Sums>
+void Tile(const CodeTile& tile) {
+  static constexpr auto kByTokens = []<int... kTokens>(std::integer_sequence<int, kTokens...>) {
+    return std::array<void (*)(const CodeTile&), sizeof...(kTokens)>{TileTokens<Sums, kTokens + 1>...};
+  }
+  (std::make_integer_sequence<int, kTokensOfTile>());
+  kByTokens[tile.tokens - 1](tile);
+}
+
+}  // namespace
+
+const CodeKernels& Avx2CodeKernels() {
+  static constexpr CodeKernels table{.quantize = Quantize,
+                                     .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>,
+                                                      MultiplyRow<Int4, 8>, MultiplyRow<Int8, 0>},
+                                     .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr},
+                                     .tile_tokens = kTokensOfTile,
+                                     .tile = Tile<PairSums>,
+                                     .byte_tile = Tile<SignedSums>,
+                                     .packed_tile = {}};
+  return table;
+}
+
+}  // namespace forge::runtime
+
+#pragma GCC pop_options
+#endif

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime/ternary/code_panels.h"
+
+namespace forge::runtime {
+
+/// The product of some tokens with neighbouring blocks of one panel:
+///   y[t][r] += float(sum over k of (code[r][k] - zero) * x[t][k]) * (weight scale * activation scale),
+/// block after block, each step one fused multiply-add.
+struct CodeTile {
+  const std::byte* codes;             // of the first block
+  std::size_t code_stride;            // bytes from block to block
+  const std::byte* weight_scales[8];  // of each block: binary16 [32]
+  std::size_t blocks, quads;          // 1 to 8 blocks of so many quads
+  int zero_bits;                      // zero is 1 << zero_bits
+
+  std::size_t tokens;     // 1 .. tile_tokens, the first of each width
+  const std::int8_t* x;   // as in Int8Tile, of the first block
+  const float* x_scales;  // of the first block
+  const std::int32_t* x_sums;
+  std::size_t x_width;
+  float* y;  // [tokens][32]
+};
+
+/// The hot loops of integer weights x int8 activations of one target. Sums of products are exact, and every
+/// float is one fixed sequence of operations, so all targets give the same bits, whatever the number of
+/// tokens. The scalar table is the twin that the tests compare with.
+struct CodeKernels {
+  /// For each block of x: scale = max |x| / 127, code = x * (127 / max |x|) to the nearest, ties to even; a
+  /// block of zeros (or one so small that 127 / max is not finite) has scale and codes 0. x must be finite.
+  ///   codes [size], scales, sums [size / block rounded up]
+  void (*quantize)(const float* x, std::size_t size, std::size_t block, std::int8_t* codes, float* scales,
+                   std::int32_t* sums);
+  /// One token (width 1) times the panels [first, last): y [32 (last - first)]. By CodeLayout.
+  void (*multiply_row[kCodeLayouts])(const CodePanels& panels, const Int8Tile& x, std::size_t first,
+                                     std::size_t last, float* y);
+  /// The codes of one block, a byte each: out [quads][32 rows][4], where quads beyond the last may be
+  /// written up to a multiple of 5. By CodeLayout; none for kInt8, which is stored so.
+  void (*unpack[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::uint8_t* out);
+  /// Most tokens of a tile.
+  std::size_t tile_tokens;
+  /// Unpacked codes 0 .. 15; at most 256 inputs a block for codes up to 2, 32 for others.
+  void (*tile)(const CodeTile& tile);
+  /// Codes 0 .. 255 with zero 128.
+  void (*byte_tile)(const CodeTile& tile);
+  /// Codes as they are packed, unpacked in registers: for one tile, which would not pay for unpack. By
+  /// CodeLayout; none where there is no such kernel.
+  void (*packed_tile[kCodeLayouts])(const CodeTile& tile);
+};
+
+const CodeKernels& ScalarCodeKernels();
+const CodeKernels& Avx2CodeKernels();    // only where the processor has AVX2, FMA and F16C
+const CodeKernels& Avx512CodeKernels();  // only where it has AVX-512 F, BW, VL and VNNI
+/// Sets the entries of kBase3 in a table of AVX-512; only where the processor has AVX-512 VBMI.
+void UseVbmiForBase3(CodeKernels& kernels);
+/// The table of ChosenTarget().
+const CodeKernels& ChosenCodeKernels();
+/// Whether that table reads kBase3 faster than the memory brings it (AVX-512 with VBMI).
+bool HasFastBase3();
+
+}  // namespace forge::runtime

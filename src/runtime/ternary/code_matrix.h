@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "io/gguf_blocks.h"
+#include "runtime/ternary/int8_rows.h"
+#include "runtime/ternary/weight_arena.h"
+
+namespace forge::runtime {
+
+/// A linear layer y = x W^T + b with integer weights and int8 activations. For row o of the weights
+///   y[o] = b[o] + sum over blocks of float(integer dot product) * (weight scale * activation scale),
+/// block after block with fused multiply-adds: the same bits on every target, for any number of threads and
+/// of tokens. The codes stream through memory once for each call; layouts: code_panels.h.
+class CodeMatrix {
+ public:
+  CodeMatrix() = default;
+
+  /// Whether a ternary group fits the blocks: a multiple of 64 that divides `in`, or `in`.
+  static bool CanHoldGroup(std::size_t in, std::size_t group) {
+    return group > 0 && in % group == 0 && (group % 64 == 0 || group == in);
+  }
+  /// codes [out, in] in {-1, 0, 1}; scales [out, in / group], each a binary16 number; CanHoldGroup. layout:
+  /// kTwoBit, or kBase3, which is the smaller one from blocks of 128 on.
+  static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
+                                std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
+                                WeightArena& arena);
+  /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
+  static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
+  /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
+  /// the end, where a row is one group.
+  static std::size_t TernaryBlock(std::size_t in, std::size_t group);
+
+  /// The bytes of one row (output feature) of a stored matrix.
+  using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
+  /// Zeros [out, in], whose rows PutRows brings; stored: Q8_0 or Q4_0, `in` a multiple of 32.
+  static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena);
+  /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
+  void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
+
+  std::size_t in() const { return panels_.depth; }
+  std::size_t out() const { return out_; }
+  std::size_t bytes() const { return panels() * panels_.panel_bytes; }
+  CodeLayout layout() const { return panels_.layout; }
+  /// Values that share an activation scale.
+  std::size_t block() const { return panels_.block; }
+
+  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens.
+  void Row(std::size_t out_feature, float* row) const;
+
+  /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised with
+  /// block(). The result of a row depends on that row only.
+  void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const;
+
+  /// Whether both halves of the output features are whole panels.
+  bool CanGate() const { return out_ % (2 * kCodeRows) == 0; }
+  /// y [rows, out / 2] = silu(g) * u, where g and u are the first and second half of x W^T: the bits of
+  /// Multiply and then KernelTable::silu_multiply, without the way through memory. Only if CanGate.
+  void MultiplyGated(const Int8Rows& x, float* y) const;
+
+ private:
+  CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group,
+             WeightArena& arena);
+  std::size_t panels() const { return (out_ + kCodeRows - 1) / kCodeRows; }
+  std::byte* Scales(std::size_t panel, std::size_t block) {
+    return memory_.get() + (panels_.Scales(panel, block) - panels_.data);
+  }
+  std::byte* Codes(std::size_t panel, std::size_t block) {
+    return memory_.get() + (panels_.Codes(panel, block) - panels_.data);
+  }
+  void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
+  void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
+  /// sums [32 (last - first)] of one token.
+  void SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x, float* sums) const;
+  /// sums [tokens, 32] of one panel.
+  void SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
+                float* sums) const;
+  using Piece = std::function<void(std::size_t first_panel, std::size_t last_panel, std::size_t first_tile,
+                                   std::size_t last_tile)>;
+  /// Cuts the product with `panels` panels into pieces for the threads of the pool.
+  void ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const;
+
+  std::size_t out_ = 0;
+  std::shared_ptr<std::byte> memory_;
+  CodePanels panels_{};
+};
+
+}  // namespace forge::runtime

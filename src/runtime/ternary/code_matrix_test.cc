@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// Integer weights x int8 activations against a product written out from its definition, to the bit: every
+// target, layout, number of tokens and of threads.
+#include "runtime/ternary/code_matrix.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/cpu_features.h"
+#include "base/float16.h"
+#include "base/philox.h"
+#include "runtime/kernels/kernel_table.h"
+#include "runtime/ternary/code_kernels.h"
+
+namespace forge::runtime {
+namespace {
+
+std::vector<float> RandomFloats(std::string_view name, std::size_t count) {
+  Random random(3, name, count);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random.Normal());
+  return values;
+}
+
+/// Rows of activations, each block another size, some of zeros.
+std::vector<float> Activations(std::size_t rows, std::size_t in) {
+  std::vector<float> x = RandomFloats("x", rows * in);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] *= static_cast<float>(i / 64 % 7);
+  return x;
+}
+
+/// y = x W^T + b as code_matrix.h defines it, with the activations quantised here.
+///   weights [out, in] integers, scales [out, in / group]
+std::vector<float> Expected(const std::vector<int>& weights, const std::vector<float>& scales, std::size_t in,
+                            std::size_t group, std::size_t block, const std::vector<float>& x,
+                            const std::vector<float>& bias) {
+  const std::size_t out = weights.size() / in, rows = x.size() / in, groups = (in + group - 1) / group;
+  std::vector<float> y(rows * out);
+  for (std::size_t row = 0; row < rows; ++row)
+    for (std::size_t o = 0; o < out; ++o) {
+      float sum = 0;
+      for (std::size_t start = 0; start < in; start += block) {
+        const std::size_t end = std::min(in, start + block);
+        float most = 0;
+        for (std::size_t k = start; k < end; ++k) most = std::max(most, std::fabs(x[row * in + k]));
+        std::int64_t dot = 0;
+        for (std::size_t k = start; k < end && most > 0; ++k)
+          dot += weights[o * in + k] * std::lrint(x[row * in + k] * (127.0f / most));
+        sum = std::fma(static_cast<float>(dot), scales[o * groups + start / group] * (most / 127.0f), sum);
+      }
+      y[row * out + o] = bias.empty() ? sum : sum + bias[o];
+    }
+  return y;
+}
+
+struct Ternary {
+  std::vector<std::int8_t> codes;
+  std::vector<int> weights;
+  std::vector<float> scales;
+};
+
+Ternary RandomTernary(std::size_t out, std::size_t in, std::size_t group) {
+  Random random(5, "ternary", out * in);
+  Ternary ternary;
+  for (std::size_t i = 0; i < out * in; ++i) {
+    ternary.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
+    ternary.weights.push_back(ternary.codes.back());
+  }
+  for (std::size_t i = 0; i < out * (in / group); ++i)
+    ternary.scales.push_back(RoundToHalf(0.01f + 0.001f * static_cast<float>(random.Below(100))));
+  return ternary;
+}
+
+std::vector<float> Product(const CodeMatrix& matrix, const std::vector<float>& x,
+                           const std::vector<float>& bias) {
+  Int8Rows rows;
+  rows.Resize(x.size() / matrix.in(), matrix.in(), matrix.block());
+  for (std::size_t row = 0; row < rows.rows(); ++row) rows.Quantize(row, x.data() + row * matrix.in());
+  std::vector<float> y(rows.rows() * matrix.out(), -7.0f);
+  matrix.Multiply(rows, bias, y.data());
+  return y;
+}
+
+class CodeMatrixTest : public testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override { SetTargetForTest(GetParam()); }
+  void TearDown() override { SetTargetForTest(SupportedTargets().back()); }
+  WeightArena arena_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Targets, CodeMatrixTest, testing::ValuesIn(SupportedTargets()),
+                         [](const auto& param_info) { return std::string(Name(param_info.param)); });
+
+TEST_P(CodeMatrixTest, TernaryProductsEqualTheDefinitionForAllShapesLayoutsAndBatches) {
+  struct Shape {
+    std::size_t out, in, group;
+  };
+  for (const Shape shape : {Shape{1, 64, 64}, Shape{33, 128, 64}, Shape{40, 256, 128}, Shape{96, 512, 256},
+                            Shape{31, 576, 192}, Shape{65, 1024, 512}, Shape{7, 576, 576}, Shape{5, 37, 37},
+                            Shape{34, 300, 300}, Shape{3, 1, 1}, Shape{32, 100, 100}, Shape{8, 530, 530}}) {
+    const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
+    const std::vector<float> bias = RandomFloats("bias", shape.out);
+    const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
+                                                        shape.group, layout, arena_);
+      for (const std::size_t rows : {1u, 2u, 3u, 4u, 5u, 7u, 8u, 11u, 12u, 13u, 16u, 24u, 32u, 33u, 101u}) {
+        if (rows > 33 && shape.in > 100) continue;
+        const std::vector<float> x = Activations(rows, shape.in);
+        EXPECT_EQ(Product(matrix, x, bias),
+                  Expected(ternary.weights, ternary.scales, shape.in, shape.group, block, x, bias))
+            << shape.out << " x " << shape.in << " by " << shape.group << ", " << rows << " tokens, layout "
+            << static_cast<int>(layout);
+      }
+    }
+  }
+}
+
+TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
+  for (const std::size_t in : {256u, 128u, 300u}) {
+    const std::size_t group = in == 256 ? 128 : in;
+    const Ternary ternary = RandomTernary(35, in, group);
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix =
+          CodeMatrix::PackTernary(ternary.codes, ternary.scales, 35, in, group, layout, arena_);
+      std::vector<float> row(in);
+      for (std::size_t o = 0; o < 35; ++o) {
+        matrix.Row(o, row.data());
+        for (std::size_t k = 0; k < in; ++k)
+          ASSERT_EQ(row[k], ternary.scales[o * (in / group) + k / group] *
+                                static_cast<float>(ternary.weights[o * in + k]));
+      }
+    }
+  }
+}
+
+TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
+  for (const io::BlockType stored : {io::BlockType::kQ8_0, io::BlockType::kQ4_0})
+    for (const std::size_t in : {32u, 64u, 96u, 320u, 544u}) {
+      const std::size_t out = 37, groups = in / 32, bytes_of_block = io::Info(stored).bytes;
+      // Random bytes: every code is met, also -128, which quantisers do not write.
+      Random random(9, "blocks", in);
+      std::vector<std::byte> bytes(out * io::RowBytes(stored, in));
+      for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.Below(256));
+      std::vector<int> weights;
+      std::vector<float> scales;
+      for (std::size_t block = 0; block < out * groups; ++block) {
+        std::byte* start = bytes.data() + block * bytes_of_block;
+        const std::uint16_t scale = FloatToHalf(0.01f * static_cast<float>(block % 9 + 1));
+        std::memcpy(start, &scale, 2);
+        scales.push_back(HalfToFloat(scale));
+        for (std::size_t k = 0; k < 32; ++k)
+          weights.push_back(stored == io::BlockType::kQ8_0
+                                ? static_cast<std::int8_t>(start[2 + k])
+                                : (std::to_integer<int>(start[2 + k % 16]) >> (4 * (k / 16)) & 15) - 8);
+      }
+      CodeMatrix matrix = CodeMatrix::Empty(stored, out, in, arena_);
+      const std::size_t row_bytes = io::RowBytes(stored, in);
+      const auto row_of = [&](std::size_t row) {
+        return std::span<const std::byte>(bytes).subspan(row * row_bytes, row_bytes);
+      };
+      matrix.PutRows(0, 20, row_of);
+      matrix.PutRows(20, out - 20, [&](std::size_t row) { return row_of(20 + row); });
+      for (const std::size_t rows : {1u, 2u, 4u, 6u, 13u, 16u, 32u}) {
+        const std::vector<float> x = Activations(rows, in);
+        EXPECT_EQ(Product(matrix, x, {}), Expected(weights, scales, in, 32, 32, x, {}))
+            << io::Info(stored).name << " " << in << ", " << rows << " tokens";
+      }
+      std::vector<float> row(in), decoded(in);
+      for (std::size_t o = 0; o < out; ++o) {
+        matrix.Row(o, row.data());
+        io::DecodeBlocks(stored, row_of(o), decoded);
+        EXPECT_EQ(row, decoded);
+      }
+    }
+}
+
+/// The largest sums that can come: weights of one sign against activations of one size.
+TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
+  for (const int code : {-1, 1}) {
+    const Ternary ternary{std::vector<std::int8_t>(32 * 512, static_cast<std::int8_t>(code)),
+                          std::vector<int>(32 * 512, code), std::vector<float>(64, 1.0f)};
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix =
+          CodeMatrix::PackTernary(ternary.codes, ternary.scales, 32, 512, 256, layout, arena_);
+      for (const float value : {1.0f, -1.0f})
+        for (const std::size_t rows : {1u, 4u, 12u}) {
+          const std::vector<float> x(rows * 512, value);
+          EXPECT_EQ(Product(matrix, x, {}), Expected(ternary.weights, ternary.scales, 512, 256, 256, x, {}));
+        }
+    }
+  }
+}
+
+TEST_P(CodeMatrixTest, QuantisedCodesAreInRangeAndWithinHalfAStep) {
+  Random random(17, "ranges");
+  for (int round = 0; round < 300; ++round) {
+    const std::size_t size = 1 + random.Below(600), block = 32u << random.Below(4);
+    std::vector<float> x(size);
+    const float scale = std::ldexp(1.0f, static_cast<int>(random.Below(240)) - 148);
+    for (float& value : x) value = random.Below(10) == 0 ? 0.0f : scale * static_cast<float>(random.Normal());
+    Int8Rows rows;
+    rows.Resize(1, size, block);
+    rows.Quantize(0, x.data());
+    const Int8Tile row = rows.Tile(0);
+    std::vector<std::int8_t> codes(size);
+    const std::size_t blocks = (size + block - 1) / block;
+    std::vector<float> scales(blocks);
+    std::vector<std::int32_t> sums(blocks);
+    ScalarCodeKernels().quantize(x.data(), size, block, codes.data(), scales.data(), sums.data());
+    EXPECT_EQ(std::vector(row.codes, row.codes + size), codes);
+    EXPECT_EQ(std::vector(row.scales, row.scales + blocks), scales);
+    EXPECT_EQ(std::vector(row.sums, row.sums + blocks), sums);
+    for (std::size_t i = 0; i < size; ++i) {
+      EXPECT_GE(codes[i], -127);
+      if (scales[i / block] > 1e-30f) {
+        EXPECT_LE(std::fabs(x[i] - scales[i / block] * codes[i]), 0.5001f * scales[i / block]);
+      }
+    }
+    for (std::size_t i = size; i < (size + 63) / 64 * 64; ++i) EXPECT_EQ(row.codes[i], 0);
+  }
+}
+
+TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
+  const Ternary ternary = RandomTernary(192, 256, 256);
+  const CodeMatrix matrix =
+      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 192, 256, 256, CodeLayout::kBase3, arena_);
+  ASSERT_TRUE(matrix.CanGate());
+  for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 40u}) {
+    const std::vector<float> x = Activations(rows, 256);
+    std::vector<float> both = Product(matrix, x, {}), expected, actual(rows * 96, -7.0f);
+    for (std::size_t row = 0; row < rows; ++row) {
+      float* gate = both.data() + row * 192;
+      Kernels().silu_multiply(gate, gate + 96, 96);
+      expected.insert(expected.end(), gate, gate + 96);
+    }
+    Int8Rows quantised;
+    quantised.Resize(rows, 256, matrix.block());
+    for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, x.data() + row * 256);
+    matrix.MultiplyGated(quantised, actual.data());
+    EXPECT_EQ(actual, expected) << rows;
+  }
+}
+
+TEST_P(CodeMatrixTest, KernelsReadNothingBeyondTheirRowsScales) {
+  // A row of a larger batch, in the middle: what stands beside it must not matter.
+  const Ternary ternary = RandomTernary(64, 256, 64);
+  const CodeMatrix matrix =
+      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 64, 256, 64, CodeLayout::kTwoBit, arena_);
+  const std::vector<float> x = Activations(9, 256);
+  const std::vector<float> all = Product(matrix, x, {});
+  for (std::size_t row = 0; row < 9; ++row) {
+    const std::vector<float> alone(x.begin() + static_cast<std::ptrdiff_t>(row * 256),
+                                   x.begin() + static_cast<std::ptrdiff_t>((row + 1) * 256));
+    EXPECT_EQ(Product(matrix, alone, {}),
+              std::vector<float>(all.begin() + static_cast<std::ptrdiff_t>(row * 64),
+                                 all.begin() + static_cast<std::ptrdiff_t>((row + 1) * 64)));
+  }
+}
+
+}  // namespace
+}  // namespace forge::runtime

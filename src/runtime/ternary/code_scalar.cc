@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scalar twin: what the other targets have to give, to the bit.
+#include <cmath>
+#include <cstring>
+
+#include "base/float16.h"
+#include "runtime/ternary/code_kernels.h"
+
+namespace forge::runtime {
+namespace {
+
+void Quantize(const float* x, std::size_t size, std::size_t block, std::int8_t* codes, float* scales,
+              std::int32_t* sums) {
+  for (std::size_t start = 0; start < size; start += block, ++scales, ++sums) {
+    const std::size_t end = std::min(start + block, size);
+    float most = 0;
+    for (std::size_t i = start; i < end; ++i) most = std::max(most, std::fabs(x[i]));
+    const float inverse = 127.0f / most;
+    const bool is_zero = !std::isfinite(inverse);
+    *scales = is_zero ? 0.0f : most / 127.0f;
+    *sums = 0;
+    for (std::size_t i = start; i < end; ++i) {
+      codes[i] = is_zero ? std::int8_t{0} : static_cast<std::int8_t>(std::nearbyint(x[i] * inverse));
+      *sums += codes[i];
+    }
+  }
+}
+
+/// The code of input 4 quad + b of one row, `byte` bytes into each chunk (4 row + b).
+int CodeAt(CodeLayout layout, const std::byte* codes, std::size_t quads, std::size_t quad, std::size_t byte) {
+  const auto at = [&](std::size_t chunk) { return std::to_integer<int>(codes[chunk * kChunkBytes + byte]); };
+  switch (layout) {
+    case CodeLayout::kTwoBit:
+      return at(quad / 4) >> (2 * (quad % 4)) & 3;
+    case CodeLayout::kBase3: {
+      const std::size_t fives = quads / 5;
+      if (quad >= 5 * fives) return at(fives) >> (2 * (quad - 5 * fives)) & 3;
+      int number = at(quad / 5);
+      for (std::size_t digit = 0; digit < quad % 5; ++digit) number /= 3;
+      return number % 3;
+    }
+    case CodeLayout::kInt4:
+      return at(quad / 2) >> (4 * (quad % 2)) & 15;
+    case CodeLayout::kInt8:
+      return at(quad);
+  }
+  return 0;
+}
+
+float ScaleAt(const std::byte* scales, std::size_t row) {
+  std::uint16_t bits;
+  std::memcpy(&bits, scales + 2 * row, 2);
+  return HalfToFloat(bits);
+}
+
+template <CodeLayout kLayout>
+void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
+  for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows)
+    for (std::size_t row = 0; row < kCodeRows; ++row) {
+      y[row] = 0;
+      for (std::size_t block = 0; block < panels.blocks(); ++block) {
+        const std::size_t length = panels.BlockLength(block);
+        const std::int8_t* values = x.codes + block * panels.block;
+        std::int32_t dot = -x.sums[block] * (1 << ZeroBits(kLayout));
+        for (std::size_t k = 0; k < length; ++k)
+          dot +=
+              values[k] * CodeAt(kLayout, panels.Codes(panel, block), Quads(length), k / 4, 4 * row + k % 4);
+        const float scale = ScaleAt(panels.Scales(panel, block), row) * x.scales[block];
+        y[row] = std::fma(static_cast<float>(dot), scale, y[row]);
+      }
+    }
+}
+
+template <CodeLayout kLayout>
+void Unpack(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
+  for (std::size_t quad = 0; quad < quads; ++quad)
+    for (std::size_t byte = 0; byte < kChunkBytes; ++byte)
+      *out++ = static_cast<std::uint8_t>(CodeAt(kLayout, codes, quads, quad, byte));
+}
+
+void Tile(const CodeTile& tile) {
+  for (std::size_t token = 0; token < tile.tokens; ++token)
+    for (std::size_t row = 0; row < kCodeRows; ++row)
+      for (std::size_t block = 0; block < tile.blocks; ++block) {
+        const std::size_t at = block * tile.x_width + token;
+        const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
+        const std::byte* codes = tile.codes + block * tile.code_stride + 4 * row;
+        std::int32_t dot = -tile.x_sums[at] * (1 << tile.zero_bits);
+        for (std::size_t quad = 0; quad < tile.quads; ++quad, codes += kChunkBytes, x += 4 * tile.x_width)
+          for (std::size_t b = 0; b < 4; ++b) dot += x[b] * std::to_integer<int>(codes[b]);
+        float& y = tile.y[token * kCodeRows + row];
+        y = std::fma(static_cast<float>(dot), ScaleAt(tile.weight_scales[block], row) * tile.x_scales[at], y);
+      }
+}
+
+}  // namespace
+
+const CodeKernels& ScalarCodeKernels() {
+  static constexpr CodeKernels table{
+      .quantize = Quantize,
+      .multiply_row = {MultiplyRow<CodeLayout::kTwoBit>, MultiplyRow<CodeLayout::kBase3>,
+                       MultiplyRow<CodeLayout::kInt4>, MultiplyRow<CodeLayout::kInt8>},
+      .unpack = {Unpack<CodeLayout::kTwoBit>, Unpack<CodeLayout::kBase3>, Unpack<CodeLayout::kInt4>, nullptr},
+      .tile_tokens = 4,
+      .tile = Tile,
+      .byte_tile = Tile,
+      .packed_tile = {}};
+  return table;
+}
+
+}  // namespace forge::runtime

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ternary/int8_rows.h"
+
+#include <cstring>
+
+#include "runtime/ternary/code_kernels.h"
+
+namespace forge::runtime {
+
+void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block) {
+  const std::size_t most = ChosenCodeKernels().tile_tokens;
+  rows_ = rows;
+  depth_ = depth;
+  block_ = block;
+  blocks_ = (depth + block - 1) / block;
+  stride_ = (depth + 63) / 64 * 64;
+  // As many tiles as needed, of one size: a small one at the end would leave units idle.
+  const std::size_t tiles = std::max<std::size_t>(1, (rows + most - 1) / most);
+  width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
+  const std::size_t held = this->tiles() * width_;
+  codes_.resize(held * stride_);
+  scales_.resize(held * blocks_);
+  sums_.resize(held * blocks_);
+}
+
+void Int8Rows::Quantize(std::size_t row, const float* x) {
+  thread_local std::vector<std::int8_t> codes;
+  thread_local std::vector<float> scales;
+  thread_local std::vector<std::int32_t> sums;
+  codes.assign(stride_, 0);
+  scales.resize(blocks_);
+  sums.resize(blocks_);
+  ChosenCodeKernels().quantize(x, depth_, block_, codes.data(), scales.data(), sums.data());
+  const std::size_t tile = row / width_, lane = row % width_;
+  std::int8_t* to = codes_.data() + tile * width_ * stride_ + lane * 4;
+  for (std::size_t k = 0; k < stride_; k += 4, to += 4 * width_) std::memcpy(to, codes.data() + k, 4);
+  for (std::size_t block = 0; block < blocks_; ++block) {
+    scales_[(tile * blocks_ + block) * width_ + lane] = scales[block];
+    sums_[(tile * blocks_ + block) * width_ + lane] = sums[block];
+  }
+}
+
+}  // namespace forge::runtime

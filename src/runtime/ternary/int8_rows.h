@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "runtime/ternary/code_panels.h"
+
+namespace forge::runtime {
+
+/// Activations of some tokens, quantised to int8 by blocks along the features (CodeKernels::quantize). All
+/// targets give the same bits.
+class Int8Rows {
+ public:
+  /// Room for rows [rows, depth] with a scale for each `block` values (a multiple of 4, unless one block is
+  /// all), in tiles that fit the kernels in use; what was held is undefined.
+  void Resize(std::size_t rows, std::size_t depth, std::size_t block);
+  /// Sets one row from x [depth], finite. Different rows may be set from different threads.
+  void Quantize(std::size_t row, const float* x);
+
+  std::size_t rows() const { return rows_; }
+  std::size_t depth() const { return depth_; }
+  std::size_t block() const { return block_; }
+  /// Tokens of a tile; the last may have fewer.
+  std::size_t width() const { return width_; }
+  std::size_t tiles() const { return (rows_ + width_ - 1) / width_; }
+  Int8Tile Tile(std::size_t tile) const {
+    return {codes_.data() + tile * width_ * stride_, scales_.data() + tile * width_ * blocks_,
+            sums_.data() + tile * width_ * blocks_, width_};
+  }
+
+ private:
+  std::size_t rows_ = 0, depth_ = 0, block_ = 1, blocks_ = 0, stride_ = 0, width_ = 1;
+  std::vector<std::int8_t> codes_;  // [tiles][stride / 4, width, 4]
+  std::vector<float> scales_;       // [tiles][blocks, width]
+  std::vector<std::int32_t> sums_;  // [tiles][blocks, width]
+};
+
+}  // namespace forge::runtime
