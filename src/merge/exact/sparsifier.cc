@@ -8,8 +8,10 @@
 #include <bit>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/philox.h"
+#include "merge/exact/magnitude_table.h"
 
 namespace forge::merge {
 namespace {
@@ -84,8 +86,14 @@ Sparsifier::Sparsifier(const TensorTask& task, std::size_t source, std::uint64_t
   }
   if (kept == 0) return;
   kind_ = Kind::kMagnitude;
-  lower_ = std::make_unique<MagnitudeThreshold>(n, kept + skipped);
-  if (skipped > 0) upper_ = std::make_unique<MagnitudeThreshold>(n, skipped);
+  const MagnitudeTable* table = task.magnitudes.empty() ? nullptr : task.magnitudes[source];
+  FORGE_CHECK(table == nullptr || table->size() == n);
+  const auto find = [&](std::size_t k) {
+    return table != nullptr ? std::make_unique<MagnitudeThreshold>(n, k, table->RangeOf(k))
+                            : std::make_unique<MagnitudeThreshold>(n, k);
+  };
+  lower_ = find(kept + skipped);
+  if (skipped > 0) upper_ = find(skipped);
 }
 
 std::vector<MagnitudeThreshold*> Sparsifier::OpenThresholds() {
