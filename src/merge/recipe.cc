@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "merge/layer_name.h"
 #include "merge/recipe_steps.h"
+#include "merge/tensor_statistics.h"
 
 namespace forge::merge {
 namespace {
@@ -29,7 +30,8 @@ class TensorMerger {
     for (const MergeStep& step : steps_) {
       std::vector<const Tensor*> inputs;
       for (const int model : step.models) inputs.push_back(&Input(model, spec, models, results));
-      std::vector<float> merged = ApplyStep(step, spec.name, inputs, coefficient, recipe_.dare_seed);
+      std::vector<float> merged = ApplyStep(step, spec.name, inputs, coefficient, recipe_.dare_seed,
+                                            Magnitudes(step, spec.name, inputs));
       results.push_back({inputs[0]->shape, std::move(merged)});
     }
     return std::move(results.back());
@@ -43,6 +45,20 @@ class TensorMerger {
     if (!models[index])
       models[index] = (index == 0 ? sources_.base : sources_.parents[index - 1])->Read(spec);
     return *models[index];
+  }
+
+  /// Of the parents that a step thins by magnitude as they are.
+  std::vector<const MagnitudeTable*> Magnitudes(const MergeStep& step, const std::string& name,
+                                                const std::vector<const Tensor*>& inputs) const {
+    if (sources_.statistics == nullptr || step.method != "ties" || step.density >= 1) return {};
+    std::vector<const MagnitudeTable*> tables(inputs.size());
+    for (std::size_t m = 1; m < inputs.size(); ++m) {
+      const auto model = static_cast<std::size_t>(step.models[m]);
+      if (model == 0 || model > sources_.parents.size()) continue;  // the result of a step before
+      const Change change{{inputs[m]->values.data()}, {inputs[0]->values.data()}};
+      tables[m] = &sources_.statistics->Magnitudes(model - 1, name, change, inputs[m]->values.size());
+    }
+    return tables;
   }
 
   const MergeRecipe& recipe_;

@@ -10,6 +10,8 @@
 
 namespace forge::merge {
 
+class TensorStatistics;
+
 /// The two methods of each of the three steps of a recipe; every combination is one of the eight seeds of the
 /// original (original-agent-forge.md 1.1), done right.
 enum class Continuous { kLinear, kSlerp };
@@ -70,6 +72,7 @@ struct MergeSources {
   const model::ModelConfig* config = nullptr;
   const model::WeightSource* base = nullptr;
   std::vector<const model::WeightSource*> parents;
+  TensorStatistics* statistics = nullptr;  // of these; null: each recipe finds out by itself
 };
 
 struct MergedModel {

@@ -140,12 +140,14 @@ std::vector<MergeStep> StepsOf(const MergeRecipe& recipe) { return StepWriter(re
 
 std::vector<float> ApplyStep(const MergeStep& step, const std::string& name,
                              const std::vector<const model::Tensor*>& inputs, int coefficient,
-                             std::uint64_t seed) {
+                             std::uint64_t seed, std::vector<const MagnitudeTable*> magnitudes) {
   FORGE_CHECK(inputs.size() == step.models.size());
   std::vector<float> merged(inputs[0]->values.size());
   const auto at = [](std::size_t first) { return static_cast<std::ptrdiff_t>(first); };
+  TensorTask task = TaskOf(step, name, inputs[0]->shape, coefficient);
+  task.magnitudes = std::move(magnitudes);
   MergeTensor(
-      TaskOf(step, name, inputs[0]->shape, coefficient), seed,
+      task, seed,
       [&](std::size_t source, std::size_t first, std::span<float> out) {
         std::copy_n(inputs[source]->values.begin() + at(first), out.size(), out.begin());
       },

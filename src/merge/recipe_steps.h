@@ -9,6 +9,8 @@
 
 namespace forge::merge {
 
+class MagnitudeTable;
+
 /// One step of a recipe: what one document of mergekit's language says. A recipe is a chain of them, so a
 /// search and `forge merge` of the exported chain run the same code and give the same bytes.
 struct MergeStep {
@@ -37,8 +39,9 @@ std::vector<MergeStep> StepsOf(const MergeRecipe& recipe);
 ///   inputs       [models] of the step, equal shapes
 ///   coefficient  which of a model's weights counts (CoefficientIndex)
 ///   seed         of what dare drops, keyed with the name
+///   magnitudes   as TensorTask has them
 std::vector<float> ApplyStep(const MergeStep& step, const std::string& name,
                              const std::vector<const model::Tensor*>& inputs, int coefficient,
-                             std::uint64_t seed);
+                             std::uint64_t seed, std::vector<const MagnitudeTable*> magnitudes = {});
 
 }  // namespace forge::merge

@@ -13,6 +13,8 @@
 
 namespace forge::merge {
 
+class MagnitudeTable;
+
 /// The parameters of one tensor, resolved: every rule of the method has a value here.
 struct TensorParameters {
   using Values = std::map<std::string, double, std::less<>>;
@@ -37,6 +39,8 @@ struct TensorTask {
   std::vector<Source> sources;
   int base = -1;  // index into sources; -1: none, or one without a role (BaseRole::kNone)
   TensorParameters parameters;
+  /// [sources], or empty: what is known of each one's change from the base, or null. Changes no result.
+  std::vector<const MagnitudeTable*> magnitudes = {};
   /// What mergekit's numerics compute in: `dtype` of the config, or what torch's promotion makes of the
   /// stored types. The exact numerics compute in float32.
   io::FloatType work_type = io::FloatType::kF32;

@@ -44,11 +44,11 @@ std::vector<eval::Item> ItemsOf(const std::vector<eval::DomainItems>& domains, s
 
 }  // namespace
 
-EvolveEvaluator::EvolveEvaluator(EvolveInputs inputs)
+EvolveEvaluator::EvolveEvaluator(EvolveInputs inputs, merge::TensorStatistics* statistics)
     : identity_(std::move(inputs.identity)),
       base_(std::move(inputs.base)),
       parents_(std::move(inputs.parents)),
-      sources_{&base_.config, base_.weights.get(), {}},
+      sources_{&base_.config, base_.weights.get(), {}, statistics},
       domains_(std::move(inputs.domains)) {
   for (const OpenedModel& parent : parents_) sources_.parents.push_back(parent.weights.get());
 }

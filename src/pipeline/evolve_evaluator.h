@@ -6,6 +6,7 @@
 #include "eval/item.h"
 #include "jobs/job.h"
 #include "merge/recipe.h"
+#include "merge/tensor_statistics.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/evolve_inputs.h"
 
@@ -14,7 +15,8 @@ namespace forge::pipeline {
 /// Makes and scores the models of a search. All of it that runs in a worker.
 class EvolveEvaluator {
  public:
-  explicit EvolveEvaluator(EvolveInputs inputs);
+  /// `statistics` of the inputs' models; null, or outlives this.
+  explicit EvolveEvaluator(EvolveInputs inputs, merge::TensorStatistics* statistics = nullptr);
   EvolveEvaluator(const EvolveEvaluator&) = delete;  // sources point into it
 
   const OpenedModel& base() const { return base_; }

@@ -129,6 +129,7 @@ EvolveInputs LoadEvolveInputs(const EvolveConfig& config) {
   for (const OpenedModel& parent : inputs.parents) models.push_back(&parent);
   CheckSearchable(models, config.algorithm);
   if (base.empty()) inputs.base = AverageOf(inputs.parents);
+  HashModels(inputs);
   inputs.identity = SearchIdentity(inputs);
   return inputs;
 }

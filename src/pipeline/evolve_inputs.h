@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "eval/item.h"
@@ -16,7 +17,9 @@ struct EvolveInputs {
   bool base_is_average = false;
   std::vector<OpenedModel> parents;
   std::vector<eval::DomainItems> domains;
-  jobs::Identity identity;  // of all of it
+  std::string base_hash;                   // of the files; of an average those that it is made of
+  std::vector<std::string> parent_hashes;  // [parents]
+  jobs::Identity identity;                 // of all of it
 };
 
 /// Opens models and reads tasks, before the run is recorded: a name or file that cannot be used leaves

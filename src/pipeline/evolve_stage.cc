@@ -15,6 +15,7 @@
 #include "pipeline/merge_genome.h"
 #include "pipeline/pareto_report.h"
 #include "pipeline/search_budget.h"
+#include "pipeline/search_statistics.h"
 #include "pipeline/search_workers.h"
 
 namespace forge::pipeline {
@@ -227,13 +228,20 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   context.store->BeginStage(context.run, kEvolveStage);
   track::StoreMetricSink sink(*context.store, context.run, kEvolveStage, context.terminal);
   LogStart(inputs, sink);
-  const EvolveEvaluator evaluator(std::move(inputs));
+  SearchStatistics statistics({.base_hash = inputs.base_hash,
+                               .parent_hashes = inputs.parent_hashes,
+                               .store = context.store,
+                               .log = [&](const std::string& line) { sink.Log(line); }});
+  const EvolveEvaluator evaluator(std::move(inputs), &statistics);
   std::unique_ptr<jobs::Executor> fleet;
   if (context.workers > 0 || context.external_workers)
     fleet = MakeSearchFleet(config, evaluator.identity(), context, sink);
   EvolveCandidates candidates(evaluator, context, std::move(fleet));
   if (config.keep_evaluations) candidates.UseKeptEvaluations();
-  return EvolveStage(config, evaluator, candidates).Run();
+  LoadedModel best = EvolveStage(config, evaluator, candidates).Run();
+  if (const auto [found, made] = statistics.counts(); found + made > 0)
+    sink.Log(fmt::format("tables of the changes' magnitudes: {} found in the store, {} made", found, made));
+  return best;
 }
 
 }  // namespace forge::pipeline

@@ -21,9 +21,18 @@ io::Json ItemsJson(const std::vector<eval::Item>& items) {
 
 }  // namespace
 
+void HashModels(EvolveInputs& inputs) {
+  std::string average = "average";
+  for (const OpenedModel& parent : inputs.parents) {
+    inputs.parent_hashes.push_back(ModelHash(parent.path));
+    average += " " + inputs.parent_hashes.back();
+  }
+  inputs.base_hash = inputs.base_is_average ? average : ModelHash(inputs.base.path);
+}
+
 jobs::Identity SearchIdentity(const EvolveInputs& inputs) {
-  io::Json all{{"base", inputs.base_is_average ? "average" : ModelHash(inputs.base.path)}};
-  for (const OpenedModel& parent : inputs.parents) all["parents"].push_back(ModelHash(parent.path));
+  io::Json all{{"base", inputs.base_is_average ? "average" : inputs.base_hash},
+               {"parents", inputs.parent_hashes}};
   for (const eval::DomainItems& domain : inputs.domains)
     all["domains"].push_back({{"name", domain.name},
                               {"metric", static_cast<int>(domain.metric)},

@@ -20,6 +20,7 @@
 #include "pipeline/evolve_candidates.h"
 #include "pipeline/evolve_evaluator.h"
 #include "pipeline/model_reference.h"
+#include "pipeline/search_statistics.h"
 
 namespace forge::pipeline {
 namespace {
@@ -146,7 +147,10 @@ bool IsRank(const SearchWorkerSettings& settings) {
 void Work(const SearchWorkerSettings& settings, jobs::RankMessages* ranks, MetricSink& sink,
           const StopToken& stop) {
   const io::Json search = WaitForSearch(settings, sink, stop);
-  const EvolveEvaluator evaluator(LoadEvolveInputs(WorkerConfig(settings, search)));
+  EvolveInputs inputs = LoadEvolveInputs(WorkerConfig(settings, search));
+  // In memory: a worker writes no store.
+  SearchStatistics statistics({.base_hash = inputs.base_hash, .parent_hashes = inputs.parent_hashes});
+  const EvolveEvaluator evaluator(std::move(inputs), &statistics);
   std::unique_ptr<jobs::WorkerPort> port;
   if (ranks != nullptr)
     port = std::make_unique<jobs::RankWorkerPort>(*ranks);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/philox.h"
 #include "model/testing_models.h"
 #include "pipeline/evolve_candidates.h"

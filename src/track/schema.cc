@@ -54,7 +54,7 @@ CREATE INDEX events_by_run ON events(run, id);
 // jobs: ids are in the order of submission. worker, leased_at and heartbeat are those of the last lease, and
 // stay when it ends. seconds: that the job took at its worker. extra_results came after the first and were
 // ignored. kept_evaluations: results that do not depend on the run, for the next one; checksum is sha256 of
-// key and value.
+// key and value. tensor_statistics: the same of a tensor of two models, with its name in the checksum.
 constexpr const char* kAdditions[] = {R"sql(
 CREATE TABLE jobs(
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs(key), stage TEXT NOT NULL, key TEXT NOT NULL,
@@ -66,6 +66,11 @@ CREATE INDEX leased_jobs ON jobs(run, stage, worker) WHERE state = 'leased';
                                       R"sql(
 CREATE TABLE kept_evaluations(
   key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
+)sql",
+                                      R"sql(
+CREATE TABLE tensor_statistics(
+  key TEXT NOT NULL, tensor TEXT NOT NULL, value TEXT NOT NULL, checksum TEXT NOT NULL,
+  PRIMARY KEY(key, tensor)) WITHOUT ROWID;
 )sql"};
 static_assert(kSchemaVersion == 1 + std::size(kAdditions));
 

@@ -10,8 +10,10 @@ namespace forge::track {
 ///   1  runs, stages, metrics, candidates, evaluations, artifacts, units, events
 ///   2  jobs
 ///   3  kept evaluations
-inline constexpr int kSchemaVersion = 3;
-inline constexpr int kFirstVersionWithJobs = 2, kFirstVersionWithKeptEvaluations = 3;
+///   4  tensor statistics
+inline constexpr int kSchemaVersion = 4;
+inline constexpr int kFirstVersionWithJobs = 2, kFirstVersionWithKeptEvaluations = 3,
+                     kFirstVersionWithTensorStatistics = 4;
 
 /// The version of this store; 0 for one without tables.
 int SchemaVersion(Database& database);

@@ -119,6 +119,13 @@ class Store {
   std::int64_t CountKeptEvaluations();
   void ForgetKeptEvaluations();
 
+  // What depends on one tensor of two models alone; the key says which models and what. Every writer has the
+  // same value, so the first one stays. A damaged row throws Error(kInput); forgotten, it can be written
+  // again.
+  void KeepTensorStatistics(const std::string& key, const std::string& tensor, const Json& value);
+  std::optional<Json> FindTensorStatistics(const std::string& key, const std::string& tensor);
+  void ForgetTensorStatistics(const std::string& key, const std::string& tensor);
+
   // Search. Recording a candidate or an evaluation again replaces it.
   void RecordCandidate(const std::string& run, const Candidate& candidate);
   std::optional<Candidate> FindCandidate(const std::string& run, std::int64_t id);

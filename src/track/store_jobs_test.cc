@@ -112,7 +112,9 @@ TEST_F(StoreJobs, AreCountedByStateAndByWorker) {
 void TakeJobsAway(const std::filesystem::path& folder) {
   sqlite3* raw = nullptr;
   ASSERT_EQ(sqlite3_open((folder / "forge.db").c_str(), &raw), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(raw, "DROP TABLE jobs; DROP TABLE kept_evaluations; PRAGMA user_version = 1",
+  ASSERT_EQ(sqlite3_exec(raw,
+                         "DROP TABLE jobs; DROP TABLE kept_evaluations; DROP TABLE tensor_statistics; PRAGMA "
+                         "user_version = 1",
                          nullptr, nullptr, nullptr),
             SQLITE_OK);
   sqlite3_close(raw);

@@ -35,6 +35,11 @@ MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k, bool sample
   SetRange({0, kEndOfCodes});
 }
 
+MagnitudeThreshold::MagnitudeThreshold(std::size_t n, std::size_t k, CodeRange range)
+    : MagnitudeThreshold(n, k, false) {
+  SetRange(range);
+}
+
 void MagnitudeThreshold::SetRange(CodeRange range) {
   range_ = range;
   for (shift_ = 0; (range.high - range.low - 1) >> shift_ >= kBins;) ++shift_;

@@ -23,6 +23,9 @@ class MagnitudeThreshold {
   MagnitudeThreshold(std::size_t n, std::size_t k, bool samples_first);
   /// Samples first where n is large enough for a sample to be worth a pass of its own.
   MagnitudeThreshold(std::size_t n, std::size_t k);
+  /// Where it is known to lie in `range` (MagnitudeTable) there is nothing to sample. A wrong range costs
+  /// passes.
+  MagnitudeThreshold(std::size_t n, std::size_t k, CodeRange range);
 
   bool done() const { return done_; }
   /// Whether this pass, the first, takes a few of the values only.

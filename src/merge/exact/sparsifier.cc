@@ -8,8 +8,10 @@
 #include <bit>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/philox.h"
+#include "merge/exact/magnitude_table.h"
 
 namespace forge::merge {
 namespace {
@@ -84,8 +86,14 @@ Sparsifier::Sparsifier(const TensorTask& task, std::size_t source, std::uint64_t
   }
   if (kept == 0) return;
   kind_ = Kind::kMagnitude;
-  lower_ = std::make_unique<MagnitudeThreshold>(n, kept + skipped);
-  if (skipped > 0) upper_ = std::make_unique<MagnitudeThreshold>(n, skipped);
+  const MagnitudeTable* table = task.magnitudes.empty() ? nullptr : task.magnitudes[source];
+  FORGE_CHECK(table == nullptr || table->size() == n);
+  const auto find = [&](std::size_t k) {
+    return table != nullptr ? std::make_unique<MagnitudeThreshold>(n, k, table->RangeOf(k))
+                            : std::make_unique<MagnitudeThreshold>(n, k);
+  };
+  lower_ = find(kept + skipped);
+  if (skipped > 0) upper_ = find(skipped);
 }
 
 std::vector<MagnitudeThreshold*> Sparsifier::OpenThresholds() {
@@ -148,47 +156,59 @@ void Sparsifier::KeepByMagnitude(std::size_t size, const Marks& marks, std::span
   for (std::size_t word = 0; word < largest.size(); ++word) bits[word] &= ~largest[word];
 }
 
+/// A few thousand elements a time, whose random words stay in the first cache.
 void Sparsifier::KeepAtRandom(std::size_t first, const Change& changes, std::size_t size,
                               std::uint64_t* bits) const {
-  thread_local std::vector<std::uint32_t> words;
-  // Two elements a word, so 128 a group; one group more, since bits are made 64 at a time.
-  const std::size_t start = first / 128 * 128, offset = first - start;
-  const std::size_t groups = (offset + size + 127) / 128 + 1;
-  words.resize(groups * 64);
-  Elements().philox(counter_, key_, static_cast<std::uint32_t>(start / 8), groups, words.data());
-  const auto* halves = reinterpret_cast<const std::uint16_t*>(words.data()) + offset;
-  if (kind_ == Kind::kRandom) return Elements().below(halves, ToThreshold(density_), size, bits);
-  // Rows start anywhere, words of bits every 64 elements: each row makes its bits from its own start.
-  thread_local std::vector<float> row;
-  thread_local std::vector<std::uint8_t> bins;
+  constexpr std::size_t kElements = 1 << 13;  // a multiple of 64, so that words of bits are made once
+  if (kind_ == Kind::kRandom) {
+    for (std::size_t at = 0; at < size; at += kElements) {
+      const std::size_t count = std::min(kElements, size - at);
+      Elements().below(RandomHalves(first + at, count), ToThreshold(density_), count, bits + at / 64);
+    }
+    return;
+  }
   thread_local std::vector<std::uint64_t> row_bits;
-  row.resize(columns_);
-  bins.resize(columns_ + 64);
   row_bits.resize(columns_ / 64 + 1);
   std::fill(bits, bits + size / 64 + 1, 0);
-  for (std::size_t at = 0; at < size; at += columns_) {
-    const Change part = changes.From(at);
-    Elements().subtract(part.of, part.from, columns_, row.data());
-    const DellaTable table = TableOf(row, bins.data());
-    Elements().below_table(halves + at, bins.data(), table.thresholds.data(), table.low, table.high, columns_,
-                           row_bits.data());
-    PlaceBits(row_bits, columns_, at, bits);
+  const std::size_t most = std::max<std::size_t>(1, kElements / columns_) * columns_;
+  for (std::size_t at = 0; at < size; at += most) {
+    const std::size_t count = std::min(most, size - at);
+    const std::uint16_t* halves = RandomHalves(first + at, count);
+    for (std::size_t row = at; row < at + count; row += columns_) {
+      KeepOfRow(changes.From(row), halves + (row - at), row_bits.data());
+      PlaceBits(row_bits, columns_, row, bits);
+    }
   }
 }
 
-/// What a magnitude of each bin is kept below: values of a bin share their mean rank.
-Sparsifier::DellaTable Sparsifier::TableOf(std::span<const float> row, std::uint8_t* bins) const {
+/// The 16 random bits of each element from `first` on, in a buffer of the thread, up to the next 64 after
+/// `size`.
+const std::uint16_t* Sparsifier::RandomHalves(std::size_t first, std::size_t size) const {
+  thread_local std::vector<std::uint32_t> words;
+  constexpr std::size_t kGroup = 128;  // of philox: two elements a word
+  const std::size_t start = first / kGroup * kGroup, offset = first - start;
+  const std::size_t groups = (offset + size + 63 + kGroup - 1) / kGroup;
+  words.resize(std::max(words.size(), groups * kGroup / 2));
+  Elements().philox(counter_, key_, static_cast<std::uint32_t>(start / 8), groups, words.data());
+  return reinterpret_cast<const std::uint16_t*>(words.data()) + offset;
+}
+
+/// One row of della. What a magnitude of each bin is kept below: values of a bin share their mean rank.
+void Sparsifier::KeepOfRow(const Change& row, const std::uint16_t* halves, std::uint64_t* bits) const {
+  thread_local std::vector<std::uint32_t> codes;
+  thread_local std::vector<std::uint8_t> places;
   std::array<std::uint32_t, kDellaBins> counts;
-  Elements().magnitude_bins(row.data(), row.size(), bins, counts.data());
-  const auto last = static_cast<std::uint32_t>(row.size() - 1);
-  DellaTable table;
+  std::array<std::uint16_t, kDellaBins> thresholds;
+  codes.resize(std::max(codes.size(), columns_));
+  places.resize(std::max(places.size(), columns_ + 64));
+  Elements().magnitude_bins(row, columns_, codes.data(), places.data(), counts.data());
+  const auto last = static_cast<std::uint32_t>(columns_ - 1);
   const auto lowest = static_cast<float>((density_ - epsilon_) * 0x1p16);
   const auto step = last > 0 ? static_cast<float>(epsilon_ * 0x1p16 / last) : 0.0f;
-  Elements().rank_table(counts.data(), last + 1, lowest, step, table.thresholds.data());
-  if (last == 0) table.thresholds.fill(ToThreshold(density_));
-  table.low = static_cast<std::uint16_t>(lowest);
-  table.high = ToThreshold(density_ + epsilon_);
-  return table;
+  Elements().rank_table(counts.data(), last + 1, lowest, step, thresholds.data());
+  if (last == 0) thresholds.fill(ToThreshold(density_));
+  Elements().below_table(halves, places.data(), thresholds.data(), static_cast<std::uint16_t>(lowest),
+                         ToThreshold(density_ + epsilon_), columns_, bits);
 }
 
 }  // namespace forge::merge

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -67,13 +66,10 @@ class Sparsifier {
   void KeepByMagnitude(std::size_t size, const Marks& marks, std::span<const std::size_t> before,
                        std::uint64_t* bits) const;
   void KeepAtRandom(std::size_t first, const Change& changes, std::size_t size, std::uint64_t* bits) const;
-  static constexpr std::size_t kDellaBins = 256;
-  struct DellaTable {
-    std::array<std::uint16_t, kDellaBins> thresholds;
-    std::uint16_t low, high;  // between which they lie
-  };
-  DellaTable TableOf(std::span<const float> row, std::uint8_t* bins) const;
+  const std::uint16_t* RandomHalves(std::size_t first, std::size_t size) const;
+  void KeepOfRow(const Change& row, const std::uint16_t* halves, std::uint64_t* bits) const;
 
+  static constexpr std::size_t kDellaBins = 256;
   Kind kind_ = Kind::kAll;
   std::size_t columns_;
   double density_ = 1, epsilon_ = 0;

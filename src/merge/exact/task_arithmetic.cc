@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -39,8 +40,9 @@ class TaskArithmetic : public TensorMerge {
   }
 
   std::optional<Pass> NextPass() override {
-    // All are of one tensor, so they sample in the same pass.
-    if (const auto open = OpenThresholds(); !open.empty()) return Pass{.sample = open[0]->is_sampling()};
+    const std::vector<MagnitudeThreshold*> open = OpenThresholds();
+    is_sampling_ = std::any_of(open.begin(), open.end(), [](const auto* t) { return t->is_sampling(); });
+    if (!open.empty()) return Pass{.sample = is_sampling_};
     RestartCounts();
     if (!rescales_ || rescaled_) return std::nullopt;
     for (Model& model : models_) {
@@ -57,7 +59,8 @@ class TaskArithmetic : public TensorMerge {
     if (sums.empty()) {
       for (const Model& model : models_)
         for (MagnitudeThreshold* threshold : model.sparsifier->OpenThresholds())
-          threshold->Observe(ChangeOf(piece, model), piece.size);
+          if (threshold->is_sampling() == is_sampling_)
+            threshold->Observe(ChangeOf(piece, model), piece.size);
       return;
     }
     const std::vector<const std::uint64_t*>* kept = Sparsify(piece);
@@ -69,7 +72,8 @@ class TaskArithmetic : public TensorMerge {
 
   void EndPass(std::span<const double> totals) override {
     if (totals.empty()) {
-      const std::vector<MagnitudeThreshold*> open = OpenThresholds();
+      std::vector<MagnitudeThreshold*> open = OpenThresholds();
+      std::erase_if(open, [&](const auto* threshold) { return threshold->is_sampling() != is_sampling_; });
       ThreadPool::Global().Run(open.size(), [&](std::size_t i) { open[i]->EndPass(); });
       return;
     }
@@ -195,6 +199,7 @@ class TaskArithmetic : public TensorMerge {
   std::size_t base_;
   bool votes_ = false, normalizes_ = false, sparse_ = false, rescales_ = false;
   bool rescaled_ = false;
+  bool is_sampling_ = false;  // in this pass; who has a table waits for the next one
   float lambda_ = 1;
   std::vector<Model> models_;
   std::vector<float> weights_, shares_;

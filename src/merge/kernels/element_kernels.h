@@ -33,6 +33,12 @@ struct Change {
   }
 };
 
+/// Where the loops keep what belongs to one of 256 bins: at the bin with its two hexadecimal digits swapped,
+/// so that sums over bins go from register to register and not along each.
+constexpr std::uint8_t PlaceOfBin(std::uint32_t bin) {
+  return static_cast<std::uint8_t>(bin << 4 | bin >> 4);
+}
+
 /// The loops of merging that run over every weight. One source, compiled for each target: vectors as wide as
 /// its registers, without fused operations and with sums in a fixed order (eight lanes i mod 8, then
 /// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))), so all targets give the same bits. What is stored as bfloat16 is
@@ -80,17 +86,20 @@ struct ElementKernels {
                  std::size_t groups, std::uint32_t* words);
   /// Bit i % 64 of bits[i / 64] set where words[i] < threshold. Reads words up to the next multiple of 64.
   void (*below)(const std::uint16_t* words, std::uint16_t threshold, std::size_t size, std::uint64_t* bits);
-  /// Sorts a row's magnitudes into 256 bins, 32 an octave, down from the largest: bins [size]; the last bin
-  /// holds all below 1/256 of the largest. counts [256]: how many lie in each.
-  void (*magnitude_bins)(const float* row, std::size_t size, std::uint8_t* bins, std::uint32_t* counts);
-  /// The mean rank of what lies in each bin, as a probability: table[bin] = lowest + step * (twice the rank),
-  /// where the largest of size values has rank size - 1 and those of a bin share the mean.  counts [256], of
-  /// magnitude_bins
+  /// Sorts a row's magnitudes into 256 bins, 32 an octave, down from the largest; the last one holds all
+  /// below 1/256 of the largest. places [size]: PlaceOfBin of each; counts [256]: how many lie in each, by
+  /// place.
+  ///   codes  [size], to work in
+  void (*magnitude_bins)(const Change& row, std::size_t size, std::uint32_t* codes, std::uint8_t* places,
+                         std::uint32_t* counts);
+  /// The mean rank of what lies in each bin, as a probability: table[place] = lowest + step * (twice the
+  /// rank), where the largest of size values has rank size - 1 and those of a bin share the mean.  counts
+  /// [256], of magnitude_bins
   void (*rank_table)(const std::uint32_t* counts, std::uint32_t size, float lowest, float step,
                      std::uint16_t* table);
-  /// Bit i % 64 of bits[i / 64] set where words[i] < table[bins[i]]; all table entries lie in [low, high].
-  /// Words and bins are read up to the next multiple of 64.
-  void (*below_table)(const std::uint16_t* words, const std::uint8_t* bins, const std::uint16_t* table,
+  /// Bit i % 64 of bits[i / 64] set where words[i] < table[places[i]]; all table entries lie in [low, high].
+  /// Words and places are read up to the next multiple of 64.
+  void (*below_table)(const std::uint16_t* words, const std::uint8_t* places, const std::uint16_t* table,
                       std::uint16_t low, std::uint16_t high, std::size_t size, std::uint64_t* bits);
   /// sums [count]: of inputs[a][i]^2 in float, sixteen lanes: for checks, of a few thousand values a time.
   void (*sum_squares)(const Values* inputs, std::size_t count, std::size_t size, float* sums);

@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -142,8 +143,8 @@ Bits ChoiceResults(const ElementKernels& kernels, std::size_t size) {
   std::vector<std::uint32_t> words(groups * 64);
   const std::vector<std::uint16_t> halves = Halves(size);
   const std::vector<float> row = SomeValues(size, 2);
-  std::vector<std::uint8_t> bins(groups * 64);
-  std::vector<std::uint32_t> counts(256);
+  std::vector<std::uint8_t> places(groups * 64);
+  std::vector<std::uint32_t> counts(256), codes(size);
   std::vector<std::uint16_t> table(256);
   const std::uint32_t rest[] = {1, 2, 3}, key[] = {4, 5};
   kernels.philox(rest, key, 0xFFFFFFF0, groups, words.data());
@@ -151,14 +152,14 @@ Bits ChoiceResults(const ElementKernels& kernels, std::size_t size) {
   Bits kept(groups);
   kernels.below(halves.data(), 1u << 15, size, kept.data());
   results.Add(kept);
-  kernels.magnitude_bins(row.data(), row.size(), bins.data(), counts.data());
-  results.Add(bins);
+  kernels.magnitude_bins({{row.data()}}, size, codes.data(), places.data(), counts.data());
+  results.Add(places);
   results.Add(counts);
   if (size == 0) return results.bits();
   const float step = 20'000.0f / static_cast<float>(2 * size);
   kernels.rank_table(counts.data(), static_cast<std::uint32_t>(size), 10'000, step, table.data());
   results.Add(table);
-  kernels.below_table(halves.data(), bins.data(), table.data(), 10'000, 30'000, size, kept.data());
+  kernels.below_table(halves.data(), places.data(), table.data(), 10'000, 30'000, size, kept.data());
   results.Add(kept);
   return results.bits();
 }
@@ -232,13 +233,14 @@ TEST(ElementKernels, SumAndCompareAsWorkedByHand) {
 // Ten values, one in bin 0, four in bin 3, five in the last: ranks 9, 6.5 and 2.
 TEST(ElementKernels, RankBinsAsWorkedByHand) {
   std::vector<std::uint32_t> counts(256);
-  counts[0] = 1, counts[3] = 4, counts[255] = 5;
+  counts[PlaceOfBin(0)] = 1, counts[PlaceOfBin(3)] = 4, counts[PlaceOfBin(255)] = 5;
   std::vector<std::uint16_t> table(256);
   for (const ElementKernels* kernels : Tables()) {
     kernels->rank_table(counts.data(), 10, 100, 1, table.data());
-    EXPECT_EQ(table[0], 118);
-    EXPECT_EQ(table[3], 113);
-    EXPECT_EQ(table[255], 104);
+    EXPECT_EQ(table[PlaceOfBin(0)], 118);
+    EXPECT_EQ(table[PlaceOfBin(3)], 113);
+    EXPECT_EQ(table[PlaceOfBin(17)], 109);  // of none: below the four, above the five
+    EXPECT_EQ(table[PlaceOfBin(255)], 104);
   }
 }
 
@@ -270,14 +272,30 @@ TEST(ElementKernels, KeepTheBitsThatAreBelowTheThreshold) {
 TEST(ElementKernels, SortMagnitudesIntoBinsOfAnOctave32nd) {
   const std::vector<float> row = {1, -1,    0.5f,      0.25f,
                                   0, 0.99f, 1.0f / 300};  // from the largest: 0, 32, 64, ..
-  std::vector<std::uint8_t> bins(row.size());
-  std::vector<std::uint32_t> counts(256);
+  const std::vector<std::uint32_t> bins = {0, 0, 32, 64, 255, 0, 255};
+  std::vector<std::uint8_t> places(row.size());
+  std::vector<std::uint32_t> counts(256), codes(row.size());
   for (const ElementKernels* table : Tables()) {
-    table->magnitude_bins(row.data(), row.size(), bins.data(), counts.data());
-    EXPECT_EQ(bins, (std::vector<std::uint8_t>{0, 0, 32, 64, 255, 0, 255}));
-    EXPECT_EQ(counts[0], 3u);
-    EXPECT_EQ(counts[255], 2u);
+    table->magnitude_bins({{row.data()}}, row.size(), codes.data(), places.data(), counts.data());
+    for (std::size_t i = 0; i < row.size(); ++i) EXPECT_EQ(places[i], PlaceOfBin(bins[i])) << i;
+    EXPECT_EQ(counts[PlaceOfBin(0)], 3u);
+    EXPECT_EQ(counts[PlaceOfBin(32)], 1u);
+    EXPECT_EQ(counts[PlaceOfBin(255)], 2u);
   }
+}
+
+// More of one bin than a table of 16 bits counts, and rows after it that must find the tables empty.
+TEST(ElementKernels, CountAnyNumberOfMagnitudesInOneBin) {
+  const std::size_t size = (std::size_t{1} << 18) + 5;
+  const std::vector<float> row(size, 2.0f);
+  std::vector<std::uint8_t> places(size);
+  std::vector<std::uint32_t> counts(256), codes(size);
+  for (const ElementKernels* table : Tables())
+    for (const std::size_t taken : {size, std::size_t{3}}) {
+      table->magnitude_bins({{row.data()}}, taken, codes.data(), places.data(), counts.data());
+      EXPECT_EQ(counts[0], taken);
+      EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0u), taken);
+    }
 }
 
 TEST(ElementKernels, LetTheBinDecideBetweenTheLimits) {
