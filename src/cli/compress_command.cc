@@ -78,6 +78,9 @@ std::string CompressText(const io::Json& r) {
     text += fmt::format("{:<16}{:.3f} before, {:.3f} after, retention {:.3f}, n = {}\n", domain,
                         row["before"].get<double>(), row["after"].get<double>(),
                         row["retention"].get<double>(), row["n"].get<int>());
+  if (r.contains("compared"))
+    for (const auto& [name, error] : r["compared"].items())
+      text += fmt::format("{:<24}relative output error {:.4f}\n", name, error.get<double>());
   return text + fmt::format("{:.2f} times smaller than fp16, {:.3f} bits per weight in the linears\n",
                             r["ratio"].get<double>(), r["bits_per_weight"].get<double>());
 }

@@ -78,7 +78,8 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
                             .type = storage.type,
                             .bits_per_weight = config.bits_per_weight,
                             .quantiser = &FindQuantiser(config.quantiser),
-                            .with_feedback = config.method == "feedback"},
+                            .with_feedback = config.method == "feedback",
+                            .compares = config.compare_quantisers},
                            sink, stop);
 }
 
@@ -274,6 +275,7 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     result.tier = tier;
     result.linears = std::move(made.linears);
     result.stored_as = std::move(made.stored_as);
+    result.compared = std::move(made.compared);
     ExportAndMeasure(input, config, made.model, texts.held_out, before, result, sink, stop);
     if (result.passed) break;
     sink.Log(fmt::format("compress: {} does not pass the gate", Name(tier)));

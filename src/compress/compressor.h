@@ -24,6 +24,7 @@ struct CompressConfig {
   std::string method = "feedback";
   std::string quantiser = "weighted";
   std::string export_type = "auto";
+  bool compare_quantisers = false;
   std::vector<std::string> also_export;
   int training_steps = 300;
   double learning_rate = 2e-3;
@@ -49,6 +50,9 @@ struct CompressConfig {
           "Without training: the rule for the scale of a group; weighted is the best for the calibration's "
           "inputs, "
           "the others are there to compare (docs/compression.md).");
+    visit(
+        "compare_quantisers", compare_quantisers, AnyValue{},
+        "Without training: report the output error, on held-out texts, of every rule and group size beside.");
     visit("export_type", export_type, OneOf{{"auto", "q2_0", "tq2_0", "tq1_0"}},
           "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0. tq1_0 takes 18 % "
           "less than "
@@ -122,9 +126,10 @@ struct ExportResult {
 };
 
 struct CompressResult {
-  Tier tier = Tier::kStrict;           // the last one tried
-  std::vector<LinearReport> linears;   // without training
-  std::vector<std::string> stored_as;  // UntrainedResult::stored_as
+  Tier tier = Tier::kStrict;               // the last one tried
+  std::vector<LinearReport> linears;       // without training
+  std::vector<std::string> stored_as;      // UntrainedResult::stored_as
+  std::map<std::string, double> compared;  // UntrainedResult::compared
   StoragePlan storage;
   std::filesystem::path file;
   FileSize size;

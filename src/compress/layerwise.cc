@@ -53,6 +53,10 @@ struct Moments {
   InputGram& Of(bool is_held_out) { return is_held_out ? held_out : fitted; }
 };
 
+std::int64_t GroupOf(const LayerwiseOptions::Choice& choice, const LinearInput& linear) {
+  return choice.group == kWholeRow ? linear.in : choice.group;
+}
+
 double Power(const LinearInput& linear, const std::vector<float>& gram) {
   return OutputError({linear.weights.begin(), linear.weights.end()}, static_cast<std::size_t>(linear.out),
                      gram);
@@ -185,11 +189,11 @@ class Layerwise {
                               const FeedbackFactor& factor, const model::TensorSpec& spec) {
     const auto out = static_cast<std::size_t>(linear.out);
     const double power = std::max(Power(linear, held_out), 1e-30);
-    QuantisedLinear kept = QuantiseNearest(linear, *choice.quantiser, choice.group);
+    QuantisedLinear kept = QuantiseNearest(linear, *choice.quantiser, GroupOf(choice, linear));
     LinearReport report{.name = spec.name, .quantiser = std::string(choice.quantiser->name)};
     report.nearest_error = report.error = OutputError(ErrorsOf(linear, kept), out, held_out) / power;
     if (options_.with_feedback) {
-      QuantisedLinear fed = QuantiseWithFeedback(linear, *choice.quantiser, choice.group, factor);
+      QuantisedLinear fed = QuantiseWithFeedback(linear, *choice.quantiser, GroupOf(choice, linear), factor);
       if (options_.polish_rounds > 0) PolishCodes(linear, gram, options_.polish_rounds, fed);
       const double error = OutputError(ErrorsOf(linear, fed), out, held_out) / power;
       if (error < report.error) {
@@ -200,8 +204,8 @@ class Layerwise {
     }
     for (const LayerwiseOptions::Choice& other : options_.compare)
       report.compared.push_back(
-          OutputError(ErrorsOf(linear, QuantiseNearest(linear, *other.quantiser, other.group)), out,
-                      held_out) /
+          OutputError(ErrorsOf(linear, QuantiseNearest(linear, *other.quantiser, GroupOf(other, linear))),
+                      out, held_out) /
           power);
     done_(spec, kept, report);
     return kept;

@@ -47,6 +47,25 @@ class Untrained {
   }
 
  private:
+  /// Quantisers and groups to compare; a group of 0 columns would be the tensor, a row is as long as it is.
+  std::vector<std::pair<std::string, LayerwiseOptions::Choice>> Compared() const {
+    std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared;
+    if (!options_.compares) return compared;
+    for (const Quantiser& quantiser : Quantisers()) {
+      if (quantiser.planes == 0) {
+        compared.push_back({fmt::format("{}, {}", quantiser.name, kQ4Group), {&quantiser, kQ4Group}});
+        continue;
+      }
+      compared.push_back({fmt::format("{}, row", quantiser.name), {&quantiser, kWholeRow}});
+      for (const std::int64_t group : {256, 128, 64})
+        if (std::all_of(specs_.begin(), specs_.end(), [&](const auto& entry) {
+              return !IsLinear(entry.second) || entry.second.shape[1] % group == 0;
+            }))
+          compared.push_back({fmt::format("{}, {}", quantiser.name, group), {&quantiser, group}});
+    }
+    return compared;
+  }
+
   /// All linears, those not in `storages` ternary.
   UntrainedResult Pass(const std::map<std::string, Storage>& storages) {
     UntrainedResult result;
@@ -76,15 +95,21 @@ class Untrained {
       return {&planes, options_.group};
     };
     if (options_.tier == Tier::kMixed && storages.empty()) layerwise.compare = {{&q4, kQ4Group}};
+    const std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared = Compared();
+    for (const auto& [name, choice] : compared) layerwise.compare.push_back(choice);
     QuantiseLayerwise(
         source_, result.model.weights.at("model.embed_tokens.weight"), texts_, held_out_, layerwise,
         [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
           Keep(spec, linear, storage_of(spec.name), result);
           result.linears.push_back(report);
+          for (std::size_t i = 0; i < compared.size(); ++i)
+            result.compared[compared[i].first] +=
+                report.compared[report.compared.size() - compared.size() + i];
           result.stored_as.emplace_back(options_.tier == Tier::kDual ? "2 planes"
                                                                      : Name(storage_of(spec.name)));
         },
         sink_, stop_);
+    for (auto& [name, error] : result.compared) error /= static_cast<double>(result.linears.size());
     for (const auto& [name, storage] : storages) {
       if (storage != Storage::kQ8) continue;
       result.model.encoded[name] =

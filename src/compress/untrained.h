@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,13 +25,18 @@ struct UntrainedOptions {
   double bits_per_weight = 3.5;               // of all linears, in tier mixed
   const Quantiser* quantiser = nullptr;       // of one plane
   bool with_feedback = true;
+  bool compares = false;  // report the error of every quantiser of the table beside
 };
 
 struct UntrainedResult {
   CompressedModel model;
   std::vector<LinearReport> linears;
   std::vector<std::string> stored_as;  // by linear, like `linears`: "ternary", "2 planes", "Q4_0", "Q8_0"
-  std::vector<double> sensitivities;   // by unit of FusedLinears, in tier mixed
+  /// With `compares`: mean relative output error over the linears of nearest rounding by each quantiser,
+  /// "weighted, 64": in groups of a row, 256, 128 and 64 (q4: 32), as far as they divide the rows of all
+  /// linears.
+  std::map<std::string, double> compared;
+  std::vector<double> sensitivities;  // by unit of FusedLinears, in tier mixed
 };
 
 /// Compresses without training (layerwise.h). In tier mixed the model is first made strict; the divergence

@@ -99,6 +99,7 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
         {"top5", result.divergence.top5}}},
       {"distinct_triples", {{"before", result.distinct_triples_before}, {"after", result.distinct_triples}}},
       {"linears", LinearsJson(result)},
+      {"compared", result.compared},
       {"input_bytes", result.float16_bytes},
       {"output_bytes", result.size.total},
       {"ratio", result.ratio},

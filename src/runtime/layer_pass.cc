@@ -64,8 +64,7 @@ void LayerPass::Attended(const float* rows, std::size_t tokens, float* attended)
   Attend(one_layer_, 0, inputs, all, caches, projected.data(), width, attended);
 }
 
-void LayerPass::AddProduct(const Linear& matrix, const float* rows, std::size_t tokens,
-                           float* states) const {
+void LayerPass::AddProduct(const Linear& matrix, const float* rows, std::size_t tokens, float* states) const {
   std::vector<float> added(tokens * matrix.out());
   matrix.Multiply(rows, tokens, {}, added.data());
   Kernels().axpy(1.0f, added.data(), added.size(), states);
