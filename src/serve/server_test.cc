@@ -548,7 +548,12 @@ TEST_F(ServeTest, CountsItsRequests) {
   const RunningServer server(model_.Served());
   Complete(server, {{"prompt", "abc"}, {"max_tokens", 4}});
   server.Client().Get("/no/such/" + std::string(50, 'x'));
-  const httplib::Result metrics = server.Client().Get("/metrics");
+  // A request is counted once its answer is out, which its client may be told of first.
+  httplib::Result metrics = server.Client().Get("/metrics");
+  for (int look = 0; look < 200 && metrics->body.find("status=\"404\"} 1") == std::string::npos; ++look) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    metrics = server.Client().Get("/metrics");
+  }
   EXPECT_THAT(metrics->get_header_value("Content-Type"), HasSubstr("version=0.0.4"));
   for (const char* line :
        {"forge_requests_total{path=\"/v1/completions\",status=\"200\"} 1\n",
