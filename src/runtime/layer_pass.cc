@@ -47,11 +47,7 @@ void LayerPass::Attended(const float* rows, std::size_t tokens, float* attended)
   ParallelFor(tokens, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float* row = projected.data() + t * width;
-      if (config_.qk_norm)
-        for (std::size_t head = 0; head < query_heads + key_heads; ++head)
-          Kernels().rms_norm(row + head * head_dim,
-                             (head < query_heads ? layer_.query_norm : layer_.key_norm).data(), head_dim,
-                             static_cast<float>(config_.rms_norm_eps), row + head * head_dim);
+      NormHeads(config_, layer_, row);
       rotary_.Rotate(row, query_heads + key_heads, t);
       cache.Put(0, static_cast<int>(t), row + query_size, row + query_size + key_value_size);
     }

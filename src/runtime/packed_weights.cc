@@ -170,6 +170,14 @@ Activations Resolve(const model::WeightSource& source, const PackOptions& option
 
 }  // namespace
 
+void NormHeads(const model::ModelConfig& config, const PackedLayer& layer, float* row) {
+  if (!config.qk_norm) return;
+  const auto head_dim = static_cast<std::size_t>(config.head_dim);
+  for (int head = 0; head < config.num_attention_heads + config.num_key_value_heads; ++head, row += head_dim)
+    Kernels().rms_norm(row, (head < config.num_attention_heads ? layer.query_norm : layer.key_norm).data(),
+                       head_dim, static_cast<float>(config.rms_norm_eps), row);
+}
+
 std::size_t PackedWeights::bytes() const {
   std::size_t total = embedding.bytes() + head.bytes() + final_norm.size() * sizeof(float);
   for (const PackedLayer& layer : layers)

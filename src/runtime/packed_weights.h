@@ -28,6 +28,10 @@ struct PackedLayer {
 /// kInt8IfTernary: kInt8 for a model that has ternary linears, else kFloat32.
 enum class Activations { kFloat32, kInt8, kInt8IfTernary };
 
+/// The norms of qwen3 on each query and key head of one token, in place: row [query_size + key_value_size].
+/// Nothing without qk_norm.
+void NormHeads(const model::ModelConfig& config, const PackedLayer& layer, float* row);
+
 struct PackedWeights {
   model::ModelConfig config;
   Activations activations = Activations::kFloat32;  // never kInt8IfTernary

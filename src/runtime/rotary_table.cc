@@ -7,6 +7,15 @@
 
 namespace forge::runtime {
 
+void RotateHeads(float* row, std::size_t heads, std::size_t half, const float* cosines, const float* sines) {
+  for (std::size_t head = 0; head < heads; ++head, row += 2 * half)
+    for (std::size_t i = 0; i < half; ++i) {
+      const float first = row[i], second = row[i + half];
+      row[i] = first * cosines[i] - second * sines[i];
+      row[i + half] = second * cosines[i] + first * sines[i];
+    }
+}
+
 RotaryTable::RotaryTable(const model::ModelConfig& config, std::size_t positions)
     : half_(static_cast<std::size_t>(config.head_dim / 2)) {
   const std::vector<double> frequencies = model::RopeFrequencies(config);
@@ -19,14 +28,7 @@ RotaryTable::RotaryTable(const model::ModelConfig& config, std::size_t positions
 }
 
 void RotaryTable::Rotate(float* row, std::size_t heads, std::size_t position) const {
-  const float* cosines = cosines_.data() + position * half_;
-  const float* sines = sines_.data() + position * half_;
-  for (std::size_t head = 0; head < heads; ++head, row += 2 * half_)
-    for (std::size_t i = 0; i < half_; ++i) {
-      const float first = row[i], second = row[i + half_];
-      row[i] = first * cosines[i] - second * sines[i];
-      row[i + half_] = second * cosines[i] + first * sines[i];
-    }
+  RotateHeads(row, heads, half_, cosines_.data() + position * half_, sines_.data() + position * half_);
 }
 
 }  // namespace forge::runtime

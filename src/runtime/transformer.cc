@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "model/rope.h"
+#include "runtime/rotary_table.h"
 
 namespace forge::runtime {
 
@@ -175,26 +176,10 @@ void Transformer::Observe(int layer, LinearInput input, const std::vector<float>
   if (observer_) observer_(layer, input, rows.data(), count, rows.size() / count);
 }
 
-void Transformer::NormHeads(const PackedLayer& layer, float* row) const {
-  if (!config().qk_norm) return;
-  const auto head_dim = static_cast<std::size_t>(config().head_dim);
-  for (int head = 0; head < config().num_attention_heads + config().num_key_value_heads;
-       ++head, row += head_dim)
-    Kernels().rms_norm(row, (head < config().num_attention_heads ? layer.query_norm : layer.key_norm).data(),
-                       head_dim, static_cast<float>(config().rms_norm_eps), row);
-}
-
 void Transformer::Rotate(float* row, std::size_t angle_row, const Scratch& s) const {
-  const auto head_dim = static_cast<std::size_t>(config().head_dim), half = head_dim / 2;
-  const float* cosines = s.cosines.data() + angle_row * half;
-  const float* sines = s.sines.data() + angle_row * half;
-  const float* end = row + config().query_size() + config().key_value_size();
-  for (float* x = row; x < end; x += head_dim)
-    for (std::size_t i = 0; i < half; ++i) {
-      const float first = x[i], second = x[i + half];
-      x[i] = first * cosines[i] - second * sines[i];
-      x[i + half] = second * cosines[i] + first * sines[i];
-    }
+  const auto half = static_cast<std::size_t>(config().head_dim / 2);
+  RotateHeads(row, static_cast<std::size_t>(config().num_attention_heads + config().num_key_value_heads),
+              half, s.cosines.data() + angle_row * half, s.sines.data() + angle_row * half);
 }
 
 void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
@@ -206,7 +191,7 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   ParallelFor(tokens.size(), kTokensPerTask, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float* row = s.projected.data() + t * row_size;
-      NormHeads(weights_.layers[static_cast<std::size_t>(layer)], row);
+      NormHeads(config(), weights_.layers[static_cast<std::size_t>(layer)], row);
       Rotate(row, s.angle_rows[t], s);
       caches[static_cast<std::size_t>(tokens[t].sequence)]->Put(layer, tokens[t].position, row + query_size,
                                                                 row + query_size + key_value_size);

@@ -51,8 +51,6 @@ class Transformer {
   /// scratch.attended.
   void Attention(int layer, std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
                  std::span<const int> rows, Scratch& scratch) const;
-  /// The norms of qwen3 on each query and key head of one token, in place.
-  void NormHeads(const PackedLayer& layer, float* row) const;
   /// Rotary positions for the queries and keys of one token: row [query_size + key_value_size].
   void Rotate(float* row, std::size_t angle_row, const Scratch& scratch) const;
   /// The attention output and the MLP, both added to the first `count` rows of scratch.state.
