@@ -146,6 +146,9 @@ TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
       if (theirs[i] != 0) magnitudes.insert(std::abs(theirs[i]));
     }
     EXPECT_EQ(magnitudes.size(), 1u);
+    double sum = 0, count = 0;
+    for (const float value : ours) sum += std::abs(value), count += value != 0;
+    EXPECT_NEAR(*magnitudes.begin(), sum / count, 0.005 * sum / count);  // 8 bits of a bfloat16
   }
   EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
   EXPECT_NE(result.exports[1].retention->domains[1].after, result.retention->domains[1].after);
@@ -182,6 +185,13 @@ TEST_F(Compressor, FailsTheGateWhenADomainKeepsLess) {
   EXPECT_FALSE(Compress(input_, {.training_steps = 0, .min_retention = 0.999}, sink_, stop_).passed);
   EXPECT_TRUE(fs::exists(input_.output));
   EXPECT_TRUE(Compress(input_, {.training_steps = 0, .min_retention = 0.01}, sink_, stop_).passed);
+}
+
+TEST_F(Compressor, FailsTheGateWhenPerplexityGrowsMore) {
+  const Retention kept = *Compress(input_, {.training_steps = 0}, sink_, stop_).retention;
+  const double ratio = std::exp(kept.domains[1].before - kept.domains[1].after);  // the domain in nats
+  EXPECT_FALSE(Compress(input_, {.training_steps = 0, .max_ppl_ratio = ratio * 0.999}, sink_, stop_).passed);
+  EXPECT_TRUE(Compress(input_, {.training_steps = 0, .max_ppl_ratio = ratio * 1.001}, sink_, stop_).passed);
 }
 
 TEST_F(Compressor, RefusesSettingsThatDoNotFitBeforeItWorks) {
