@@ -77,7 +77,7 @@ class RowDescent {
 
 }  // namespace
 
-void PolishCodes(const LinearInput& linear, const std::vector<float>& gram, int rounds,
+void PolishCodes(const LinearToQuantise& linear, const std::vector<float>& gram, int rounds,
                  QuantisedLinear& quantised) {
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
   const bool is_one_group = quantised.group == linear.in;  // whose levels other rows may share

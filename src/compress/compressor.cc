@@ -181,17 +181,15 @@ namespace {
 
 /// Writes the model and measures the file, not the model: from here on everything is about what lies there.
 void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, const CompressedModel& made,
-                      std::span<const std::vector<int>> held_out, const Scores& before,
-                      CompressResult& result, MetricSink& sink, const StopToken& stop) {
+                      std::span<const std::vector<int>> windows, const Scores& before, CompressResult& result,
+                      MetricSink& sink, const StopToken& stop) {
   ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
   result.size = MeasureGguf(input.output, input.weights->config());
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
   runtime::NativeModel compressed(runtime::PackWeights(*model::OpenGguf(input.output), {}));
   {
-    const auto windows = held_out.first(std::min(held_out.size(), kDivergenceTexts));
     runtime::NativeModel original(runtime::PackWeights(*input.weights, {}));
     result.divergence = MeasureDivergence(original, compressed, windows, stop);
-    result.distinct_triples_before = DistinctTriples(original, windows, kContinuation);
     result.distinct_triples = DistinctTriples(compressed, windows, kContinuation);
   }
   if (input.evaluate) {
@@ -241,7 +239,6 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
 }
 
 std::vector<Tier> TiersOf(const CompressConfig& config) {
-  if (config.training_steps > 0) return {Tier::kStrict};
   if (config.tier == "mixed") return {Tier::kMixed};
   if (config.tier == "dual") return {Tier::kDual};
   if (config.tier == "auto") return {Tier::kStrict, Tier::kMixed, Tier::kDual};
@@ -255,30 +252,34 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
   CompressResult result{.storage = PlanStorage(config, input.weights->config()), .file = input.output};
   CheckInput(input, config);
   stop.ThrowIfRequested("the previous stage");
+  const CalibrationTexts texts = SplitTexts(input, config);
+  const auto windows = std::span(texts.held_out).first(std::min(texts.held_out.size(), kDivergenceTexts));
   Scores before;
-  if (input.evaluate) {
-    sink.Log("compress: scoring the model as it is");
+  {
     runtime::NativeModel original(runtime::PackWeights(*input.weights, {}));
-    before = input.evaluate(original);
+    result.distinct_triples_before = DistinctTriples(original, windows, kContinuation);
+    if (input.evaluate) {
+      sink.Log("compress: scoring the model as it is");
+      before = input.evaluate(original);
+    }
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
   result.float16_bytes = Float16Bytes(input.weights->config());
-  const CalibrationTexts texts = SplitTexts(input, config);
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage.group,
                                              Calibrate(input, texts.fitted, sink, stop), sink, stop);
-    ExportAndMeasure(input, config, made, texts.held_out, before, result, sink, stop);
-  }
-  for (const Tier tier : TiersOf(config)) {
-    if (config.training_steps > 0) break;
-    UntrainedResult made = MakeUntrained(input, config, tier, result.storage, texts, sink, stop);
-    result.tier = tier;
-    result.linears = std::move(made.linears);
-    result.stored_as = std::move(made.stored_as);
-    result.compared = std::move(made.compared);
-    ExportAndMeasure(input, config, made.model, texts.held_out, before, result, sink, stop);
-    if (result.passed) break;
-    sink.Log(fmt::format("compress: {} does not pass the gate", Name(tier)));
+    ExportAndMeasure(input, config, made, windows, before, result, sink, stop);
+  } else {
+    for (const Tier tier : TiersOf(config)) {
+      UntrainedResult made = MakeUntrained(input, config, tier, result.storage, texts, sink, stop);
+      result.tier = tier;
+      result.linears = std::move(made.linears);
+      result.stored_as = std::move(made.stored_as);
+      result.compared = std::move(made.compared);
+      ExportAndMeasure(input, config, made.model, windows, before, result, sink, stop);
+      if (result.passed) break;
+      sink.Log(fmt::format("compress: {} does not pass the gate", Name(tier)));
+    }
   }
   WriteExports(input, config, before, result, sink, stop);
   MeasureBaselines(input, config, before, result, sink, stop);

@@ -7,16 +7,10 @@
 #include <set>
 
 #include "base/thread_pool.h"
+#include "runtime/kernels/kernel_table.h"
 
 namespace forge::compress {
 namespace {
-
-double LogSumExp(std::span<const float> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(double{logit} - largest);
-  return largest + std::log(sum);
-}
 
 struct Position {
   double divergence;
@@ -24,19 +18,25 @@ struct Position {
 };
 
 Position Compare(std::span<const float> p, std::span<const float> q) {
-  const double p_sum = LogSumExp(p), q_sum = LogSumExp(q);
+  const auto best = static_cast<std::size_t>(std::max_element(q.begin(), q.end()) - q.begin());
+  std::size_t above = 0;  // tokens that p likes more than q's favourite
+  for (const float logit : p) above += logit > p[best];
+  return {KullbackLeibler(p, q), above == 0, above < 5};
+}
+
+}  // namespace
+
+double KullbackLeibler(std::span<const float> p, std::span<const float> q) {
+  const runtime::KernelTable& kernels = runtime::Kernels();
+  const double p_sum = kernels.log_sum_exp(p.data(), p.size()),
+               q_sum = kernels.log_sum_exp(q.data(), q.size());
   double divergence = 0;
   for (std::size_t v = 0; v < p.size(); ++v) {
     const double log_p = double{p[v]} - p_sum;
     divergence += std::exp(log_p) * (log_p - (double{q[v]} - q_sum));
   }
-  const auto best = static_cast<std::size_t>(std::max_element(q.begin(), q.end()) - q.begin());
-  std::size_t above = 0;  // tokens that p likes more than q's favourite
-  for (const float logit : p) above += logit > p[best];
-  return {std::max(divergence, 0.0), above == 0, above < 5};
+  return std::max(divergence, 0.0);
 }
-
-}  // namespace
 
 Divergence MeasureDivergence(model::LanguageModel& original, model::LanguageModel& changed,
                              std::span<const std::vector<int>> texts, const StopToken& stop) {

@@ -18,6 +18,9 @@ struct Divergence {
   double top5 = 0;           // share of positions where q's favourite is among p's five best
 };
 
+/// KL(p || q) in nats of the distributions that these logits [vocab_size] stand for; never negative.
+double KullbackLeibler(std::span<const float> p, std::span<const float> q);
+
 /// Over all positions of the texts. Memory: the logits of one text, twice. Identical models give 0 and 1.
 Divergence MeasureDivergence(model::LanguageModel& original, model::LanguageModel& changed,
                              std::span<const std::vector<int>> texts, const StopToken& stop);

@@ -16,8 +16,6 @@ class InputGram {
   /// of threads. Cost: count * width^2 multiply-adds (a triangle, and a copy of it).
   void Add(const float* rows, std::size_t count);
 
-  std::size_t width() const { return width_; }
-  std::size_t count() const { return count_; }
   /// Mean of x_i^2: [width].
   std::vector<float> Diagonal() const;
   /// H, [width, width]. Ends the adding: the sums are divided in place.

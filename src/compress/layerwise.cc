@@ -53,11 +53,11 @@ struct Moments {
   InputGram& Of(bool is_held_out) { return is_held_out ? held_out : fitted; }
 };
 
-std::int64_t GroupOf(const LayerwiseOptions::Choice& choice, const LinearInput& linear) {
+std::int64_t GroupOf(const LayerwiseOptions::Choice& choice, const LinearToQuantise& linear) {
   return choice.group == kWholeRow ? linear.in : choice.group;
 }
 
-double Power(const LinearInput& linear, const std::vector<float>& gram) {
+double Power(const LinearToQuantise& linear, const std::vector<float>& gram) {
   return OutputError({linear.weights.begin(), linear.weights.end()}, static_cast<std::size_t>(linear.out),
                      gram);
 }
@@ -171,7 +171,7 @@ class Layerwise {
       const model::TensorSpec& spec =
           specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index]));
       const model::Tensor tensor = source_.Read(spec);
-      const LinearInput linear{tensor.values, spec.shape[0], spec.shape[1], h};
+      const LinearToQuantise linear{tensor.values, spec.shape[0], spec.shape[1], h};
       const LayerwiseOptions::Choice choice = options_.choose(spec);
       if (choice.quantiser == nullptr) {
         values.insert(values.end(), tensor.values.begin(), tensor.values.end());
@@ -184,7 +184,7 @@ class Layerwise {
     return PackedMatrix::Pack(values, values.size() / in, in, runtime::WeightType::kFloat32);
   }
 
-  QuantisedLinear QuantiseOne(const LinearInput& linear, const LayerwiseOptions::Choice& choice,
+  QuantisedLinear QuantiseOne(const LinearToQuantise& linear, const LayerwiseOptions::Choice& choice,
                               const std::vector<float>& gram, const std::vector<float>& held_out,
                               const FeedbackFactor& factor, const model::TensorSpec& spec) {
     const auto out = static_cast<std::size_t>(linear.out);

@@ -74,10 +74,4 @@ EncodedLinear Encode(io::BlockType type, std::span<const float> weights, std::in
   return result;
 }
 
-std::vector<float> Decode(const EncodedLinear& linear, std::int64_t out, std::int64_t in) {
-  std::vector<float> values(static_cast<std::size_t>(out * in));
-  io::DecodeBlocks(linear.type, linear.blocks, values);
-  return values;
-}
-
 }  // namespace forge::compress

@@ -26,7 +26,4 @@ EncodedLinear EncodeQ4(const QuantisedLinear& linear);
 /// weights [out, in] rounded to a type that io::EncodeBlocks knows.
 EncodedLinear Encode(io::BlockType type, std::span<const float> weights, std::int64_t in);
 
-/// The values that the blocks stand for, [out, in].
-std::vector<float> Decode(const EncodedLinear& linear, std::int64_t out, std::int64_t in);
-
 }  // namespace forge::compress

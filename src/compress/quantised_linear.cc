@@ -20,7 +20,7 @@ std::span<const float> Slice(std::span<const float> h, std::size_t first, std::s
   return h.empty() ? h : h.subspan(first, count);
 }
 
-QuantisedLinear Empty(const LinearInput& linear, std::int64_t group) {
+QuantisedLinear Empty(const LinearToQuantise& linear, std::int64_t group) {
   FORGE_CHECK(group > 0 && linear.in % group == 0 &&
               linear.weights.size() == static_cast<std::size_t>(linear.out * linear.in) &&
               (linear.h.empty() || linear.h.size() == static_cast<std::size_t>(linear.in)));
@@ -31,7 +31,7 @@ QuantisedLinear Empty(const LinearInput& linear, std::int64_t group) {
 }
 
 /// Levels for the groups of one row's columns [first, first + values.size()).
-void FitGroups(const LinearInput& linear, const Quantiser& quantiser, std::size_t row, std::size_t first,
+void FitGroups(const LinearToQuantise& linear, const Quantiser& quantiser, std::size_t row, std::size_t first,
                std::span<const float> values, QuantisedLinear& result) {
   const auto group = static_cast<std::size_t>(result.group), in = static_cast<std::size_t>(linear.in);
   for (std::size_t start = 0; start < values.size(); start += group)
@@ -41,8 +41,8 @@ void FitGroups(const LinearInput& linear, const Quantiser& quantiser, std::size_
 
 /// Rounds `count` columns of one row from `first` on. v: these columns and those behind them in the block,
 /// after the feedback of all earlier ones; they get that of each column as it is rounded.
-void RoundColumns(const LinearInput& linear, const FeedbackFactor& factor, std::size_t row, std::size_t first,
-                  std::size_t count, std::span<float> v, std::vector<float>& errors,
+void RoundColumns(const LinearToQuantise& linear, const FeedbackFactor& factor, std::size_t row,
+                  std::size_t first, std::size_t count, std::span<float> v, std::vector<float>& errors,
                   QuantisedLinear& result) {
   const auto in = static_cast<std::size_t>(linear.in);
   for (std::size_t k = 0; k < count; ++k) {
@@ -57,7 +57,8 @@ void RoundColumns(const LinearInput& linear, const FeedbackFactor& factor, std::
 
 }  // namespace
 
-QuantisedLinear QuantiseNearest(const LinearInput& linear, const Quantiser& quantiser, std::int64_t group) {
+QuantisedLinear QuantiseNearest(const LinearToQuantise& linear, const Quantiser& quantiser,
+                                std::int64_t group) {
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
   QuantisedLinear result = Empty(linear, group == 0 ? linear.in : group);
   GroupLevels of_tensor;
@@ -82,7 +83,7 @@ QuantisedLinear QuantiseNearest(const LinearInput& linear, const Quantiser& quan
   return result;
 }
 
-QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser& quantiser,
+QuantisedLinear QuantiseWithFeedback(const LinearToQuantise& linear, const Quantiser& quantiser,
                                      std::int64_t group, const FeedbackFactor& factor) {
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
   FORGE_CHECK(factor.size == in);
@@ -121,7 +122,7 @@ QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser&
   return result;
 }
 
-std::vector<float> ErrorsOf(const LinearInput& linear, const QuantisedLinear& quantised) {
+std::vector<float> ErrorsOf(const LinearToQuantise& linear, const QuantisedLinear& quantised) {
   std::vector<float> errors(linear.weights.size());
   for (std::size_t i = 0; i < errors.size(); ++i) errors[i] = linear.weights[i] - quantised.values[i];
   return errors;

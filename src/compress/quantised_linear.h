@@ -23,7 +23,7 @@ struct QuantisedLinear {
 };
 
 /// The weights of a linear and how much they matter.
-struct LinearInput {
+struct LinearToQuantise {
   std::span<const float> weights;  // [out, in]
   std::int64_t out, in;
   std::span<const float> h;  // [in], mean of x_i^2, or empty
@@ -31,24 +31,25 @@ struct LinearInput {
 
 /// Every group by itself, every weight to its level.
 ///   group  divides `in`; 0: one for the whole tensor
-QuantisedLinear QuantiseNearest(const LinearInput& linear, const Quantiser& quantiser, std::int64_t group);
+QuantisedLinear QuantiseNearest(const LinearToQuantise& linear, const Quantiser& quantiser,
+                                std::int64_t group);
 
 /// Column by column; what a column could not express is made good in the later ones (GPTQ;
 /// feedback_factor.h): column k becomes the level of v_k = w_k + sum_{j<k} (w_j - level_j) U_jk. The levels
 /// of a group are fitted to the v of its columns, as far as earlier groups decide them, when the loop reaches
 /// it. Groups longer than 256 weights are fitted to the weights themselves beforehand. Cost: out * in^2 / 2
 /// multiply-adds. The rows are independent; same bits for any number of threads.
-QuantisedLinear QuantiseWithFeedback(const LinearInput& linear, const Quantiser& quantiser,
+QuantisedLinear QuantiseWithFeedback(const LinearToQuantise& linear, const Quantiser& quantiser,
                                      std::int64_t group, const FeedbackFactor& factor);
 
 /// Coordinate descent on (w - value) H (w - value)^T of each row, in place: every weight to the level that is
 /// best while the others stand; then, for ternary groups, the best scale of each group (rounded to binary16).
 /// `rounds` times or until nothing moves. Never raises the error but by rounding.
 ///   gram  [in, in]
-void PolishCodes(const LinearInput& linear, const std::vector<float>& gram, int rounds,
+void PolishCodes(const LinearToQuantise& linear, const std::vector<float>& gram, int rounds,
                  QuantisedLinear& quantised);
 
 /// weights - values: [out, in].
-std::vector<float> ErrorsOf(const LinearInput& linear, const QuantisedLinear& quantised);
+std::vector<float> ErrorsOf(const LinearToQuantise& linear, const QuantisedLinear& quantised);
 
 }  // namespace forge::compress

@@ -45,7 +45,7 @@ class QuantisedLinearTest : public ::testing::Test {
   std::vector<float> weights_ = Weights(kOut * kIn);
   std::vector<float> gram_ = GramOf(Inputs(1500, kIn, 1), kIn), held_out_ = GramOf(Inputs(1500, kIn, 2), kIn);
   std::vector<float> h_;
-  LinearInput linear_;
+  LinearToQuantise linear_;
 
   void SetUp() override {
     for (std::size_t i = 0; i < kIn; ++i) h_.push_back(gram_[i * kIn + i]);
@@ -123,7 +123,7 @@ TEST(FactorGram, TakesInputsThatAreNeverUsed) {
 TEST_F(QuantisedLinearTest, FeedbackOverWhiteInputsChangesNothing) {
   std::vector<float> white(kIn * kIn);
   for (std::size_t i = 0; i < kIn; ++i) white[i * kIn + i] = 1;
-  const LinearInput linear{weights_, kOut, kIn, {}};
+  const LinearToQuantise linear{weights_, kOut, kIn, {}};
   for (const char* name : {"weighted", "two-planes", "q4"})
     for (const std::int64_t group : {64, 192})
       EXPECT_EQ(QuantiseWithFeedback(linear, FindQuantiser(name), group, FactorGram(white, kIn, 0.01)).values,
@@ -176,7 +176,7 @@ TEST_F(QuantisedLinearTest, PolishFindsTheOptimumOfOneGroup) {  // brute force o
                                all.begin() + static_cast<std::ptrdiff_t>((trial + 1) * n));
     std::vector<float> h;
     for (std::size_t i = 0; i < n; ++i) h.push_back(gram[i * n + i]);
-    const LinearInput linear{w, 1, static_cast<std::int64_t>(n), h};
+    const LinearToQuantise linear{w, 1, static_cast<std::int64_t>(n), h};
     double least = HUGE_VAL;
     for (int code = 0; code < 2187; ++code) {
       std::vector<double> t;

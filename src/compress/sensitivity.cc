@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "base/thread_pool.h"
+#include "compress/divergence.h"
 #include "runtime/layer_pass.h"
 
 namespace forge::compress {
@@ -38,7 +38,7 @@ class Sensitivity {
       before_.push_back(states);
       RunLayer(layer, states);
     }
-    original_ = LogProbs(states);
+    original_ = Logits(states);
   }
 
   /// The divergence when matrix `unit` (0 qkv, 1 o, 2 gate and up, 3 down) of a layer is another.
@@ -51,7 +51,7 @@ class Sensitivity {
     std::vector<float> states = before_[layer];
     RunLayer(changed, states);
     for (std::size_t i = layer + 1; i < packed_.layers.size(); ++i) RunLayer(packed_.layers[i], states);
-    return MeanDivergence(LogProbs(states));
+    return MeanDivergence(Logits(states));
   }
 
  private:
@@ -77,7 +77,7 @@ class Sensitivity {
   }
 
   /// [positions looked at, vocab_size]
-  std::vector<float> LogProbs(const std::vector<float>& states) const {
+  std::vector<float> Logits(const std::vector<float>& states) const {
     std::vector<float> normed(looked_at_.size() * Hidden()), logits(looked_at_.size() * Vocabulary());
     for (std::size_t i = 0; i < looked_at_.size(); ++i)
       runtime::Kernels().rms_norm(states.data() + looked_at_[i] * Hidden(), packed_.final_norm.data(),
@@ -85,13 +85,6 @@ class Sensitivity {
                                   normed.data() + i * Hidden());
     const runtime::Linear& head = config_.tie_word_embeddings ? packed_.embedding : packed_.head;
     head.Multiply(normed.data(), looked_at_.size(), {}, logits.data());
-    ParallelFor(looked_at_.size(), 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        float* row = logits.data() + i * Vocabulary();
-        const auto sum = static_cast<float>(runtime::Kernels().log_sum_exp(row, Vocabulary()));
-        for (std::size_t v = 0; v < Vocabulary(); ++v) row[v] -= sum;
-      }
-    });
     return logits;
   }
 
@@ -99,8 +92,8 @@ class Sensitivity {
     std::vector<double> by_position(looked_at_.size());
     ParallelFor(looked_at_.size(), 1, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i)
-        for (std::size_t v = i * Vocabulary(); v < (i + 1) * Vocabulary(); ++v)
-          by_position[i] += std::exp(double{original_[v]}) * (double{original_[v]} - double{changed[v]});
+        by_position[i] = KullbackLeibler(std::span(original_).subspan(i * Vocabulary(), Vocabulary()),
+                                         std::span(changed).subspan(i * Vocabulary(), Vocabulary()));
     });
     double sum = 0;
     for (const double value : by_position) sum += value;
@@ -114,7 +107,7 @@ class Sensitivity {
   std::vector<std::size_t> starts_, looked_at_;
   std::size_t tokens_ = 0, longest_ = 0;
   std::vector<std::vector<float>> before_;  // residual states before each layer
-  std::vector<float> original_;             // log-probabilities
+  std::vector<float> original_;             // logits
 };
 
 }  // namespace

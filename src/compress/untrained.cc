@@ -41,9 +41,7 @@ class Untrained {
         held_out_.first(std::min(held_out_.size(), kSensitivityTexts)), sink_, stop_);
     const std::map<std::string, Storage> storages = Choose(strict, sensitivities);
     strict = {};
-    UntrainedResult mixed = Pass(storages);
-    mixed.sensitivities = sensitivities;
-    return mixed;
+    return Pass(storages);
   }
 
  private:

@@ -36,7 +36,6 @@ struct UntrainedResult {
   /// "weighted, 64": in groups of a row, 256, 128 and 64 (q4: 32), as far as they divide the rows of all
   /// linears.
   std::map<std::string, double> compared;
-  std::vector<double> sensitivities;  // by unit of FusedLinears, in tier mixed
 };
 
 /// Compresses without training (layerwise.h). In tier mixed the model is first made strict; the divergence
