@@ -58,7 +58,8 @@ CalibrationTexts SplitTexts(const CompressInput& input, const CompressConfig& co
   const std::size_t every = std::min(kHeldOutOf, texts.size());
   CalibrationTexts split;
   for (std::size_t i = 0; i < texts.size(); ++i)
-    (i % every == every - 1 ? split.held_out : split.fitted).push_back(std::move(texts[i]));
+    (texts.size() > 1 && i % every == every - 1 ? split.held_out : split.fitted)
+        .push_back(std::move(texts[i]));
   return split;
 }
 

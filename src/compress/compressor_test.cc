@@ -208,6 +208,13 @@ TEST_F(Compressor, RefusesSettingsThatDoNotFitBeforeItWorks) {
   EXPECT_FALSE(fs::exists(input_.output));
 }
 
+TEST_F(Compressor, OneTextIsEnoughToTrainAndSaysWhatIsMissingWithout) {
+  input_.calibration.resize(1);
+  EXPECT_THAT(MessageOf({.training_steps = 0}), HasSubstr("there is no text to hold out"));
+  FORGE_SKIP_WITHOUT_ENGINE();
+  EXPECT_EQ(Compress(input_, {.training_steps = 2}, sink_, stop_).divergence.positions, 0);
+}
+
 TEST_F(Compressor, StopsBeforeItWritesAnything) {
   stop_.RequestStop();
   EXPECT_THAT(MessageOf({.training_steps = 0}), HasSubstr("stopped on request"));
