@@ -150,16 +150,18 @@ class ModelMerge::Writing {
 
   void Take(std::size_t t, const merge::Piece& piece, std::span<const float> merged) {
     const TensorTask& task = *tasks_[t];
-    const float limit = io::LargestOf(task.out_type);
-    if (!(io::LargestMagnitude(merged) <= limit))
-      for (const float value : merged)
-        if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
-    writer_.Write(t, piece.first, merged);
     const merge::Values result[] = {{.at = merged.data()}};
     const std::span<const merge::Values> sources(piece.inputs, task.sources.size());
     const Norms norms{
         .merged = merge::SquaredLengths(result, piece.size),
         .sources = merge::SquaredLengths(sources, piece.size) / static_cast<double>(sources.size())};
+    // No value is larger than the length of all: only where that is too large, or no number, does one need a
+    // look.
+    const double limit = io::LargestOf(task.out_type);
+    if (!(norms.merged <= limit * limit))
+      for (const float value : merged)
+        if (!(std::fabs(value) <= limit)) RefuseValue(task, value);
+    writer_.Write(t, piece.first, merged);
     const std::lock_guard lock(mutex_);
     norms_[t].merged += norms.merged;
     norms_[t].sources += norms.sources;

@@ -202,6 +202,31 @@ TEST(ElementKernels, VoteAsWorkedByHand) {
   }
 }
 
+// Blocks of 512 and their rests, against sums in double.
+TEST(ElementKernels, SumsOfChangesAreThoseOfDoubles) {
+  const std::size_t size = 5 * 512 + 37;
+  std::vector<float> base(size), model(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    base[i] = std::sin(static_cast<float>(i));
+    model[i] = base[i] + 0.1f * std::cos(static_cast<float>(3 * i));
+  }
+  const Bits kept = SomeBits(size, 1);
+  double all = 0, some = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const double change = std::fabs(model[i] - base[i]);
+    all += change;
+    if ((kept[i / 64] >> (i % 64) & 1) != 0) some += change;
+  }
+  const Values input = {model.data()};
+  const std::uint64_t* const bits[] = {kept.data()};
+  for (const ElementKernels* table : Tables()) {
+    double sums[2] = {};
+    table->sum_changes({base.data()}, &input, bits, 1, size, sums);
+    EXPECT_NEAR(sums[0] / all, 1, 1e-7);
+    EXPECT_NEAR(sums[1] / some, 1, 1e-7);
+  }
+}
+
 // Changes 1, -3, 0, 2 of which the second and the last are kept; 2 equals the threshold.
 TEST(ElementKernels, SumAndCompareAsWorkedByHand) {
   const float base[] = {1, 1, 1, 1}, model[] = {2, -2, 1, 3};
