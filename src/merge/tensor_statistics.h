@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "merge/exact/magnitude_table.h"
 
@@ -18,6 +20,10 @@ class TensorStatistics {
   /// called from several threads.
   virtual const MagnitudeTable& Magnitudes(std::size_t parent, const std::string& tensor,
                                            const Change& change, std::size_t size) = 0;
+  /// Of the changes of all parents: [parents, parents], sum over i of d_p[i] d_q[i] (the Gram matrix of model
+  /// stock, arXiv:2403.19522, and of angles). `make` is only called where they are not known.
+  virtual std::vector<double> ChangeProducts(const std::string& tensor,
+                                             const std::function<std::vector<double>()>& make) = 0;
 };
 
 }  // namespace forge::merge

@@ -10,6 +10,7 @@
 
 #include "pipeline/box_algorithm.h"
 #include "pipeline/candidate_race.h"
+#include "pipeline/change_products.h"
 #include "pipeline/merge_space.h"
 #include "pipeline/search_budget.h"
 #include "pipeline/search_guide.h"
@@ -22,23 +23,6 @@ constexpr double kLevelShare[] = {1, 2, 3, 3};  // of the evaluations, by level
 constexpr double kOutOfRace = -1e300;
 constexpr double kProposalErrorRate = 0.5;  // cma-es does without exact ranks
 constexpr double kRaceKeeps = 0.34;         // of the promoted, at least two
-
-/// The length of a parent's change, over all weights.
-std::vector<double> ChangeNorms(const merge::MergeSources& sources) {
-  std::vector<double> squares(sources.parents.size());
-  for (const model::TensorSpec& spec : model::ListTensors(*sources.config)) {
-    const std::vector<float> base = sources.base->Read(spec).values;
-    for (std::size_t p = 0; p < squares.size(); ++p) {
-      const std::vector<float> values = sources.parents[p]->Read(spec).values;
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const double change = static_cast<double>(values[i]) - static_cast<double>(base[i]);
-        squares[p] += change * change;
-      }
-    }
-  }
-  for (double& square : squares) square = std::sqrt(square);
-  return squares;
-}
 
 class BoxSearch {
  public:
@@ -75,7 +59,7 @@ class BoxSearch {
           config_,
           {.box = space->box(),
            .start_points = coarser ? std::vector<std::vector<double>>{space->Refine(*coarser, optimum)}
-                                   : space->StartPoints(ChangeNorms(candidates_.sources())),
+                                   : space->StartPoints(ChangeLengths()),
            .seed = candidates_.context().seed},
           l > 0, candidates_.domains().size());
       if (RacesProposals())
@@ -91,6 +75,12 @@ class BoxSearch {
   }
 
  private:
+  std::vector<double> ChangeLengths() const {
+    const ChangeAngles angles = MeasureChangeAngles(candidates_.sources());
+    candidates_.sink().Log(fmt::format("changes of the parents from the base: {}", Describe(angles)));
+    return angles.lengths;
+  }
+
   /// A proposal, from the Ask on.
   struct Seen {
     evolve::Proposal proposal;

@@ -239,8 +239,12 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   EvolveCandidates candidates(evaluator, context, std::move(fleet));
   if (config.keep_evaluations) candidates.UseKeptEvaluations();
   LoadedModel best = EvolveStage(config, evaluator, candidates).Run();
-  if (const auto [found, made] = statistics.counts(); found + made > 0)
-    sink.Log(fmt::format("tables of the changes' magnitudes: {} found in the store, {} made", found, made));
+  const SearchStatistics::Counts kept = statistics.counts();
+  if (kept.found + kept.made > 0)
+    sink.Log(fmt::format("tables of the changes' magnitudes: {} found in the store, {} made", kept.found, kept.made));
+  if (kept.products_found + kept.products_made > 0)
+    sink.Log(fmt::format("products of the changes: of {} tensors found in the store, of {} made", kept.products_found,
+                         kept.products_made));
   return best;
 }
 

@@ -5,25 +5,32 @@
 
 #include <span>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "io/sha256.h"
 
 namespace forge::pipeline {
 namespace {
 
-/// Names how tables are made, so that another way gets rows of its own.
-constexpr const char* kKind = "magnitudes, 512 ranks, 256 bins an octave";
+// They name how rows are made, so that another way gets rows of its own.
+constexpr const char* kMagnitudes = "magnitudes, 512 ranks, 256 bins an octave";
+constexpr const char* kProducts = "products of changes";
 
-std::string KeyOf(const std::string& parent, const std::string& base) {
-  const std::string all = fmt::format("{}\n{}\n{}", kKind, parent, base);
+std::string KeyOf(const char* kind, const std::string& parents, const std::string& base) {
+  const std::string all = fmt::format("{}\n{}\n{}", kind, parents, base);
   return io::Sha256(std::as_bytes(std::span(all)));
+}
+
+[[noreturn]] void RefuseRow(const char* why) {
+  throw Error({.what = "cannot use kept statistics", .why = why, .fix = "they are made again"});
 }
 
 }  // namespace
 
 SearchStatistics::SearchStatistics(Settings settings) : settings_(std::move(settings)) {
   for (const std::string& parent : settings_.parent_hashes)
-    keys_.push_back(KeyOf(parent, settings_.base_hash));
+    keys_.push_back(KeyOf(kMagnitudes, parent, settings_.base_hash));
+  products_key_ = KeyOf(kProducts, fmt::format("{}", fmt::join(settings_.parent_hashes, "\n")), settings_.base_hash);
 }
 
 const merge::MagnitudeTable& SearchStatistics::Magnitudes(std::size_t parent, const std::string& tensor,
@@ -34,7 +41,12 @@ const merge::MagnitudeTable& SearchStatistics::Magnitudes(std::size_t parent, co
     if (const auto found = tables_.find(place); found != tables_.end()) return found->second;
   }
   // Two threads may both come here for one tensor: they make the same table, and one of them is kept.
-  std::optional<merge::MagnitudeTable> table = Find(keys_.at(parent), tensor, size);
+  std::optional<merge::MagnitudeTable> table = FindRow(keys_.at(parent), tensor, [&](const track::Json& row) {
+    merge::MagnitudeTable read(row.at("size").get<std::size_t>(),
+                               row.at("bins").get<std::vector<std::uint16_t>>());
+    if (read.size() != size) RefuseRow("they are of another size");
+    return read;
+  });
   const bool is_found = table.has_value();
   if (!is_found) {
     table = merge::MagnitudeTable::Of(change, size);
@@ -47,16 +59,34 @@ const merge::MagnitudeTable& SearchStatistics::Magnitudes(std::size_t parent, co
   return kept->second;
 }
 
-std::optional<merge::MagnitudeTable> SearchStatistics::Find(const std::string& key, const std::string& tensor,
-                                                            std::size_t size) {
+std::vector<double> SearchStatistics::ChangeProducts(const std::string& tensor,
+                                                     const std::function<std::vector<double>()>& make) {
+  const std::size_t count = keys_.size() * keys_.size();
+  auto products = FindRow(products_key_, tensor, [&](const track::Json& row) {
+    auto read = row.at("products").get<std::vector<double>>();
+    if (read.size() != count) RefuseRow("they are of another number of models");
+    return read;
+  });
+  const bool is_found = products.has_value();
+  if (!is_found) {
+    products = make();
+    FORGE_CHECK(products->size() == count);
+    if (settings_.store != nullptr)
+      settings_.store->KeepTensorStatistics(products_key_, tensor, {{"products", *products}});
+  }
+  const std::lock_guard lock(mutex_);
+  ++(is_found ? counts_.products_found : counts_.products_made);
+  return *std::move(products);
+}
+
+template <class Read>
+auto SearchStatistics::FindRow(const std::string& key, const std::string& tensor, const Read& read)
+    -> std::optional<decltype(read(track::Json()))> {
   if (settings_.store == nullptr) return std::nullopt;
   try {
     const std::optional<track::Json> row = settings_.store->FindTensorStatistics(key, tensor);
     if (!row) return std::nullopt;
-    merge::MagnitudeTable table(row->at("size").get<std::size_t>(),
-                                row->at("bins").get<std::vector<std::uint16_t>>());
-    if (table.size() == size) return table;
-    settings_.log(fmt::format("the kept statistics of {} are of another size and are made again", tensor));
+    return read(*row);
   } catch (const track::Json::exception& error) {
     settings_.log(fmt::format("the kept statistics of {} are made again: {}", tensor, error.what()));
   } catch (const Error& error) {

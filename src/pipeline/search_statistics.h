@@ -29,18 +29,25 @@ class SearchStatistics : public merge::TensorStatistics {
 
   const merge::MagnitudeTable& Magnitudes(std::size_t parent, const std::string& tensor,
                                           const merge::Change& change, std::size_t size) override;
+  std::vector<double> ChangeProducts(const std::string& tensor,
+                                     const std::function<std::vector<double>()>& make) override;
 
   struct Counts {
-    int found = 0, made = 0;  // tables: in the store; from the weights
+    int found = 0, made = 0;                    // tables: in the store; from the weights
+    int products_found = 0, products_made = 0;  // the same of ChangeProducts
   };
   Counts counts() const;
 
  private:
-  std::optional<merge::MagnitudeTable> Find(const std::string& key, const std::string& tensor,
-                                            std::size_t size);
+  /// What `read` makes of a row of the store; nothing without a store or row, or for a damaged one, which is
+  /// told of and forgotten.
+  template <class Read>
+  auto FindRow(const std::string& key, const std::string& tensor, const Read& read)
+      -> std::optional<decltype(read(track::Json()))>;
 
   Settings settings_;
   std::vector<std::string> keys_;                                                // [parents]
+  std::string products_key_;                                                     // of all parents
   mutable std::mutex mutex_;                                                     // of what follows
   std::map<std::pair<std::size_t, std::string>, merge::MagnitudeTable> tables_;  // by parent and tensor
   Counts counts_;

@@ -72,6 +72,19 @@ TEST_F(SearchStatisticsTest, OfADamagedRowAreToldOfAndMadeAgain) {
   EXPECT_EQ(later.counts().found, 1);
 }
 
+TEST_F(SearchStatisticsTest, ProductsAreMadeOnceForTheModelsAndTheirOrder) {
+  track::Store* store = Context("a").store;
+  const auto make = [] { return std::vector<double>{1, 0.5, 0.5, 2}; };
+  const auto fail = []() -> std::vector<double> { throw std::logic_error("known"); };
+  Of(store).ChangeProducts("w", make);
+  SearchStatistics second = Of(store);
+  EXPECT_THAT(second.ChangeProducts("w", fail), ElementsAre(1, 0.5, 0.5, 2));
+  EXPECT_EQ(second.counts().products_found, 1);
+  EXPECT_THROW(Of(store, {"hash b", "hash a"}).ChangeProducts("w", fail), std::logic_error);
+  EXPECT_THROW(second.ChangeProducts("v", fail), std::logic_error);
+  EXPECT_THAT(log_, ElementsAre());
+}
+
 TEST_F(SearchStatisticsTest, StayInMemoryWithoutAStore) {
   SearchStatistics search = Of(nullptr);
   search.Magnitudes(0, "w", change_, 4);
