@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "cli/command_list.h"
 #include "cli/run_flags.h"
 #include "io/atomic_file.h"
@@ -66,6 +68,25 @@ class CompressCommand : public Command {
   pipeline::CompressSettings settings_;
 };
 
+/// Accuracies with their intervals, or nats a token and what the perplexity grew by.
+std::string DomainText(const std::string& domain, const io::Json& row) {
+  const double before = row["before"], after = row["after"];
+  const auto score = [&](const char* interval, double value) {
+    return row.contains(interval)
+               ? fmt::format("{:.3f} [{:.3f}, {:.3f}]", value, row[interval][0].get<double>(),
+                             row[interval][1].get<double>())
+               : fmt::format("{:.3f}", value);
+  };
+  std::string text =
+      fmt::format("{:<16}{} before, {} after, retention {:.3f}", domain, score("before_ci", before),
+                  score("after_ci", after), row["retention"].get<double>());
+  if (row.contains("retention_above_chance"))
+    text += fmt::format(", {:.3f} above chance", row["retention_above_chance"].get<double>());
+  if (row.contains("p_value")) text += fmt::format(", p {:.2g}", row["p_value"].get<double>());
+  if (before < 0) text += fmt::format(", perplexity x {:.3g}", std::exp(before - after));
+  return text + fmt::format(", n = {}\n", row["n"].get<int>());
+}
+
 }  // namespace
 
 std::string CompressText(const io::Json& r) {
@@ -74,10 +95,7 @@ std::string CompressText(const io::Json& r) {
     text += fmt::format(
         "{:<16}{:>12}{:>12}\n", file["name"].get<std::string>(), file["bytes"].get<std::uint64_t>(),
         file["retention"].is_number() ? fmt::format("{:.3f}", file["retention"].get<double>()) : "-");
-  for (const auto& [domain, row] : r["per_domain"].items())
-    text += fmt::format("{:<16}{:.3f} before, {:.3f} after, retention {:.3f}, n = {}\n", domain,
-                        row["before"].get<double>(), row["after"].get<double>(),
-                        row["retention"].get<double>(), row["n"].get<int>());
+  for (const auto& [domain, row] : r["per_domain"].items()) text += DomainText(domain, row);
   if (r.contains("compared"))
     for (const auto& [name, error] : r["compared"].items())
       text += fmt::format("{:<24}relative output error {:.4f}\n", name, error.get<double>());

@@ -195,7 +195,8 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
   }
   if (input.evaluate) {
     sink.Log("compress: scoring " + input.output.string());
-    result.retention = CompareScores(before, input.evaluate(compressed), input.domains, config.seed);
+    result.retention =
+        CompareScores(before, input.evaluate(compressed), input.domains, config.seed, input.chance);
     result.passed = Passes(*result.retention, config);
   }
 }
@@ -209,7 +210,8 @@ void MeasureBaselines(const CompressInput& input, const CompressConfig& config, 
         MeasureBaseline(type, input.output, *input.weights, input.tokenizer, input.evaluate);
     if (!baseline) continue;
     BaselineResult& entry = result.baselines.emplace_back();
-    if (input.evaluate) entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed);
+    if (input.evaluate)
+      entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed, input.chance);
     entry.baseline = std::move(*baseline);
   }
 }
@@ -230,7 +232,8 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
       ExportBitnet(entry.path, *file, input.tokenizer_files);
       if (input.evaluate) {
         runtime::NativeModel loaded(runtime::PackWeights(*model::OpenModelFolder(entry.path), {}));
-        entry.retention = CompareScores(before, input.evaluate(loaded), input.domains, config.seed);
+        entry.retention =
+            CompareScores(before, input.evaluate(loaded), input.domains, config.seed, input.chance);
       }
     }
     entry.bytes = BytesOnDisk(entry.path);

@@ -105,6 +105,7 @@ struct CompressInput {
   /// Scores of a model, higher is better, the same items each time; may be empty.
   Evaluation evaluate;
   std::vector<std::string> domains;  // names of what evaluate returns
+  std::vector<double> chance;        // of each, the score of a guesser (CompareScores); may be empty
   std::filesystem::path output;      // the GGUF file; what `also_export` asks for goes beside it
   std::filesystem::path
       tokenizer_files;  // a folder to copy them from, for exports that are folders; or empty

@@ -22,6 +22,20 @@ struct Totals {
   double before = 0, after = 0;
 };
 
+void AddTests(const std::vector<double>& before, const std::vector<double>& after, DomainRetention& domain) {
+  const auto is_right = [](double score) { return score == 0 || score == 1; };
+  if (!std::all_of(before.begin(), before.end(), is_right) ||
+      !std::all_of(after.begin(), after.end(), is_right))
+    return;
+  const std::vector<bool> first(before.begin(), before.end()), second(after.begin(), after.end());
+  const auto wilson = [&](const std::vector<bool>& right) {
+    return eval::WilsonInterval(static_cast<int>(std::count(right.begin(), right.end(), true)), domain.items);
+  };
+  domain.before_interval = wilson(first);
+  domain.after_interval = wilson(second);
+  domain.p = eval::McNemarMidP(eval::CountPairs(first, second));
+}
+
 }  // namespace
 
 double Retention::worst() const {
@@ -31,8 +45,8 @@ double Retention::worst() const {
 }
 
 Retention CompareScores(const Scores& before, const Scores& after, const std::vector<std::string>& names,
-                        std::uint64_t seed) {
-  FORGE_CHECK(before.size() == after.size());
+                        std::uint64_t seed, const std::vector<double>& chance) {
+  FORGE_CHECK(before.size() == after.size() && (chance.empty() || chance.size() == before.size()));
   Retention result;
   std::vector<std::pair<std::size_t, std::size_t>> items;  // (domain, item) of all domains
   for (std::size_t d = 0; d < before.size(); ++d) {
@@ -60,7 +74,11 @@ Retention CompareScores(const Scores& before, const Scores& after, const std::ve
          .retention = ratio.value_or(0),
          .interval = eval::Bootstrap(static_cast<int>(all.size()), seed,
                                      [&](std::span<const int> drawn) { return ratio_of(drawn).second; })});
-    result.mean += result.domains.back().retention / static_cast<double>(before.size());
+    DomainRetention& domain = result.domains.back();
+    if (!chance.empty() && domain.before > chance[d])
+      domain.corrected = (domain.after - chance[d]) / (domain.before - chance[d]);
+    AddTests(before[d], after[d], domain);
+    result.mean += domain.retention / static_cast<double>(before.size());
   }
   if (items.empty()) return result;
   // Items are drawn from all domains together; a domain's share varies, its ratio does not depend on it.

@@ -39,6 +39,22 @@ TEST(CompareScores, HasAnIntervalAroundTheRatioThatPairingMakesNarrow) {
   EXPECT_LT(other.interval->low, 0.97);
 }
 
+// 4 of 5 before, 3 after, a guesser has 1 in 5: (0.6 - 0.2) / (0.8 - 0.2) is left. Nats: -2, -2.5 and -4 by
+// guessing: 1.5 / 2. One pair lost, none won: mid-p 0.5. Wilson of 4 in 5: [0.376, 0.964] (1927, z = 1.96).
+TEST(CompareScores, TakesChanceOffAndTestsWhatIsRightOrWrong) {
+  const Retention retention =
+      CompareScores({{1, 1, 1, 1, 0}, {-1, -3}}, {{1, 1, 1, 0, 0}, {-1.25, -3.75}}, {"math"}, 1, {0.2, -4});
+  EXPECT_NEAR(*retention.domains[0].corrected, 2.0 / 3, 1e-12);
+  EXPECT_NEAR(*retention.domains[1].corrected, 0.75, 1e-12);
+  EXPECT_NEAR(*retention.domains[0].p, 0.5, 1e-12);
+  EXPECT_NEAR(retention.domains[0].before_interval->low, 0.376, 5e-4);
+  EXPECT_NEAR(retention.domains[0].before_interval->high, 0.964, 5e-4);
+  EXPECT_LT(retention.domains[0].after_interval->high, 0.964);
+  EXPECT_FALSE(retention.domains[1].p);
+  EXPECT_FALSE(retention.domains[1].after_interval);
+  EXPECT_FALSE(CompareScores({{1, 0}}, {{1, 0}}, {"a"}, 1, {0.5}).domains[0].corrected);
+}
+
 TEST(CompareScores, IsZeroWithoutAnIntervalWhereNothingWasRightBefore) {
   const Retention retention = CompareScores({{0, 0}}, {{1, 0}}, {"a"}, 1);
   EXPECT_EQ(retention.domains[0].retention, 0);

@@ -138,7 +138,8 @@ class KeptTables : public TensorStatistics {
     return found != tables_.end() ? found->second
                                   : tables_.emplace(key, MagnitudeTable::Of(change, size)).first->second;
   }
-  std::vector<double> ChangeProducts(const std::string&, const std::function<std::vector<double>()>& make) override {
+  std::vector<double> ChangeProducts(const std::string&,
+                                     const std::function<std::vector<double>()>& make) override {
     return make();
   }
   std::size_t num_tables() const { return tables_.size(); }

@@ -33,8 +33,8 @@ class ChangeProductsTest : public ::testing::Test {
   double num_weights_ = 0;
 };
 
-// Half of the weights by -2, all by 1: lengths 2 sqrt(n / 2) and sqrt(n), product -2 n / 2, cosine -1 / sqrt(2). All
-// tensors have an even number of weights.
+// Half of the weights by -2, all by 1: lengths 2 sqrt(n / 2) and sqrt(n), product -2 n / 2, cosine -1 /
+// sqrt(2). All tensors have an even number of weights.
 TEST_F(ChangeProductsTest, AnglesAreThoseWorkedByHand) {
   const model::ModelWeights half = Moved(base_, -2, 2), all = Moved(base_, 1, 1);
   const merge::testing::SourcesInMemory sources(config_, base_, {&half, &all, &base_});
@@ -52,10 +52,12 @@ TEST_F(ChangeProductsTest, AnglesAreThoseWorkedByHand) {
 /// Knows the products of every tensor.
 class KnownProducts : public merge::TensorStatistics {
  public:
-  const merge::MagnitudeTable& Magnitudes(std::size_t, const std::string&, const merge::Change&, std::size_t) override {
+  const merge::MagnitudeTable& Magnitudes(std::size_t, const std::string&, const merge::Change&,
+                                          std::size_t) override {
     throw std::logic_error("not asked for");
   }
-  std::vector<double> ChangeProducts(const std::string&, const std::function<std::vector<double>()>&) override {
+  std::vector<double> ChangeProducts(const std::string&,
+                                     const std::function<std::vector<double>()>&) override {
     return {4};
   }
 };

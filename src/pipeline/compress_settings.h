@@ -12,6 +12,7 @@ struct CompressSettings {
   std::string input_model;
   std::string output_model;
   std::string calibration_dataset = "starter";
+  std::string second_corpus;
   int eval_samples = 500;
   compress::CompressConfig compress{.training_steps = 1000};
 
@@ -21,7 +22,15 @@ struct CompressSettings {
     visit("output_model", output_model, AnyValue{},
           "Where the GGUF file goes, a path ending in .gguf; empty: only in the run folder.");
     visit("calibration_dataset", calibration_dataset, AnyValue{},
-          "starter, a JSONL file of {domain, prompt, completion}, or data:FOLDER (see --tasks of evolve).");
+          "What to calibrate, train and measure on, in parts that share nothing: starter, wikitext, "
+          "wikitext103 or "
+          "openwebtext (forge data pull), self (texts that the model writes), a text file (*.txt), a JSONL "
+          "file of "
+          "{domain, prompt, completion}, or data:FOLDER (see --tasks of evo).");
+    visit("second_corpus", second_corpus, AnyValue{},
+          "Another text to measure on, which nothing is fitted to: a text file (*.txt), wikitext, "
+          "wikitext103 or "
+          "openwebtext.");
     visit("eval_samples", eval_samples, InRange{1, 100000}, "Test items of each domain, for the retention.");
     compress.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
       if (name != "seed") visit(name, value, rule, help);  // the run's seed is used

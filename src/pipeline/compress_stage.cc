@@ -3,13 +3,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <map>
+
 #include "base/error.h"
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
 #include "io/atomic_file.h"
+#include "io/json_lines.h"
+#include "pipeline/corpus_items.h"
 #include "pipeline/distillation_rows.h"
+#include "pipeline/self_texts.h"
 #include "pipeline/starter_batches.h"
 #include "pipeline/tasks.h"
+#include "pipeline/text_items.h"
 #include "text/gguf_tokenizer.h"
 #include "track/store_metric_sink.h"
 
@@ -23,10 +31,15 @@ constexpr const char* kStage = "compress";
 constexpr int kDomainRows = 32, kDirectRows = 24;  // of a training step on the starter tasks
 constexpr std::size_t kCalibrationTokens = 512;    // of one text
 constexpr int kTextRows = 4;                       // of a training step on ordinary text
+constexpr const char* kSelf = "self";              // the data set that the model writes
+constexpr int kMostSelfTests = 100;                // texts, which take their time to write
+
+using TrainingItems = std::map<std::string, std::vector<eval::Item>>;
 
 /// Texts for the activations, the domains in turn.
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
-                                               const text::Tokenizer& tokenizer) {
+                                               const text::Tokenizer& tokenizer, int max_tokens) {
+  const std::size_t limit = std::min(kCalibrationTokens, static_cast<std::size_t>(max_tokens));
   std::vector<std::vector<int>> texts;
   std::size_t longest = 0;
   for (const eval::DomainItems& domain : domains) longest = std::max(longest, domain.search.size());
@@ -34,10 +47,24 @@ std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainIte
     for (const eval::DomainItems& domain : domains) {
       if (i >= domain.search.size()) continue;
       std::vector<int> tokens = tokenizer.Encode(domain.search[i].prompt + domain.search[i].completion);
-      if (tokens.size() > kCalibrationTokens) tokens.resize(kCalibrationTokens);
+      if (tokens.size() > limit) tokens.resize(limit);
       if (!tokens.empty()) texts.push_back(std::move(tokens));
     }
   return texts;
+}
+
+/// The item cut to what the model can read, with a little room for tokens that a cut makes.
+void CutToFit(eval::Item& item, const text::Tokenizer& tokenizer, int max_tokens) {
+  constexpr int kRoom = 8;
+  std::vector<int> prompt = tokenizer.Encode(item.prompt), completion = tokenizer.Encode(item.completion);
+  const auto limit = static_cast<std::size_t>(std::max(2 * kRoom, max_tokens - kRoom));
+  if (prompt.size() + completion.size() <= limit) return;
+  if (prompt.size() > limit / 4) {
+    prompt.resize(limit / 4);
+    item.prompt = tokenizer.Decode(prompt);
+  }
+  completion.resize(std::min(completion.size(), limit - prompt.size()));
+  item.completion = tokenizer.Decode(completion);
 }
 
 Json RetentionJson(const std::optional<compress::Retention>& retention) {
@@ -48,7 +75,15 @@ Json RetentionJson(const std::optional<compress::Retention>& retention) {
                            {"after", domain.after},
                            {"retention", domain.retention},
                            {"n", domain.items}};
-    if (domain.interval) json[domain.domain]["retention_ci"] = {domain.interval->low, domain.interval->high};
+    Json& row = json[domain.domain];
+    const auto add_interval = [&](const char* name, const std::optional<eval::Interval>& interval) {
+      if (interval) row[name] = {interval->low, interval->high};
+    };
+    add_interval("retention_ci", domain.interval);
+    add_interval("before_ci", domain.before_interval);
+    add_interval("after_ci", domain.after_interval);
+    if (domain.corrected) row["retention_above_chance"] = *domain.corrected;
+    if (domain.p) row["p_value"] = *domain.p;
   }
   return json;
 }
@@ -116,14 +151,75 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
       {"files", files}};
 }
 
+/// What a guesser scores: the answer that most items have, or the same probability for each token.
+double ChanceOf(const eval::DomainItems& domain, int vocab_size) {
+  if (domain.metric == eval::Metric::kNegativeLogLikelihood)
+    return -std::log(static_cast<double>(vocab_size));
+  std::map<std::string, int> answers;
+  int most = 0;
+  for (const eval::Item& item : domain.test) most = std::max(most, ++answers[item.completion]);
+  return static_cast<double>(most) / static_cast<double>(domain.test.size());
+}
+
+/// All pieces of a text or corpus that nothing was fitted to.
+eval::DomainItems LoadSecondCorpus(const std::string& spec, int count) {
+  eval::DomainItems domain{.name = spec, .metric = eval::Metric::kNegativeLogLikelihood};
+  if (IsCorpus(spec)) {
+    domain = LoadCorpus(spec, {.search = 1, .selection = 1, .test = count});
+  } else if (IsTextFile(spec)) {
+    const std::vector<NamedItem> pieces = ReadTextItems(spec);
+    const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < taken; ++i) domain.test.push_back(pieces[i * pieces.size() / taken].item);
+    domain.name = pieces.front().domain;
+  } else {
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot measure on --second-corpus " + spec,
+                 .why = "it is neither a text file nor a corpus that forge knows",
+                 .fix = "give a path ending in .txt, wikitext, wikitext103 or openwebtext"});
+  }
+  domain.search.clear();
+  return domain;
+}
+
+/// Texts of the model, written once in a run.
+eval::DomainItems SelfDomain(const CompressSettings& settings, const OpenedModel& model,
+                             const RunContext& context, MetricSink& sink) {
+  const fs::path path = context.folder / "compress" / "self.jsonl";
+  eval::DomainItems domain{.name = kSelf, .metric = eval::Metric::kNegativeLogLikelihood};
+  const int tests = std::min(settings.eval_samples, kMostSelfTests);
+  if (!fs::exists(path)) {
+    std::string lines;
+    for (const eval::Item& item :
+         WriteSelfTexts(model, {.count = settings.compress.calibration_samples + tests, .seed = context.seed},
+                        sink, *context.stop))
+      lines += Json{{"prompt", item.prompt}, {"completion", item.completion}}.dump(
+                   -1, ' ', false, Json::error_handler_t::replace) +
+               "\n";
+    io::WriteFileAtomically(path, lines);
+  }
+  io::JsonLines lines(path, "{\"prompt\": .., \"completion\": ..}");
+  while (lines.Next()) {
+    std::vector<eval::Item>& split =
+        static_cast<int>(domain.test.size()) < tests ? domain.test : domain.search;
+    split.push_back({lines.FilledText("prompt"), lines.FilledText("completion")});
+  }
+  if (domain.search.empty())
+    throw Error({.what = "the model wrote too few texts to calibrate on",
+                 .why = fmt::format("{} came of it, and these are held out", domain.test.size()),
+                 .fix = "give more --calibration-samples, or a text file as --calibration-dataset"});
+  return domain;
+}
+
 }  // namespace
 
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
                                                    const model::ModelConfig& config) {
   compress::PlanStorage(settings.compress, config);
-  std::vector<eval::DomainItems> domains = LoadTasks(
-      settings.calibration_dataset,
-      {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
+  std::vector<eval::DomainItems> domains;
+  if (settings.calibration_dataset != kSelf)
+    domains = LoadTasks(
+        settings.calibration_dataset,
+        {.search = settings.compress.calibration_samples, .selection = 1, .test = settings.eval_samples});
   if (settings.calibration_dataset == "starter") {
     eval::DomainItems direct{.name = "direct"};
     direct.test = eval::StarterItems(eval::StarterDomain::kDirect, eval::Split::kTest, 2024,
@@ -133,6 +229,8 @@ std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& setti
                            std::min(500, settings.compress.calibration_samples), eval::Exactly(3));
     domains.push_back(std::move(direct));
   }
+  if (!settings.second_corpus.empty())
+    domains.push_back(LoadSecondCorpus(settings.second_corpus, settings.eval_samples));
   return domains;
 }
 
@@ -144,18 +242,24 @@ void CheckCanCompress(const OpenedModel& model) {
                    .fix = "give the uncompressed model"});
 }
 
-fs::path RunCompressStage(const CompressSettings& settings, const std::vector<eval::DomainItems>& domains,
+fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::DomainItems> domains,
                           const OpenedModel& model, const RunContext& context) {
   context.store->BeginStage(context.run, kStage);
   track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
   const fs::path folder = context.folder / "compress";
   io::CreateFolders(folder);
+  const bool is_self = settings.calibration_dataset == kSelf;
+  if (is_self) domains.insert(domains.begin(), SelfDomain(settings, model, context, sink));
+  for (eval::DomainItems& domain : domains)
+    if (domain.metric == eval::Metric::kNegativeLogLikelihood)
+      for (eval::Item& item : domain.test)
+        CutToFit(item, *model.tokenizer, model.config.max_position_embeddings);
   compress::CompressConfig config = settings.compress;
   config.seed = context.seed;
   compress::CompressInput input{.weights = model.weights.get()};
   input.tokenizer = text::ToGgufMetadata(model.tokenizer->data(), model.config.vocab_size);
   input.model_name = model.name;
-  input.calibration = CalibrationTexts(domains, *model.tokenizer);
+  input.calibration = CalibrationTexts(domains, *model.tokenizer, model.config.max_position_embeddings);
   if (settings.calibration_dataset == "starter") {
     const StarterMixture mixture{.math = kDomainRows,
                                  .code = kDomainRows,
@@ -170,9 +274,9 @@ fs::path RunCompressStage(const CompressSettings& settings, const std::vector<ev
   } else if (config.training_steps > 0) {
     const std::int64_t tokens =
         std::int64_t{kTextRows} * DistillationRows::kRowTokens * config.training_steps;
-    const auto rows =
-        std::make_shared<DistillationRows>(LoadTrainingItems(settings.calibration_dataset), *model.tokenizer,
-                                           model.config, tokens, context.seed);
+    const auto rows = std::make_shared<DistillationRows>(
+        is_self ? TrainingItems{{kSelf, domains[0].search}} : LoadTrainingItems(settings.calibration_dataset),
+        *model.tokenizer, model.config, tokens, context.seed);
     input.batch = [rows, micro_batches = input.micro_batches](int step, int micro) {
       return rows->Batch(step, micro, micro_batches, kTextRows);
     };
@@ -183,7 +287,10 @@ fs::path RunCompressStage(const CompressSettings& settings, const std::vector<ev
       scores.push_back(eval::ScoreItems(candidate, *model.tokenizer, domain.test, domain.metric));
     return scores;
   };
-  for (const eval::DomainItems& domain : domains) input.domains.push_back(domain.name);
+  for (const eval::DomainItems& domain : domains) {
+    input.domains.push_back(domain.name);
+    input.chance.push_back(ChanceOf(domain, model.config.vocab_size));
+  }
   input.output = folder / "model.gguf";
   const io::AtomicFolder tokenizer(folder / "tokenizer", true);  // never committed: only to copy from
   text::SaveTokenizer(tokenizer.path(), model.tokenizer->data(), model.config.max_position_embeddings);

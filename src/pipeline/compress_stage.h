@@ -9,8 +9,9 @@
 namespace forge::pipeline {
 
 /// The domains to measure, with the texts of the calibration; with the starter tasks, among them the direct
-/// answers that the reasoning stage baked. Throws Error(kInput) for a data set or a model of
-/// this shape that cannot be used, Error(kUsage) for settings that do not fit it.
+/// answers that the reasoning stage baked, and with a second corpus that one, as the last. Those of "self"
+/// are not among them: RunCompressStage has the model write them, once in a run. Throws Error(kInput) for a
+/// data set or a model of this shape that cannot be used, Error(kUsage) for settings that do not fit it.
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
                                                    const model::ModelConfig& config);
 /// Throws Error(kInput) for a model whose linears are ternary already.
@@ -20,7 +21,7 @@ void CheckCanCompress(const OpenedModel& model);
 /// Writes <run>/compress/model.gguf. Ends the stage "compress" with the result of track/run_report.h. Returns
 /// the file.
 std::filesystem::path RunCompressStage(const CompressSettings& settings,
-                                       const std::vector<eval::DomainItems>& domains,
-                                       const OpenedModel& model, const RunContext& context);
+                                       std::vector<eval::DomainItems> domains, const OpenedModel& model,
+                                       const RunContext& context);
 
 }  // namespace forge::pipeline

@@ -241,10 +241,11 @@ LoadedModel RunEvolveStage(const EvolveConfig& config, EvolveInputs inputs, cons
   LoadedModel best = EvolveStage(config, evaluator, candidates).Run();
   const SearchStatistics::Counts kept = statistics.counts();
   if (kept.found + kept.made > 0)
-    sink.Log(fmt::format("tables of the changes' magnitudes: {} found in the store, {} made", kept.found, kept.made));
+    sink.Log(fmt::format("tables of the changes' magnitudes: {} found in the store, {} made", kept.found,
+                         kept.made));
   if (kept.products_found + kept.products_made > 0)
-    sink.Log(fmt::format("products of the changes: of {} tensors found in the store, of {} made", kept.products_found,
-                         kept.products_made));
+    sink.Log(fmt::format("products of the changes: of {} tensors found in the store, of {} made",
+                         kept.products_found, kept.products_made));
   return best;
 }
 

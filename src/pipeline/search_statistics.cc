@@ -30,7 +30,8 @@ std::string KeyOf(const char* kind, const std::string& parents, const std::strin
 SearchStatistics::SearchStatistics(Settings settings) : settings_(std::move(settings)) {
   for (const std::string& parent : settings_.parent_hashes)
     keys_.push_back(KeyOf(kMagnitudes, parent, settings_.base_hash));
-  products_key_ = KeyOf(kProducts, fmt::format("{}", fmt::join(settings_.parent_hashes, "\n")), settings_.base_hash);
+  products_key_ =
+      KeyOf(kProducts, fmt::format("{}", fmt::join(settings_.parent_hashes, "\n")), settings_.base_hash);
 }
 
 const merge::MagnitudeTable& SearchStatistics::Magnitudes(std::size_t parent, const std::string& tensor,

@@ -10,6 +10,7 @@
 #include "base/philox.h"
 #include "eval/starter_items.h"
 #include "io/json_lines.h"
+#include "pipeline/corpus_items.h"
 #include "pipeline/real_tasks.h"
 #include "pipeline/text_items.h"
 
@@ -67,6 +68,8 @@ eval::Split SplitOf(const std::string& prompt) {
 }
 
 std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::string& spec) {
+  constexpr std::size_t kCorpusPieces = 20'000;  // 32 MB of text
+  if (IsCorpus(spec)) return {{spec, LoadCorpusTraining(spec, kCorpusPieces)}};
   std::map<std::string, std::vector<eval::Item>> domains;
   std::set<std::string> held_out;
   const bool is_folder = DataFolderOf(spec).has_value();
@@ -82,6 +85,7 @@ std::map<std::string, std::vector<eval::Item>> LoadTrainingItems(const std::stri
 
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes) {
   if (spec == "starter" || spec == kShuffledStarter) return StarterTasks(sizes, spec == kShuffledStarter);
+  if (IsCorpus(spec)) return {LoadCorpus(spec, sizes)};
   std::map<std::string, eval::DomainItems> domains;
   std::set<std::string> seen;
   for (NamedItem& named : ReadItems(spec, RealPart::kHeldOut)) {

@@ -16,8 +16,9 @@ struct TaskSizes {
 
 /// The domains that `spec` names: "starter"; "starter:shuffled", the same with the answers of each split
 /// dealt out anew, a control on which no search may report a gain; a JSONL file of {"domain", "prompt",
-/// "completion"} lines, a text file (text_items.h), or "data:FOLDER" (real_tasks.h). Items of the last three
-/// are scored by negative log-likelihood and split by the hash of their prompt (3/10 search, 3/10 selection,
+/// "completion"} lines, a text file (text_items.h), "data:FOLDER" (real_tasks.h), or a corpus by name
+/// (corpus_items.h, which has splits of its own). Items of files and folders are scored by negative
+/// log-likelihood and split by the hash of their prompt (3/10 search, 3/10 selection,
 /// 4/10 test). Throws Error(kInput) with file and line for what it cannot use, and for a domain with too few
 /// items.
 std::vector<eval::DomainItems> LoadTasks(const std::string& spec, const TaskSizes& sizes);

@@ -2,6 +2,7 @@
 #include "pipeline/text_items.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 #include "io/atomic_file.h"
@@ -21,15 +22,23 @@ std::size_t NextSpace(const std::string& text, std::size_t at) {
 
 bool IsTextFile(const std::string& spec) { return spec.ends_with(".txt"); }
 
+std::optional<eval::Item> NextPiece(const std::string& text, std::size_t& start, bool is_whole) {
+  while (start < text.size()) {
+    const std::size_t middle = NextSpace(text, start + kPrompt), end = NextSpace(text, start + kPiece);
+    if (end == text.size() && !is_whole) return std::nullopt;
+    const std::size_t first = std::exchange(start, end + 1);
+    if (middle < end)
+      return eval::Item{text.substr(first, middle - first), text.substr(middle, end - middle)};
+  }
+  return std::nullopt;
+}
+
 std::vector<NamedItem> ReadTextItems(const std::string& path) {
   const std::string text = io::ReadFile(path), domain = std::filesystem::path(path).stem().string();
   std::vector<NamedItem> items;
-  for (std::size_t start = 0; start < text.size();) {
-    const std::size_t middle = NextSpace(text, start + kPrompt), end = NextSpace(text, start + kPiece);
-    if (middle < end)
-      items.push_back({domain, {text.substr(start, middle - start), text.substr(middle, end - middle)}});
-    start = end + 1;
-  }
+  std::size_t start = 0;
+  while (std::optional<eval::Item> item = NextPiece(text, start, /*is_whole=*/true))
+    items.push_back({domain, *std::move(item)});
   if (items.empty())
     throw Error({.what = "cannot use the text " + path,
                  .why = "it has no piece of 400 bytes with something behind it",

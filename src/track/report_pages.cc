@@ -166,15 +166,15 @@ Section CompressSection(const Json& compress) {
       {"after", Bytes(Number(compress, "output_bytes"))},
       {"bits per weight", ShortNumber(Number(compress, "bits_per_weight"))},
       {"kept", Percent(Number(compress, "retention")) + PercentInterval(compress, "retention_ci")}};
-  const bool is_share = TextOf(compress, "metric") != "minus nats per token";
-  const auto score = [&](std::optional<double> value) {
-    return is_share ? Percent(value) : ShortNumber(value);
+  const auto score = [](std::optional<double> value) {  // a share of right answers, or minus nats
+    return value.value_or(0) < 0 ? ShortNumber(value) : Percent(value);
   };
-  Table domains{.header = {"domain", "before", "after", "kept", "n"}, .rows = {}};
+  Table domains{.header = {"domain", "before", "after", "kept", "kept above chance", "n"}, .rows = {}};
   const Json per_domain = ObjectOf(compress, "per_domain");
   for (const auto& [domain, row] : per_domain.items())
     domains.rows.push_back({domain, score(Number(row, "before")), score(Number(row, "after")),
-                            Percent(Number(row, "retention")), Count(row, "n")});
+                            Percent(Number(row, "retention")), Percent(Number(row, "retention_above_chance")),
+                            Count(row, "n")});
   Table files{.header = {"file", "size", "kept"}, .rows = {}};
   std::vector<SizeBar> bars;
   for (const Json& file : ArrayOf(compress, "files")) {

@@ -21,8 +21,9 @@ namespace forge::track {
 ///   reason:   verdict ("baked" | "no_gain"), thought_gain_points, placebo_gain_points, p_value, retention,
 ///             retention_ci, n, arms [{name, label, accuracy, ci, n}]
 ///   compress: input_bytes, output_bytes, ratio, bits_per_weight, retention, retention_ci,
-///             per_domain {domain: {before, after, retention, n}},
-///             files [{name, bytes, retention, classes {class: bytes}}]  the input, ours, Q8_0, Q4_0 of it
+///             per_domain {domain: {before, after, retention, retention_above_chance, before_ci, after_ci,
+///             p_value, n}}, files [{name, bytes, retention, classes {class: bytes}}]  the input, ours, Q8_0,
+///             Q4_0 of it
 /// The result of the run (FinishRun): final_model, versions {forge, ...}, sample (a text that the final model
 /// wrote).
 struct ReportInput {
