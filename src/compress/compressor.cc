@@ -90,6 +90,9 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .learning_rate = config.learning_rate,
                            .lambda = {LambdaShape(config.lambda_schedule), config.lambda_fraction},
                            .group = group,
+                           .temperature = config.distillation_temperature,
+                           .int8_activations = config.int8_activations,
+                           .minutes = config.training_minutes,
                            .micro_batches = input.micro_batches,
                            .batch = input.batch,
                            .environment = {}};
@@ -102,6 +105,11 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
 }
 
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
+  if (config.training_steps == 0 && config.training_minutes > 0)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot train for minutes with --training-steps 0",
+                 .why = "0 steps mean that there is no training",
+                 .fix = "leave out --training-steps, or --training-minutes"});
   if (config.training_steps > 0 && config.tier != "strict")
     throw Error({.kind = ErrorKind::kUsage,
                  .what = "cannot train a model of tier " + config.tier,

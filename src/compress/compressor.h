@@ -30,6 +30,9 @@ struct CompressConfig {
   double learning_rate = 2e-3;
   std::string lambda_schedule = "linear";
   double lambda_fraction = 0.4;
+  double training_minutes = 0;
+  double distillation_temperature = 1;
+  bool int8_activations = false;
   int calibration_samples = 1000;
   std::string tier = "strict";
   double bits_per_weight = 3.5;
@@ -67,6 +70,14 @@ struct CompressConfig {
           "How weights turn ternary on the way; none: from the first step.");
     visit("lambda_fraction", lambda_fraction, InRange{0, 1},
           "Share of the steps over which weights turn ternary.");
+    visit("training_minutes", training_minutes, InRange{0, 100000},
+          "Train for about so long instead of --training-steps: the first steps say how many fit. 0: by "
+          "steps.");
+    visit("distillation_temperature", distillation_temperature, InRange{0.1, 100},
+          "Softens the distributions of original and ternary model that training compares.");
+    visit("int8_activations", int8_activations, AnyValue{},
+          "Train with inputs of the linears rounded to 8 bits, one scale a token, as int8 activations of a "
+          "runtime are.");
     visit("calibration_samples", calibration_samples, InRange{1, 1000000},
           "Texts whose activations weigh the weights; at most as many as there are.");
     visit(

@@ -5,12 +5,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/thread_pool.h"
 #include "compress/group_ternary.h"
+#include "io/atomic_file.h"
 #include "io/gguf_blocks.h"
 #include "train/memory_plan.h"
 
@@ -36,6 +40,37 @@ void LogMemory(const train::TuneJob& job) {
                                                     .trainable = job.trainable},
                                                    batch.rows, false);
   job.environment->sink->Log(train::Describe(plan));
+}
+
+/// How many steps fit into the minutes: from the time of a few, on copies of the weights.
+int StepsOf(const TernaryTraining& training, const train::TuneJob& job) {
+  constexpr int kTried = 4;  // of which the first is not counted: it makes the memory
+  std::filesystem::path kept = training.environment.checkpoint;
+  if (!kept.empty()) {
+    kept += ".steps";
+    if (std::filesystem::exists(kept)) return std::max(1, std::atoi(io::ReadFile(kept).c_str()));
+  }
+  model::ModelWeights copy = *job.weights;
+  train::JobEnvironment environment{.device = training.environment.device, .stop = training.environment.stop};
+  train::TuneJob trial = job;
+  trial.weights = &copy;
+  trial.steps = kTried;
+  trial.environment = &environment;
+  std::atomic<std::int64_t> started{0};
+  const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
+  trial.batch = [&](int step, int micro) {
+    if (step == 1 && micro == 0) started = now();
+    return job.batch(step, micro);
+  };
+  train::OpenEngine().Tune(trial);
+  const std::chrono::steady_clock::duration taken(now() - started);
+  const double seconds = std::chrono::duration<double>(taken).count() / (kTried - 1);
+  const int steps = static_cast<int>(std::clamp(training.minutes * 60 / seconds, 1.0, 1e6));
+  if (training.environment.sink != nullptr)
+    training.environment.sink->Log(fmt::format("{}: {:.2f} s a step: {} steps in {:g} minutes",
+                                               training.environment.name, seconds, steps, training.minutes));
+  if (!kept.empty()) io::WriteFileAtomically(kept, std::to_string(steps));
+  return steps;
 }
 
 }  // namespace
@@ -99,9 +134,15 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                                 TernarizeValues(values, out, in, training.group, MomentsOf(moments, name),
                                                 quantized);
                               },
-                          .lambda = [&](int step) { return Lambda(step, training.steps, training.lambda); }};
+                          .lambda = [&](int step) { return Lambda(step, job.steps, training.lambda); }};
+  job.straight_through.int8_activations = training.int8_activations;
+  job.teacher_temperature = training.temperature;
   job.environment = &training.environment;
   LogMemory(job);
+  if (training.minutes > 0) {
+    job.steps = StepsOf(training, job);
+    job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
+  }
   train::OpenEngine().Tune(job);
   return Ternarize(config, trained, training.group, moments);  // rounding a rounded table changes nothing
 }

@@ -43,6 +43,11 @@ struct TernaryTraining {
   double learning_rate = 2e-3;
   LambdaSchedule lambda;
   int group = 64;
+  double temperature = 1;         // TuneJob::teacher_temperature
+  bool int8_activations = false;  // StraightThrough::int8_activations
+  /// Instead of `steps`, as many as fit into so many minutes at the pace of the first ones, which are taken
+  /// twice; kept beside the checkpoint, so that a resumed training has the same number. 0: `steps`.
+  double minutes = 0;
   int micro_batches = 2;
   /// Pure in (step, micro); targets by teacher_weights, usually 1 on every token of the completions.
   std::function<train::TokenBatch(int step, int micro)> batch;

@@ -272,8 +272,11 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
                      Target::kTeacher);
     };
   } else if (config.training_steps > 0) {
-    const std::int64_t tokens =
-        std::int64_t{kTextRows} * DistillationRows::kRowTokens * config.training_steps;
+    // Minutes are taken for a step a second, which is faster than any model that one would train so long.
+    const std::int64_t steps = config.training_minutes > 0
+                                   ? static_cast<std::int64_t>(std::ceil(60 * config.training_minutes))
+                                   : config.training_steps;
+    const std::int64_t tokens = kTextRows * DistillationRows::kRowTokens * steps;
     const auto rows = std::make_shared<DistillationRows>(
         is_self ? TrainingItems{{kSelf, domains[0].search}} : LoadTrainingItems(settings.calibration_dataset),
         *model.tokenizer, model.config, tokens, context.seed);
@@ -300,6 +303,7 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   const compress::CompressResult result = compress::Compress(input, config, sink, *context.stop);
   std::error_code ignored;  // the checkpoint of a finished training takes space and nothing else
   fs::remove(input.checkpoint, ignored);
+  fs::remove(input.checkpoint.string() + ".steps", ignored);
   const std::string metric =
       domains[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token";
   context.store->EndStage(context.run, kStage, track::State::kDone, ResultJson(result, metric));

@@ -16,6 +16,10 @@ struct StraightThrough {
                      float* quantized)>
       quantize;
   std::function<double(int step)> lambda;
+  /// Also the inputs x of these linears: x + lambda * stop_gradient(Q(x) - x), Q(x) = round(x / s) s with
+  /// s = max |x| / 127 of each token (BitNet b1.58, arXiv:2402.17764, section 2), so that the model learns
+  /// with what int8 activations lose.
+  bool int8_activations = false;
 };
 
 }  // namespace forge::train

@@ -22,6 +22,8 @@ std::string FingerprintOf(const TuneJob& job) {
                      std::to_string(job.lora.rank) + " " + std::to_string(job.lora.alpha) + " " +
                      std::to_string(job.lora.seed);
   for (const std::string& target : job.lora.targets) text += " " + target;
+  if (job.teacher_temperature != 1) text += " temperature " + std::to_string(job.teacher_temperature);
+  if (job.straight_through.int8_activations) text += " int8";
   return text + " " + job.environment->identity;
 }
 
@@ -53,7 +55,10 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
       at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
       try {
         results[micro] = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batches[micro],
-                                     total_weight, job.recompute_activations, {&gradients, micro});
+                                     {.total_weight = total_weight,
+                                      .teacher_temperature = job.teacher_temperature,
+                                      .recompute_activations = job.recompute_activations},
+                                     {&gradients, micro});
       } catch (...) {  // the others wait for this one's gradients
         gradients.Abandon(std::current_exception());
         throw;

@@ -99,7 +99,10 @@ Pass RunPass(TuneJob& job, const TokenBatch& batch) {
   Pass pass{.groups = weights.Groups()};
   GradientSum sum(pass.groups.size());
   TunePassResult result = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batch,
-                                      TotalWeight(batch), job.recompute_activations, {&sum, 0});
+                                      {.total_weight = TotalWeight(batch),
+                                       .teacher_temperature = job.teacher_temperature,
+                                       .recompute_activations = job.recompute_activations},
+                                      {&sum, 0});
   pass.loss = result.loss;
   pass.gradients = sum.sums();
   if (const int index = weights.IndexOf("model.embed_tokens.weight"); index >= 0) {
@@ -211,7 +214,8 @@ LoraSettings AllLinears(int rank) {
 TEST(TunePass, GradientsOfLoraFactorsEqualFiniteDifferences) {
   const ModelConfig config = SmallConfig();
   ModelWeights weights = RandomWeights(config);
-  TuneJob job{.config = config, .weights = &weights, .lora = AllLinears(3)};
+  TuneJob job{.config = config, .weights = &weights};
+  job.lora = AllLinears(3);
   TunedWeights tuned(job, kCpu);
   std::vector<AdamW::Group> groups = tuned.Groups();
   ASSERT_EQ(groups.size(), 2u * 7u * 2u);
@@ -225,7 +229,7 @@ TEST(TunePass, GradientsOfLoraFactorsEqualFiniteDifferences) {
   const auto loss = [&] {
     tuned.Refresh(0);
     sum.Clear();
-    return RunTunePass(config, tuned, nullptr, batch, TotalWeight(batch), false, {&sum, 0}).loss;
+    return RunTunePass(config, tuned, nullptr, batch, {.total_weight = TotalWeight(batch)}, {&sum, 0}).loss;
   };
   loss();
   std::vector<at::Tensor> gradients = sum.sums();
@@ -343,6 +347,71 @@ TEST(Tune, TrainsTheLatentWeightsOfAQuantizedModel) {
   plain = start;
   engine.Tune(OverfitJob(config, plain, 20, environment));
   EXPECT_TRUE(weights == plain);
+}
+
+// The largest magnitude is 127: steps of 1. Halves go to the even side. A row of zeros stays.
+TEST(RoundToInt8, RoundsEachRowByItsLargest) {
+  const at::Tensor x =
+      at::tensor({127.0f, -63.4f, 2.5f, 0.6f, 0.0f, 0.0f, 0.0f, 0.0f, 2.54f, -1.28f, 0.011f, 0.009f})
+          .view({3, 4});
+  const at::Tensor expected =
+      at::tensor({127.0f, -63.0f, 2.0f, 1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 2.54f, -1.28f, 0.02f, 0.0f})
+          .view({3, 4});
+  EXPECT_TRUE(at::allclose(RoundToInt8(x), expected, 1e-6, 1e-6));
+}
+
+TEST(Tune, RoundsInputsToEightBitsAsFarAsTheWeightsAreTernary) {
+  TorchEngine engine;
+  const ModelConfig config = SmallConfig();
+  const ModelWeights start = RandomWeights(config);
+  const JobEnvironment environment;
+  const auto train = [&](double lambda, bool int8, int steps) {
+    ModelWeights weights = start;
+    TuneJob job = OverfitJob(config, weights, steps, environment);
+    job.straight_through.quantize = [](const std::string&, const float* w, std::int64_t out, std::int64_t in,
+                                       float* q) { std::copy(w, w + out * in, q); };
+    job.straight_through.lambda = [=](int) { return lambda; };
+    job.straight_through.int8_activations = int8;
+    return engine.Tune(job).losses;
+  };
+  EXPECT_EQ(train(0, true, 5), train(0, false, 5));
+  const double exact = train(1, false, 1).front(), rounded = train(1, true, 1).front(),
+               half = train(0.5, true, 1).front();
+  EXPECT_NE(rounded, exact);
+  EXPECT_NEAR(rounded, exact, 0.01 * exact);
+  EXPECT_LT(std::fabs(half - exact), std::fabs(rounded - exact) + 1e-3 * exact);
+  const std::vector<double> losses = train(1, true, 200);
+  EXPECT_LT(losses.back(), 0.3 * losses.front());
+}
+
+// Heads divided by T give at temperature 1 what the heads themselves give at T, but for the factor T^2. Gold
+// tokens have no temperature.
+TEST(Tune, TemperatureIsThatOfHeadsDividedByIt) {
+  constexpr double kTemperature = 4;
+  const ModelConfig config = SmallConfig(/*tied=*/false);
+  const JobEnvironment environment;
+  ModelWeights weights = RandomWeights(config), teacher = RandomWeights(config, 2);
+  const auto pass = [&](const TokenBatch& batch, double temperature) {
+    TuneJob job{.config = config, .weights = &weights, .teacher = &teacher, .steps = 1};
+    job.teacher_temperature = temperature;
+    job.trainable = [](const model::TensorSpec& spec) { return spec.name != "lm_head.weight"; };
+    return RunPass(job, batch);
+  };
+  TokenBatch both = ApartTaught(), taught = both, gold = both;
+  gold.teacher_weights.assign(gold.teacher_weights.size(), 0);
+  taught.token_weights.assign(taught.token_weights.size(), 0);
+  const double total = TotalWeight(both), of_teacher = TotalWeight(taught), of_gold = TotalWeight(gold);
+  const Pass at_temperature = pass(both, kTemperature), of_gold_alone = pass(gold, 1);
+  for (ModelWeights* model : {&weights, &teacher})
+    for (float& value : model->at("lm_head.weight").values) value /= static_cast<float>(kTemperature);
+  const Pass of_cooler = pass(taught, 1);
+  const double share = kTemperature * kTemperature * of_teacher / total, gold_share = of_gold / total;
+  EXPECT_NEAR(at_temperature.loss, share * of_cooler.loss + gold_share * of_gold_alone.loss, 1e-5);
+  for (std::size_t g = 0; g < of_cooler.gradients.size(); ++g)
+    EXPECT_TRUE(at::allclose(at_temperature.gradients[g],
+                             of_cooler.gradients[g] * share + of_gold_alone.gradients[g] * gold_share, 1e-4,
+                             1e-6))
+        << of_cooler.groups[g].name;
 }
 
 TEST(Tune, HalfwayBetweenWeightsAndTheirQuantizedValuesIsTheModelOfTheirMean) {

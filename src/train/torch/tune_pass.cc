@@ -104,10 +104,30 @@ at::Tensor SharesOf(const std::vector<float>& weights, double total_weight, cons
       .to(device);
 }
 
+/// The divergence of softened distributions, and its gradient in the place of `logits`; `teacher` is spent.
+double SoftenedDivergence(at::Tensor& logits, at::Tensor teacher, const at::Tensor& share,
+                          double temperature) {
+  logits.div_(temperature);
+  teacher.div_(temperature);
+  logits.sub_(logits.logsumexp(1, true));
+  teacher.sub_(teacher.logsumexp(1, true));
+  at::Tensor expected = teacher.exp();
+  const at::Tensor divergence = teacher.sub_(logits).mul_(expected).sum(1, true);
+  logits.exp_().sub_(expected).mul_(share * temperature);  // T^2 of the loss, 1 / T of the logits
+  return temperature * temperature * (divergence * share).sum(at::kDouble).item<double>();
+}
+
 /// Loss of logits [n, vocabulary] and its gradient, which takes their place. `teacher`: the teacher's logits,
 /// undefined without one; they are spent.
 double LossOfLogits(at::Tensor& logits, const at::Tensor& chosen, const at::Tensor& share, at::Tensor teacher,
-                    const at::Tensor& teacher_share) {
+                    const at::Tensor& teacher_share, double temperature) {
+  if (teacher.defined() && temperature != 1) {
+    at::Tensor softened = logits.clone();
+    const double loss = SoftenedDivergence(softened, std::move(teacher), teacher_share, temperature);
+    const double own = LossOfLogits(logits, chosen, share, {}, {}, 1);
+    logits.add_(softened);
+    return loss + own;
+  }
   const at::Tensor normalizer = logits.logsumexp(1, true);
   double loss = ((normalizer - logits.gather(1, chosen)) * share).sum(at::kDouble).item<double>();
   logits.sub_(normalizer);
@@ -130,6 +150,7 @@ struct Head {
   const TunedWeights& weights;
   const TunedWeights* teacher;
   at::Tensor teacher_states;  // [n, hidden]; undefined without a teacher
+  double teacher_temperature = 1;
 };
 
 /// Loss of the states [n, hidden] of the targets; the gradient of the states comes back in their place.
@@ -156,7 +177,7 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
       teacher_share = teacher_shares.narrow(0, first, count);
     }
     loss += LossOfLogits(logits, ids.narrow(0, first, count), shares.narrow(0, first, count),
-                         std::move(teacher), teacher_share);
+                         std::move(teacher), teacher_share, head.teacher_temperature);
     const at::Tensor d_logits = logits.to(weights.compute_type());
     if (weights.IndexOf(head.name) >= 0) {
       const at::Tensor part = TimesTransposed(d_logits.t(), inputs.t());
@@ -184,8 +205,8 @@ at::Tensor StatesOf(const model::ModelConfig& config, const TunedWeights& weight
 }  // namespace
 
 TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
-                           const TunedWeights* teacher, const TokenBatch& batch, double total_weight,
-                           bool recompute_activations, const GradientSink& sink) {
+                           const TunedWeights* teacher, const TokenBatch& batch,
+                           const TunePassSettings& settings, const GradientSink& sink) {
   const c10::AutoGradMode gradient_mode(false);
   const auto fits = [&](const std::vector<float>& list) {
     return list.empty() || list.size() == batch.tokens.size();
@@ -202,7 +223,11 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
           .to(device);
   const Targets targets = FindTargets(batch);
   const at::Tensor slots = FromInts(targets.slots, device);
-  Head head{config.tie_word_embeddings ? kEmbedding : "lm_head.weight", weights, teacher, {}};
+  Head head{config.tie_word_embeddings ? kEmbedding : "lm_head.weight",
+            weights,
+            teacher,
+            {},
+            settings.teacher_temperature};
   // First, so that what it needs is free again before the activations of the model are kept.
   if (!targets.teacher_weights.empty())
     head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots);
@@ -214,21 +239,22 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
   std::vector<DecoderLayer::Tape> tapes(layers.size());
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     stream = layers[layer].Forward(stream, layout, tapes[layer]);
-    if (recompute_activations) tapes[layer] = {.input = tapes[layer].input};
+    if (settings.recompute_activations) tapes[layer] = {.input = tapes[layer].input};
   }
 
   const at::Tensor chosen = stream.index_select(0, slots);
   const at::Tensor& norm = weights.Weight("model.norm.weight");
   RmsNormed states = RmsNorm(chosen, norm, config.rms_norm_eps);
   TunePassResult result;
-  result.loss = HeadLoss(states.y, targets, head, total_weight, sink);
+  result.loss = HeadLoss(states.y, targets, head, settings.total_weight, sink);
   const RmsNormGradients d_states = RmsNormBackward(states.y, chosen, states.inverse_rms, norm);
   weights.Give("model.norm.weight", d_states.weight, sink);
 
   at::Tensor gradient = at::zeros_like(stream).index_add_(0, slots, d_states.x);
   stream.reset();
   for (std::size_t layer = layers.size(); layer-- > 0;) {
-    if (recompute_activations) layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);
+    if (settings.recompute_activations)
+      layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);
     gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink);
     tapes[layer] = {};
   }

@@ -14,12 +14,18 @@ struct TunePassResult {
   at::Tensor tokens, embedding_gradient;  // [N] and [N, hidden]; undefined when the table is frozen
 };
 
+struct TunePassSettings {
+  double total_weight = 1;         // of all micro-batches of the step
+  double teacher_temperature = 1;  // TuneJob::teacher_temperature
+  bool recompute_activations = false;
+};
+
 /// Forward and backward pass of one micro-batch. Logits exist only for positions that have a weight, and for
 /// at most kHeadRows of them at a time.
 /// `teacher` may be null if the batch has no teacher_weights.
 inline constexpr std::int64_t kHeadRows = 256, kHeadStep = 64;  // rows come in whole steps
 TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights& weights,
-                           const TunedWeights* teacher, const TokenBatch& batch, double total_weight,
-                           bool recompute_activations, const GradientSink& sink);
+                           const TunedWeights* teacher, const TokenBatch& batch,
+                           const TunePassSettings& settings, const GradientSink& sink);
 
 }  // namespace forge::train

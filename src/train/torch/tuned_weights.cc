@@ -35,6 +35,11 @@ model::Tensor ToTensor(const at::Tensor& values) {
 
 }  // namespace
 
+at::Tensor RoundToInt8(const at::Tensor& x) {
+  const at::Tensor scale = x.to(at::kFloat).abs().amax(-1, true).clamp_min_(1e-5) / 127;
+  return (x / scale).round_().mul_(scale);
+}
+
 TunedWeights::TunedWeights(const TuneJob& job, const at::Device& device)
     : TunedWeights(job, *job.weights, true, device) {}
 
@@ -108,7 +113,7 @@ int TunedWeights::IndexOf(const std::string& name) const {
 }
 
 void TunedWeights::MakeTernary(int step) {
-  const double lambda = straight_through_.lambda(step);
+  const double lambda = lambda_ = straight_through_.lambda(step);
   for (const std::string& name : ternary_) {
     const at::Tensor weight = weights_.at(name).to(at::kCPU).contiguous();
     at::Tensor used = weight;
@@ -141,7 +146,16 @@ const at::Tensor& TunedWeights::Compute(const std::string& name) const {
   return copy == compute_.end() ? weights_.at(name) : copy->second;
 }
 
-at::Tensor TunedWeights::Linear(const at::Tensor& x, const std::string& module) const {
+at::Tensor TunedWeights::Inputs(const at::Tensor& x) const {
+  if (!straight_through_.int8_activations || lambda_ == 0) return x;
+  const at::Tensor exact = x.to(at::kFloat);
+  at::Tensor rounded = RoundToInt8(exact);
+  if (lambda_ != 1) rounded.sub_(exact).mul_(lambda_).add_(exact);
+  return rounded.to(x.scalar_type());
+}
+
+at::Tensor TunedWeights::Linear(const at::Tensor& given, const std::string& module) const {
+  const at::Tensor x = Inputs(given);
   at::Tensor y = TimesTransposed(x, Compute(module + ".weight"));
   if (const auto bias = weights_.find(module + ".bias"); bias != weights_.end()) y.add_(bias->second);
   if (const auto found = factors_.find(module); found != factors_.end()) {
@@ -151,8 +165,9 @@ at::Tensor TunedWeights::Linear(const at::Tensor& x, const std::string& module) 
   return y;
 }
 
-at::Tensor TunedWeights::LinearBackward(const at::Tensor& x, const at::Tensor& dy, const std::string& module,
-                                        const GradientSink& sink) const {
+at::Tensor TunedWeights::LinearBackward(const at::Tensor& given, const at::Tensor& dy,
+                                        const std::string& module, const GradientSink& sink) const {
+  const at::Tensor x = Inputs(given);
   const std::string weight = module + ".weight", bias = module + ".bias";
   at::Tensor dx = TimesTransposed(dy, Compute(weight).t());
   if (IndexOf(weight) >= 0) Give(weight, TimesTransposed(dy.t(), x.t()), sink);

@@ -14,6 +14,10 @@
 
 namespace forge::train {
 
+/// Each row of x [N, in] rounded to the multiples -127 to 127 of its largest magnitude / 127 (at least 1e-5 /
+/// 127), in float32.
+at::Tensor RoundToInt8(const at::Tensor& x);
+
 /// Where a micro-batch leaves its gradients.
 struct GradientSink {
   GradientSum* sum = nullptr;
@@ -63,10 +67,12 @@ class TunedWeights {
   };
   bool IsTarget(const std::string& module) const;
   void MakeTernary(int step);
+  /// x as the products see it: rounded to 8 bits as far as StraightThrough says.
+  at::Tensor Inputs(const at::Tensor& x) const;
 
   LoraSettings lora_;
   StraightThrough straight_through_;
-  double lora_scale_ = 0;
+  double lora_scale_ = 0, lambda_ = 0;  // lambda of this step
   at::ScalarType compute_type_;
   ParameterMap weights_, compute_;
   std::vector<std::string> ternary_;        // linears that straight_through_ changes
