@@ -81,8 +81,13 @@ class CodeMatrix {
                 float* sums) const;
   using Piece = std::function<void(std::size_t first_panel, std::size_t last_panel, std::size_t first_tile,
                                    std::size_t last_tile)>;
-  /// Cuts the product with `panels` panels into pieces for the threads of the pool.
-  void ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const;
+  /// The same of several panels through tables: sums [tiles][panels][32][16].
+  void SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
+                 std::size_t last_tile, std::vector<float>& sums) const;
+  /// Cuts the product with `panels` panels into pieces for the threads of the pool, the panels into
+  /// table_pieces if that is not 0.
+  void ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
+                    const Piece& piece) const;
 
   std::size_t out_ = 0;
   std::shared_ptr<std::byte> memory_;
