@@ -62,8 +62,8 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   const std::size_t blocks_of_group = panels_.group / panels_.block;
   for (std::size_t block = 0, count; block < blocks; block += count) {
     const std::size_t quads = Quads(panels_.BlockLength(block));
-    count = block < whole_blocks ? std::min({kMostBlock / panels_.block, kBlocksOfTile, whole_blocks - block})
-                                 : 1;
+    const std::size_t fit = unpack == nullptr ? kBlocksOfTile : kMostBlock / panels_.block;
+    count = block < whole_blocks ? std::min({fit, kBlocksOfTile, whole_blocks - block}) : 1;
     // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
     if (blocks_of_group > 1 && unpack == nullptr)
       count = std::min(count, blocks_of_group - block % blocks_of_group);
