@@ -50,7 +50,9 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
                           float* sums) const {
   const CodeKernels& kernels = ChosenCodeKernels();
   const auto layout = static_cast<std::size_t>(panels_.layout);
-  const auto packed_tile = x.tiles() == 1 ? kernels.packed_tile[layout] : nullptr;
+  // Two tiles: half a byte is unpacked faster than it goes through the first cache.
+  const bool is_few = x.tiles() == 1 || (x.tiles() == 2 && panels_.layout == CodeLayout::kInt4);
+  const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
   const auto unpack = packed_tile != nullptr ? nullptr : kernels.unpack[layout];
   const auto multiply = packed_tile != nullptr                ? packed_tile
                         : panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile
