@@ -75,17 +75,36 @@ CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span
   const std::size_t groups = in / group;
   FORGE_CHECK(codes.size() == out * in && scales.size() == out * groups);
   CodeMatrix matrix(layout, out, in, TernaryBlock(in, group), group, arena);
-  ParallelFor(matrix.panels(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t row = begin * kCodeRows; row < std::min(out, end * kCodeRows); ++row)
-      matrix.PutTernaryRow(row, codes.data() + row * in, scales.data() + row * groups);
-  });
+  matrix.PutPlane(0, {codes, scales}, group);
   return matrix;
 }
 
-void CodeMatrix::PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales) {
+CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
+                                     std::size_t group, CodeLayout layout, WeightArena& arena) {
+  FORGE_CHECK(IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0);
+  for (const Plane* plane : {&first, &second})
+    FORGE_CHECK(plane->codes.size() == out * in && plane->scales.size() == out * (in / group));
+  // TernaryBlock of a group that is all inputs may leave a rest, which must not reach into the other plane.
+  CodeMatrix matrix(layout, out, 2 * in, TernaryBlock(2 * in, group), group, arena);
+  matrix.planes_ = 2;
+  matrix.PutPlane(0, first, group);
+  matrix.PutPlane(1, second, group);
+  return matrix;
+}
+
+void CodeMatrix::PutPlane(std::size_t plane, const Plane& values, std::size_t group) {
+  ParallelFor(panels(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin * kCodeRows; row < std::min(out_, end * kCodeRows); ++row)
+      PutTernaryRow(row, plane, values.codes.data() + row * in(), values.scales.data() + row * (in() / group));
+  });
+}
+
+void CodeMatrix::PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes,
+                               const float* scales) {
   const std::size_t panel = row / kCodeRows, lane = row % kCodeRows;
-  for (std::size_t block = 0; block < panels_.blocks(); ++block) {
-    const std::size_t length = panels_.BlockLength(block), start = block * panels_.block;
+  const std::size_t blocks = panels_.blocks() / planes_;
+  for (std::size_t block = plane * blocks; block < (plane + 1) * blocks; ++block) {
+    const std::size_t length = panels_.BlockLength(block), start = block * panels_.block - plane * in();
     const float scale = scales[start / panels_.group];
     FORGE_CHECK(RoundToHalf(scale) == scale);
     const std::uint16_t bits = FloatToHalf(scale);
@@ -134,6 +153,7 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
 
 void CodeMatrix::Row(std::size_t out_feature, float* row) const {
   const std::size_t panel = out_feature / kCodeRows, lane = out_feature % kCodeRows;
+  FORGE_CHECK(planes_ == 1);
   const auto layout = static_cast<std::size_t>(panels_.layout);
   thread_local std::vector<std::uint8_t> unpacked;
   unpacked.resize((Quads(panels_.block) + 4) * kChunkBytes);

@@ -144,6 +144,46 @@ TEST_P(CodeMatrixTest, ProductsOfManyRowsWithManyTokensEqualTheDefinition) {
   }
 }
 
+/// Two planes are one matrix of twice the inputs, which come twice.
+TEST_P(CodeMatrixTest, TwoPlanesEqualTheirSumBlockByBlock) {
+  struct Shape {
+    std::size_t out, in, group;
+  };
+  for (const Shape shape : {Shape{70, 64, 64}, Shape{33, 192, 64}, Shape{96, 512, 256}, Shape{40, 576, 192},
+                            Shape{1056, 128, 64}}) {
+    const std::size_t groups = shape.in / shape.group, all = shape.out * shape.in;
+    const Ternary both = RandomTernary(shape.out, 2 * shape.in, shape.group);
+    Ternary planes[2];
+    for (std::size_t o = 0; o < shape.out; ++o)
+      for (std::size_t p = 0; p < 2; ++p) {
+        const auto codes = both.codes.begin() + static_cast<std::ptrdiff_t>((2 * o + p) * shape.in);
+        const auto scales = both.scales.begin() + static_cast<std::ptrdiff_t>((2 * o + p) * groups);
+        planes[p].codes.insert(planes[p].codes.end(), codes, codes + static_cast<std::ptrdiff_t>(shape.in));
+        planes[p].scales.insert(planes[p].scales.end(), scales, scales + static_cast<std::ptrdiff_t>(groups));
+      }
+    ASSERT_EQ(planes[1].codes.size(), all);
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix = CodeMatrix::PackTwoPlanes(
+          {planes[0].codes, planes[0].scales}, {planes[1].codes, planes[1].scales}, shape.out, shape.in,
+          shape.group, layout, arena_);
+      EXPECT_EQ(matrix.in(), shape.in);
+      for (const std::size_t rows : {1u, 2u, 5u, 12u, 16u, 33u}) {
+        const std::vector<float> x = Activations(rows, shape.in);
+        std::vector<float> twice;
+        for (std::size_t row = 0; row < rows; ++row)
+          for (int p = 0; p < 2; ++p) {
+            const auto first = x.begin() + static_cast<std::ptrdiff_t>(row * shape.in);
+            twice.insert(twice.end(), first, first + static_cast<std::ptrdiff_t>(shape.in));
+          }
+        EXPECT_EQ(Product(matrix, x, {}),
+                  Expected(both.weights, both.scales, 2 * shape.in, shape.group, matrix.block(), twice, {}))
+            << shape.out << " x " << shape.in << " by " << shape.group << ", " << rows << " tokens, layout "
+            << static_cast<int>(layout);
+      }
+    }
+  }
+}
+
 TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
   for (const std::size_t in : {256u, 128u, 300u}) {
     const std::size_t group = in == 256 ? 128 : in;

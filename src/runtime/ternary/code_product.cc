@@ -19,6 +19,26 @@ constexpr std::size_t kBlocksOfTile = 8;
 
 std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
+/// One token's activations once for each plane, as the planes stand.
+struct Repeated {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+
+  Int8Tile Twice(const Int8Rows& rows) {
+    const Int8Tile x = rows.Tile(0);
+    codes.resize(2 * rows.depth());
+    scales.resize(2 * rows.blocks());
+    sums.resize(2 * rows.blocks());
+    for (std::size_t plane = 0; plane < 2; ++plane) {
+      std::copy_n(x.codes, rows.depth(), codes.data() + plane * rows.depth());
+      std::copy_n(x.scales, rows.blocks(), scales.data() + plane * rows.blocks());
+      std::copy_n(x.sums, rows.blocks(), sums.data() + plane * rows.blocks());
+    }
+    return {codes.data(), scales.data(), sums.data(), 1};
+  }
+};
+
 /// Pieces of panels for the threads, if the products go through tables; 0: they do not.
 std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
   const bool is_ternary = ZeroBits(codes.layout) == 0;
@@ -40,8 +60,10 @@ void TurnPanel(const std::vector<float>& through_tables, std::size_t panels, std
 
 }  // namespace
 
-void CodeMatrix::SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x,
+void CodeMatrix::SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Rows& rows,
                         float* sums) const {
+  thread_local Repeated repeated;
+  const Int8Tile x = planes_ == 1 ? rows.Tile(0) : repeated.Twice(rows);
   ChosenCodeKernels().multiply_row[static_cast<std::size_t>(panels_.layout)](panels_, x, first_panel,
                                                                              last_panel, sums);
 }
@@ -64,8 +86,10 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   const std::size_t blocks_of_group = panels_.group / panels_.block;
   for (std::size_t block = 0, count; block < blocks; block += count) {
     const std::size_t quads = Quads(panels_.BlockLength(block));
+    const std::size_t x_block = block % x.blocks();  // the planes multiply the same activations
     const std::size_t fit = unpack == nullptr ? kBlocksOfTile : kMostBlock / panels_.block;
     count = block < whole_blocks ? std::min({fit, kBlocksOfTile, whole_blocks - block}) : 1;
+    count = std::min(count, x.blocks() - x_block);
     // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
     if (blocks_of_group > 1 && unpack == nullptr)
       count = std::min(count, blocks_of_group - block % blocks_of_group);
@@ -96,9 +120,9 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
       const std::size_t held = std::min(x.width(), x.rows() - i * x.width());
       for (std::size_t first = 0; first < held; first += kernels.tile_tokens) {
         tile.tokens = std::min(kernels.tile_tokens, held - first);
-        tile.x = tokens.codes + block * panels_.block * x.width() + 4 * first;
-        tile.x_scales = tokens.scales + block * x.width() + first;
-        tile.x_sums = tokens.sums + block * x.width() + first;
+        tile.x = tokens.codes + x_block * panels_.block * x.width() + 4 * first;
+        tile.x_scales = tokens.scales + x_block * x.width() + first;
+        tile.x_sums = tokens.sums + x_block * x.width() + first;
         tile.y = sums + ((i - first_tile) * x.width() + first) * kCodeRows;
         multiply(tile);
       }
@@ -154,7 +178,7 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
         if (table_pieces != 0) SumPanels(first_panel, last_panel, x, first_tile, last_tile, through_tables);
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
           if (x.rows() == 1)
-            SumRow(first_panel, last_panel, x.Tile(0), sums.data());
+            SumRow(first_panel, last_panel, x, sums.data());
           else if (table_pieces != 0)
             TurnPanel(through_tables, last_panel - first_panel, panel - first_panel, last_tile - first_tile,
                       sums.data());
@@ -193,8 +217,8 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
         }
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
           if (x.rows() == 1) {
-            SumRow(panel, panel + together, x.Tile(0), gates.data());
-            SumRow(half + panel, half + panel + together, x.Tile(0), ups.data());
+            SumRow(panel, panel + together, x, gates.data());
+            SumRow(half + panel, half + panel + together, x, ups.data());
           } else if (table_pieces != 0) {
             TurnPanel(gate_tables, last_panel - first_panel, panel - first_panel, tiles, gates.data());
             TurnPanel(up_tables, last_panel - first_panel, panel - first_panel, tiles, ups.data());

@@ -20,6 +20,7 @@ class Int8Rows {
   std::size_t rows() const { return rows_; }
   std::size_t depth() const { return depth_; }
   std::size_t block() const { return block_; }
+  std::size_t blocks() const { return blocks_; }
   /// Tokens of a tile; the last may have fewer. kTableTokens where tables may be used (code_tables.h), else
   /// as many as the kernels take at once, or fewer.
   std::size_t width() const { return width_; }

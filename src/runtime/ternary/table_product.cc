@@ -38,14 +38,15 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
       std::memcpy(halves, panels.Scales(panel, block), sizeof halves);
       for (std::size_t r = 0; r < kCodeRows; ++r) scratch.weight_scales[row + r] = HalfToFloat(halves[r]);
     }
+    const std::size_t x_block = block % x.blocks();  // the planes of a matrix multiply the same activations
     for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
       const Int8Tile tokens = x.Tile(tile);
       kernels.add_block({.offsets = scratch.offsets.data(),
                          .chunks = (quads + 3) / 4,
                          .rows = rows,
-                         .x = tokens.codes + block * panels.block * kTableTokens,
+                         .x = tokens.codes + x_block * panels.block * kTableTokens,
                          .weight_scales = scratch.weight_scales.data(),
-                         .x_scales = tokens.scales + block * kTableTokens,
+                         .x_scales = tokens.scales + x_block * kTableTokens,
                          .dots = scratch.dots.data(),
                          .y = sums + (tile - first_tile) * rows * kTableTokens});
     }
