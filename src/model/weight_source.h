@@ -64,7 +64,8 @@ class WeightSource {
   /// group that is not ternary (Q2_0 and TQ2_0 can also hold 2 scales).
   TernaryTensor ReadTernary(const TensorSpec& spec) const;
 
-  /// The same of a linear that is stored as the sum of two ternary tensors of one group (its TernaryGroup is 0).
+  /// The same of a linear that is stored as the sum of two ternary tensors of one group (its TernaryGroup is
+  /// 0).
   virtual int TwoPlaneGroup(const TensorSpec&) const { return 0; }
   /// One of the two, plane 0 or 1. Throws as ReadTernary does.
   TernaryTensor ReadTernaryPlane(const TensorSpec& spec, int plane) const;

@@ -95,7 +95,8 @@ CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, st
 void CodeMatrix::PutPlane(std::size_t plane, const Plane& values, std::size_t group) {
   ParallelFor(panels(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t row = begin * kCodeRows; row < std::min(out_, end * kCodeRows); ++row)
-      PutTernaryRow(row, plane, values.codes.data() + row * in(), values.scales.data() + row * (in() / group));
+      PutTernaryRow(row, plane, values.codes.data() + row * in(),
+                    values.scales.data() + row * (in() / group));
   });
 }
 

@@ -30,8 +30,8 @@ class CodeMatrix {
                                 std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
                                 WeightArena& arena);
   /// The sum of two ternary matrices of one group, a multiple of 64. The planes stand side by side along the
-  /// inputs, [out, 2 in], and the activations count for both: y[o] sums the blocks of the first, then those of
-  /// the second.
+  /// inputs, [out, 2 in], and the activations count for both: y[o] sums the blocks of the first, then those
+  /// of the second.
   struct Plane {
     std::span<const std::int8_t> codes;
     std::span<const float> scales;
@@ -59,8 +59,8 @@ class CodeMatrix {
   /// Values that share an activation scale.
   std::size_t block() const { return panels_.block; }
 
-  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens; only of
-  /// one plane.
+  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens; only
+  /// of one plane.
   void Row(std::size_t out_feature, float* row) const;
 
   /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised with

@@ -163,9 +163,9 @@ TEST_P(CodeMatrixTest, TwoPlanesEqualTheirSumBlockByBlock) {
       }
     ASSERT_EQ(planes[1].codes.size(), all);
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
-      const CodeMatrix matrix = CodeMatrix::PackTwoPlanes(
-          {planes[0].codes, planes[0].scales}, {planes[1].codes, planes[1].scales}, shape.out, shape.in,
-          shape.group, layout, arena_);
+      const CodeMatrix matrix =
+          CodeMatrix::PackTwoPlanes({planes[0].codes, planes[0].scales}, {planes[1].codes, planes[1].scales},
+                                    shape.out, shape.in, shape.group, layout, arena_);
       EXPECT_EQ(matrix.in(), shape.in);
       for (const std::size_t rows : {1u, 2u, 5u, 12u, 16u, 33u}) {
         const std::vector<float> x = Activations(rows, shape.in);
