@@ -53,6 +53,9 @@ class RemappedSource : public WeightSource {
   int TernaryGroup(const TensorSpec& spec) const override {
     return HasTokens(spec) ? 0 : Own().TernaryGroup(spec);
   }
+  int TwoPlaneGroup(const TensorSpec& spec) const override {
+    return HasTokens(spec) ? 0 : Own().TwoPlaneGroup(spec);
+  }
 
  private:
   const WeightSource& Own() const { return *models_[index_]; }

@@ -211,6 +211,13 @@ TEST_F(GgufModel, AddsASecondTernaryPlane) {
   for (const TensorSpec& spec : ListTensors(config))
     if (IsLinear(spec)) {
       EXPECT_EQ(source->TernaryGroup(spec), 0);
+      EXPECT_EQ(source->TwoPlaneGroup(spec), 64);
+      for (int plane = 0; plane < 2; ++plane) {
+        const TernaryTensor read = source->ReadTernaryPlane(spec, plane),
+                            &written = planes[plane].at(spec.name);
+        for (std::size_t i = 0; i < read.codes.size(); ++i)
+          ASSERT_EQ(read.codes[i] * read.scales[i / 64], written.codes[i] * written.scales[i / 64]) << i;
+      }
       EXPECT_FALSE(source->FindStoredRows(spec));
       EXPECT_EQ(source->StoredType(spec), "Q2_0 twice");
     }

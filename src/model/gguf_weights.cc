@@ -40,6 +40,9 @@ class GgufWeights : public WeightSource {
     const io::BlockType type = *EntryOf(spec).type;
     return IsTernary(type) ? static_cast<int>(io::Info(type).elements) : 0;
   }
+  int TwoPlaneGroup(const TensorSpec& spec) const override {
+    return SecondOf(spec) == nullptr ? 0 : static_cast<int>(io::Info(*EntryOf(spec).type).elements);
+  }
 
  private:
   static bool IsTernary(io::BlockType type) {
@@ -67,6 +70,10 @@ class GgufWeights : public WeightSource {
   void ReadPlane(const io::GgufFile::Entry& entry, const TensorSpec& spec, std::int64_t first_row,
                  std::span<float> out) const;
   void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const override;
+  void ReadPlaneRows(const TensorSpec& spec, int plane, std::int64_t first_row,
+                     std::span<float> out) const override {
+    ReadPlane(plane == 0 ? EntryOf(spec) : *SecondOf(spec), spec, first_row, out);
+  }
   std::unique_ptr<io::GgufFile> file_;
 };
 

@@ -183,6 +183,9 @@ class AdaptedWeights : public WeightSource {
   int TernaryGroup(const TensorSpec& spec) const override {
     return IsChanged(spec) ? 0 : base_->TernaryGroup(spec);
   }
+  int TwoPlaneGroup(const TensorSpec& spec) const override {
+    return IsChanged(spec) ? 0 : base_->TwoPlaneGroup(spec);
+  }
 
  private:
   bool IsChanged(const TensorSpec& spec) const {

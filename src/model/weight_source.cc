@@ -70,8 +70,24 @@ void WeightSource::ReadRows(const TensorSpec& spec, std::int64_t first_row, std:
 }
 
 TernaryTensor WeightSource::ReadTernary(const TensorSpec& spec) const {
-  const Tensor tensor = Read(spec);
-  TernaryTensor ternary{.shape = tensor.shape, .group = TernaryGroup(spec)};
+  return ToTernary(spec, Read(spec), TernaryGroup(spec));
+}
+
+TernaryTensor WeightSource::ReadTernaryPlane(const TensorSpec& spec, int plane) const {
+  FORGE_CHECK(plane == 0 || plane == 1);
+  Tensor tensor{.shape = spec.shape, .values = {}};
+  tensor.values.resize(static_cast<std::size_t>(Rows(spec)) * Columns(spec));
+  ReadPlaneRows(spec, plane, 0, tensor.values);
+  CheckFinite(spec, 0, tensor.values);
+  return ToTernary(spec, tensor, TwoPlaneGroup(spec));
+}
+
+void WeightSource::ReadPlaneRows(const TensorSpec&, int, std::int64_t, std::span<float>) const {
+  FORGE_CHECK(false);
+}
+
+TernaryTensor WeightSource::ToTernary(const TensorSpec& spec, const Tensor& tensor, int group_size) const {
+  TernaryTensor ternary{.shape = tensor.shape, .group = group_size};
   FORGE_CHECK(ternary.group > 0);
   const auto size = static_cast<std::size_t>(ternary.group);
   ternary.codes.resize(tensor.values.size());

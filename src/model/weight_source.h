@@ -64,6 +64,12 @@ class WeightSource {
   /// group that is not ternary (Q2_0 and TQ2_0 can also hold 2 scales).
   TernaryTensor ReadTernary(const TensorSpec& spec) const;
 
+  /// The same of a linear that is stored as the sum of two ternary tensors of one group (its TernaryGroup is
+  /// 0).
+  virtual int TwoPlaneGroup(const TensorSpec&) const { return 0; }
+  /// One of the two, plane 0 or 1. Throws as ReadTernary does.
+  TernaryTensor ReadTernaryPlane(const TensorSpec& spec, int plane) const;
+
   /// The tensor's blocks as a GGUF file of this architecture has them, if they are stored so; else nothing.
   virtual std::span<const std::byte> GgufBytes(const TensorSpec&) const { return {}; }
 
@@ -75,6 +81,10 @@ class WeightSource {
  private:
   void CheckFinite(const TensorSpec& spec, std::int64_t first_row, std::span<const float> values) const;
   virtual void ReadStoredRows(const TensorSpec& spec, std::int64_t first_row, std::span<float> out) const = 0;
+  /// The values of one plane; only asked for where TwoPlaneGroup is not 0.
+  virtual void ReadPlaneRows(const TensorSpec& spec, int plane, std::int64_t first_row,
+                             std::span<float> out) const;
+  TernaryTensor ToTernary(const TensorSpec& spec, const Tensor& tensor, int group) const;
 
   ModelConfig config_;
 };

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/float16.h"
 #include "io/json_file.h"
+#include "model/gguf_model.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
 #include "runtime/session.h"
@@ -341,6 +342,62 @@ TEST(NativeModel, TernaryWeightsGiveTheBitsOfTheirDequantizedValues) {
   }
   EXPECT_EQ(NativeModel(config, weights, {}, ternary).Logits(kTokens),
             NativeModel(config, weights).Logits(kTokens));
+}
+
+/// A file whose linears are the sum of two ternary planes, and its weights.
+ModelWeights SaveTwoPlanes(const ModelConfig& config, const std::filesystem::path& path) {
+  ModelWeights weights = RandomWeights(config);
+  std::vector<model::GgufTensor> tensors =
+      model::GgufTensorsOf(config, weights, io::BlockType::kQ2_0, io::BlockType::kF32);
+  std::map<std::string, model::TernaryTensor> planes[2];
+  for (model::GgufTensor& tensor : tensors) {
+    if (tensor.type != io::BlockType::kQ2_0) continue;
+    Random random(3, tensor.name);
+    model::Tensor& sum = weights.at(tensor.name);
+    std::fill(sum.values.begin(), sum.values.end(), 0.0f);
+    for (int p = 0; p < 2; ++p) {
+      model::TernaryTensor& plane = planes[p][tensor.name];
+      for (std::size_t i = 0; i < sum.values.size(); ++i) {
+        if (i % 64 == 0)
+          plane.scales.push_back(RoundToHalf((p == 0 ? 0.1f : 0.03f) * static_cast<float>(random.Uniform())));
+        plane.codes.push_back(static_cast<std::int8_t>(static_cast<int>(random.Below(3)) - 1));
+        sum.values[i] += static_cast<float>(plane.codes.back()) * plane.scales.back();
+      }
+    }
+    tensor.values = {};
+    tensor.codes = planes[0][tensor.name].codes;
+    tensor.scales = planes[0][tensor.name].scales;
+    tensor.second_codes = planes[1][tensor.name].codes;
+    tensor.second_scales = planes[1][tensor.name].scales;
+    tensor.group_size = 64;
+  }
+  model::SaveGguf(path, config, tensors, {}, "tiny");
+  return weights;
+}
+
+TEST(NativeModel, TwoTernaryPlanesRunWithInt8ActivationsCloseToTheirSumInFloats) {
+  const ModelConfig config = TinyConfig("llama");
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "native_two_planes.gguf";
+  const ModelWeights weights = SaveTwoPlanes(config, path);
+  const auto load = [&](Activations activations) {
+    return NativeModel(PackWeights(*model::OpenGguf(path), {.activations = activations}));
+  };
+  NativeModel fast = load(Activations::kInt8IfTernary), exact = load(Activations::kFloat32);
+  EXPECT_EQ(fast.transformer().activations(), Activations::kInt8);
+  EXPECT_LT(fast.weight_bytes(), exact.weight_bytes() / 2);  // not held as floats
+  const std::vector<float> expected = NativeModel(config, weights).Logits(kTokens),
+                           actual = fast.Logits(kTokens);
+  EXPECT_EQ(exact.Logits(kTokens), expected);
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(expected[i] - actual[i], 2);
+    size += std::pow(expected[i], 2);
+  }
+  // An int8 step is 1/127 of a block's largest value, some 3 sigma: an error of 3 / 127 / sqrt(12) = 0.7 % of
+  // an input for each of the linears on the way, of which some ten add up.
+  EXPECT_LT(std::sqrt(difference / size), 0.05);
+  EXPECT_GT(difference, 0.0);
+  std::filesystem::remove(path);
 }
 
 TEST(NativeModel, ShowsAnObserverTheInputsOfTheLinears) {

@@ -25,6 +25,8 @@ class Packer {
     std::vector<const model::TensorSpec*> specs;
     for (const std::string& name : names) specs.push_back(&specs_.at(name));
     if (!type && HaveOneTernaryGroup(specs)) return PackTernary(specs);
+    if (!type && activations_ == Activations::kInt8 && HaveTwoPlanesOfOneGroup(specs))
+      return PackTwoPlanes(specs);
     const std::size_t in = model::Columns(*specs.front());
     const WeightType held = type.value_or(StoredAlike(specs));
     const bool has_blocks =
@@ -55,6 +57,13 @@ class Packer {
     const int group = source_.TernaryGroup(*specs.front());
     return group != 0 && std::all_of(specs.begin(), specs.end(), [&](const model::TensorSpec* spec) {
              return source_.TernaryGroup(*spec) == group;
+           });
+  }
+
+  bool HaveTwoPlanesOfOneGroup(const std::vector<const model::TensorSpec*>& specs) const {
+    const int group = source_.TwoPlaneGroup(*specs.front());
+    return group != 0 && std::all_of(specs.begin(), specs.end(), [&](const model::TensorSpec* spec) {
+             return source_.TwoPlaneGroup(*spec) == group;
            });
   }
 
@@ -113,6 +122,21 @@ class Packer {
     return matrix;
   }
 
+  CodeMatrix PackTwoPlanes(const std::vector<const model::TensorSpec*>& specs) {
+    std::vector<std::int8_t> codes[2];
+    std::vector<float> scales[2];
+    for (const model::TensorSpec* spec : specs)
+      for (int plane = 0; plane < 2; ++plane) {
+        const model::TernaryTensor tensor = source_.ReadTernaryPlane(*spec, plane);
+        codes[plane].insert(codes[plane].end(), tensor.codes.begin(), tensor.codes.end());
+        scales[plane].insert(scales[plane].end(), tensor.scales.begin(), tensor.scales.end());
+      }
+    const std::size_t in = model::Columns(*specs.front()),
+                      group = static_cast<std::size_t>(source_.TwoPlaneGroup(*specs.front()));
+    return CodeMatrix::PackTwoPlanes({codes[0], scales[0]}, {codes[1], scales[1]}, OutOf(specs), in, group,
+                                     CodeMatrix::TernaryLayout(2 * in, group), arena_);
+  }
+
   Linear PackTernary(const std::vector<const model::TensorSpec*>& specs) {
     std::vector<std::int8_t> codes;
     std::vector<float> scales;
@@ -163,7 +187,7 @@ Activations Resolve(const model::WeightSource& source, const PackOptions& option
   if (options.activations != Activations::kInt8IfTernary) return options.activations;
   const std::vector<model::TensorSpec> specs = model::ListTensors(source.config());
   const bool has_ternary = !options.linears && std::any_of(specs.begin(), specs.end(), [&](const auto& spec) {
-    return model::IsLinear(spec) && source.TernaryGroup(spec) != 0;
+    return model::IsLinear(spec) && (source.TernaryGroup(spec) != 0 || source.TwoPlaneGroup(spec) != 0);
   });
   return has_ternary ? Activations::kInt8 : Activations::kFloat32;
 }

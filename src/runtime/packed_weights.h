@@ -23,9 +23,9 @@ struct PackedLayer {
 };
 
 /// What linears and the head multiply with: float32, exact in the weights; or int8, quantised block by block
-/// on the way (runtime/ternary/code_matrix.h), for ternary, 8-bit and 4-bit weights. Others (float types,
-/// Q4_1, ternary groups that are no multiple of 64) keep float32.
-/// kInt8IfTernary: kInt8 for a model that has ternary linears, else kFloat32.
+/// on the way (runtime/ternary/code_matrix.h), for ternary weights of one or two planes, 8-bit and 4-bit
+/// ones. Others (float types, Q4_1, ternary groups that are no multiple of 64) keep float32. kInt8IfTernary:
+/// kInt8 for a model that has ternary linears, else kFloat32.
 enum class Activations { kFloat32, kInt8, kInt8IfTernary };
 
 /// The norms of qwen3 on each query and key head of one token, in place: row [query_size + key_value_size].

@@ -334,14 +334,15 @@ void Tile(const CodeTile& tile) {
 }  // namespace
 
 const CodeKernels& Avx2CodeKernels() {
-  static constexpr CodeKernels table{.quantize = Quantize,
-                                     .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>,
-                                                      MultiplyRow<Int4, 8>, MultiplyRow<Int8, 0>},
-                                     .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr},
-                                     .tile_tokens = kTokensOfTile,
-                                     .tile = Tile<PairSums>,
-                                     .byte_tile = Tile<SignedSums>,
-                                     .packed_tile = {}};
+  static const CodeKernels table{.quantize = Quantize,
+                                 .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>,
+                                                  MultiplyRow<Int4, 8>, MultiplyRow<Int8, 0>},
+                                 .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr},
+                                 .tile_tokens = kTokensOfTile,
+                                 .tile = Tile<PairSums>,
+                                 .byte_tile = Tile<SignedSums>,
+                                 .packed_tile = {},
+                                 .tables = &Avx2TableKernels()};
   return table;
 }
 

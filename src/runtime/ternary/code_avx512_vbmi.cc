@@ -21,19 +21,25 @@ namespace {
 #include "runtime/ternary/code_avx512.inc"
 #include "runtime/ternary/code_tile_avx512.inc"
 
+/// The four lower base-3 digits of each byte as two-bit planes. Known when the program is compiled: a table
+/// computed at each use took as long as what it was used for.
+alignas(64) constexpr auto kPlanesOfBytes = [] {
+  std::array<std::uint8_t, 256> planes{};
+  for (std::size_t byte = 0; byte < planes.size(); ++byte)
+    planes[byte] =
+        static_cast<std::uint8_t>(byte % 3 | byte / 3 % 3 << 2 | byte / 9 % 3 << 4 | byte / 27 % 3 << 6);
+  return planes;
+}();
+
 /// Turns a byte of five base-3 digits into four two-bit planes and the fifth digit, the most significant.
 struct Base3Table {
   __m512i low[2], high[2];  // of the bytes 0 .. 127 and 128 .. 255
 
   Base3Table() {
-    alignas(64) std::uint8_t planes[256];
-    for (int byte = 0; byte < 256; ++byte)
-      planes[byte] =
-          static_cast<std::uint8_t>(byte % 3 | byte / 3 % 3 << 2 | byte / 9 % 3 << 4 | byte / 27 % 3 << 6);
-    low[0] = Load(planes);
-    low[1] = Load(planes + 64);
-    high[0] = Load(planes + 128);
-    high[1] = Load(planes + 192);
+    low[0] = Load(kPlanesOfBytes.data());
+    low[1] = Load(kPlanesOfBytes.data() + 64);
+    high[0] = Load(kPlanesOfBytes.data() + 128);
+    high[1] = Load(kPlanesOfBytes.data() + 192);
   }
   __m512i Planes(__m512i bytes) const {
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), _mm512_permutex2var_epi8(low[0], bytes, low[1]),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/ternary/code_panels.h"
+#include "runtime/ternary/code_tables.h"
 
 namespace forge::runtime {
 
@@ -47,6 +48,8 @@ struct CodeKernels {
   /// Codes as they are packed, unpacked in registers: for one tile, which would not pay for unpack. By
   /// CodeLayout; none where there is no such kernel.
   void (*packed_tile[kCodeLayouts])(const CodeTile& tile);
+  /// Products of many tokens with ternary codes that are faster than tiles; none where tiles are.
+  const TableKernels* tables;
 };
 
 const CodeKernels& ScalarCodeKernels();

@@ -6,17 +6,12 @@
 #include "base/check.h"
 #include "base/float16.h"
 #include "base/thread_pool.h"
-#include "runtime/kernels/kernel_table.h"
 #include "runtime/ternary/code_kernels.h"
 
 namespace forge::runtime {
 namespace {
 
-constexpr std::size_t kStoredBlock = 32;            // values of a Q8_0 or Q4_0 block
-constexpr std::size_t kActivationBytes = 2u << 20;  // of rows that are multiplied together: they stay in L2
-constexpr std::size_t kMostRows =
-    192;  // of them; codes are unpacked once for so many, and their sums stay in L1
-constexpr std::size_t kBlocksOfTile = 8;
+constexpr std::size_t kStoredBlock = 32;  // values of a Q8_0 or Q4_0 block
 
 bool IsTernary(CodeLayout layout) { return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3; }
 
@@ -80,17 +75,37 @@ CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span
   const std::size_t groups = in / group;
   FORGE_CHECK(codes.size() == out * in && scales.size() == out * groups);
   CodeMatrix matrix(layout, out, in, TernaryBlock(in, group), group, arena);
-  ParallelFor(matrix.panels(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t row = begin * kCodeRows; row < std::min(out, end * kCodeRows); ++row)
-      matrix.PutTernaryRow(row, codes.data() + row * in, scales.data() + row * groups);
-  });
+  matrix.PutPlane(0, {codes, scales}, group);
   return matrix;
 }
 
-void CodeMatrix::PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales) {
+CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
+                                     std::size_t group, CodeLayout layout, WeightArena& arena) {
+  FORGE_CHECK(IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0);
+  for (const Plane* plane : {&first, &second})
+    FORGE_CHECK(plane->codes.size() == out * in && plane->scales.size() == out * (in / group));
+  // TernaryBlock of a group that is all inputs may leave a rest, which must not reach into the other plane.
+  CodeMatrix matrix(layout, out, 2 * in, TernaryBlock(2 * in, group), group, arena);
+  matrix.planes_ = 2;
+  matrix.PutPlane(0, first, group);
+  matrix.PutPlane(1, second, group);
+  return matrix;
+}
+
+void CodeMatrix::PutPlane(std::size_t plane, const Plane& values, std::size_t group) {
+  ParallelFor(panels(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin * kCodeRows; row < std::min(out_, end * kCodeRows); ++row)
+      PutTernaryRow(row, plane, values.codes.data() + row * in(),
+                    values.scales.data() + row * (in() / group));
+  });
+}
+
+void CodeMatrix::PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes,
+                               const float* scales) {
   const std::size_t panel = row / kCodeRows, lane = row % kCodeRows;
-  for (std::size_t block = 0; block < panels_.blocks(); ++block) {
-    const std::size_t length = panels_.BlockLength(block), start = block * panels_.block;
+  const std::size_t blocks = panels_.blocks() / planes_;
+  for (std::size_t block = plane * blocks; block < (plane + 1) * blocks; ++block) {
+    const std::size_t length = panels_.BlockLength(block), start = block * panels_.block - plane * in();
     const float scale = scales[start / panels_.group];
     FORGE_CHECK(RoundToHalf(scale) == scale);
     const std::uint16_t bits = FloatToHalf(scale);
@@ -139,6 +154,7 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
 
 void CodeMatrix::Row(std::size_t out_feature, float* row) const {
   const std::size_t panel = out_feature / kCodeRows, lane = out_feature % kCodeRows;
+  FORGE_CHECK(planes_ == 1);
   const auto layout = static_cast<std::size_t>(panels_.layout);
   thread_local std::vector<std::uint8_t> unpacked;
   unpacked.resize((Quads(panels_.block) + 4) * kChunkBytes);
@@ -157,142 +173,6 @@ void CodeMatrix::Row(std::size_t out_feature, float* row) const {
           scale *
           static_cast<float>(codes[k / 4 * kChunkBytes + 4 * lane + k % 4] - (1 << ZeroBits(panels_.layout)));
   }
-}
-
-void CodeMatrix::SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x,
-                        float* sums) const {
-  ChosenCodeKernels().multiply_row[static_cast<std::size_t>(panels_.layout)](panels_, x, first_panel,
-                                                                             last_panel, sums);
-}
-
-void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
-                          float* sums) const {
-  const CodeKernels& kernels = ChosenCodeKernels();
-  const auto layout = static_cast<std::size_t>(panels_.layout);
-  const auto packed_tile = x.tiles() == 1 ? kernels.packed_tile[layout] : nullptr;
-  const auto unpack = packed_tile != nullptr ? nullptr : kernels.unpack[layout];
-  const auto multiply = packed_tile != nullptr                ? packed_tile
-                        : panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile
-                                                              : kernels.tile;
-  thread_local std::vector<std::uint8_t> unpacked;
-  unpacked.resize((kMostBlock / 4 + 4) * kChunkBytes);
-  std::fill_n(sums, (last_tile - first_tile) * x.width() * kCodeRows, 0.0f);
-  const std::size_t blocks = panels_.blocks(), whole_blocks = panels_.depth / panels_.block;
-  const std::size_t blocks_of_group = panels_.group / panels_.block;
-  for (std::size_t block = 0, count; block < blocks; block += count) {
-    const std::size_t quads = Quads(panels_.BlockLength(block));
-    count = block < whole_blocks ? std::min({kMostBlock / panels_.block, kBlocksOfTile, whole_blocks - block})
-                                 : 1;
-    // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
-    if (blocks_of_group > 1 && unpack == nullptr)
-      count = std::min(count, blocks_of_group - block % blocks_of_group);
-    CodeTile tile{.codes = panels_.Codes(panel, block),
-                  .code_stride =
-                      static_cast<std::size_t>(panels_.Codes(panel, block + 1) - panels_.Codes(panel, block)),
-                  .weight_scales = {},
-                  .blocks = count,
-                  .quads = quads,
-                  .zero_bits = ZeroBits(panels_.layout),
-                  .tokens = 0,
-                  .x = nullptr,
-                  .x_scales = nullptr,
-                  .x_sums = nullptr,
-                  .x_width = x.width(),
-                  .y = nullptr};
-    for (std::size_t b = 0; b < count; ++b) {
-      tile.weight_scales[b] = panels_.Scales(panel, block + b);
-      if (unpack != nullptr)
-        unpack(panels_.Codes(panel, block + b), quads, unpacked.data() + b * quads * kChunkBytes);
-    }
-    if (unpack != nullptr) {
-      tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
-      tile.code_stride = quads * kChunkBytes;
-    }
-    for (std::size_t i = first_tile; i < last_tile; ++i) {
-      const Int8Tile tokens = x.Tile(i);
-      tile.tokens = std::min(x.width(), x.rows() - i * x.width());
-      tile.x = tokens.codes + block * panels_.block * x.width();
-      tile.x_scales = tokens.scales + block * x.width();
-      tile.x_sums = tokens.sums + block * x.width();
-      tile.y = sums + (i - first_tile) * x.width() * kCodeRows;
-      multiply(tile);
-    }
-  }
-}
-
-void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const {
-  FORGE_CHECK(x.depth() == in() && x.block() == block());
-  // Products: some 2 us, above the cost of a barrier; and of a piece, which has to wait for its first bytes.
-  constexpr std::size_t kWorthSharing = 1 << 18, kPiece = 1 << 19;
-  ThreadPool& pool = ThreadPool::Global();
-  const auto threads = static_cast<std::size_t>(pool.num_threads());
-  const std::size_t work = x.rows() * in() * out_;
-  const std::size_t pieces =
-      work < kWorthSharing ? 1 : std::min(panels, std::clamp(work / kPiece, threads, threads * 8));
-  const std::size_t tiles_together =
-      std::max<std::size_t>(1, std::min(kMostRows, kActivationBytes / in()) / x.width());
-  pool.Run(pieces, [&](std::size_t i) {
-    const std::size_t first = panels * i / pieces, last = panels * (i + 1) / pieces;
-    for (std::size_t tile = 0; tile < x.tiles(); tile += tiles_together)
-      piece(first, last, tile, std::min(x.tiles(), tile + tiles_together));
-  });
-}
-
-void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const {
-  ForEachPiece(
-      x, panels(),
-      [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
-        thread_local std::vector<float> sums;
-        const std::size_t first_row = first_tile * x.width(),
-                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
-        // One token goes through all panels in one call; the sums of many tokens fill a cache with one panel.
-        const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
-        sums.resize((last_tile - first_tile) * x.width() * together * kCodeRows);
-        for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
-          if (x.rows() == 1)
-            SumRow(first_panel, last_panel, x.Tile(0), sums.data());
-          else
-            SumTiles(panel, x, first_tile, last_tile, sums.data());
-          const std::size_t column = panel * kCodeRows,
-                            columns = std::min(together * kCodeRows, out_ - column);
-          for (std::size_t row = 0; row < rows; ++row) {
-            const float* from = sums.data() + row * kCodeRows;
-            float* to = y + (first_row + row) * out_ + column;
-            if (bias.empty())
-              std::copy_n(from, columns, to);
-            else
-              for (std::size_t c = 0; c < columns; ++c) to[c] = from[c] + bias[column + c];
-          }
-        }
-      });
-}
-
-void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
-  FORGE_CHECK(CanGate());
-  const std::size_t half = panels() / 2, width = out_ / 2;
-  ForEachPiece(
-      x, half,
-      [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
-        thread_local std::vector<float> gates, ups;
-        const std::size_t first_row = first_tile * x.width(),
-                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
-        const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
-        gates.resize((last_tile - first_tile) * x.width() * together * kCodeRows);
-        ups.resize(gates.size());
-        for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
-          if (x.rows() == 1) {
-            SumRow(panel, panel + together, x.Tile(0), gates.data());
-            SumRow(half + panel, half + panel + together, x.Tile(0), ups.data());
-          } else {
-            SumTiles(panel, x, first_tile, last_tile, gates.data());
-            SumTiles(half + panel, x, first_tile, last_tile, ups.data());
-          }
-          Kernels().silu_multiply(gates.data(), ups.data(), rows * together * kCodeRows);
-          for (std::size_t row = 0; row < rows; ++row)
-            std::copy_n(gates.data() + row * kCodeRows, together * kCodeRows,
-                        y + (first_row + row) * width + panel * kCodeRows);
-        }
-      });
 }
 
 }  // namespace forge::runtime

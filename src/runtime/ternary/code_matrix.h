@@ -29,6 +29,15 @@ class CodeMatrix {
   static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
                                 std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
                                 WeightArena& arena);
+  /// The sum of two ternary matrices of one group, a multiple of 64. The planes stand side by side along the
+  /// inputs, [out, 2 in], and the activations count for both: y[o] sums the blocks of the first, then those
+  /// of the second.
+  struct Plane {
+    std::span<const std::int8_t> codes;
+    std::span<const float> scales;
+  };
+  static CodeMatrix PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
+                                  std::size_t group, CodeLayout layout, WeightArena& arena);
   /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
   static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
   /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
@@ -42,14 +51,16 @@ class CodeMatrix {
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
   void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
 
-  std::size_t in() const { return panels_.depth; }
+  std::size_t in() const { return panels_.depth / planes_; }
+  std::size_t planes() const { return planes_; }
   std::size_t out() const { return out_; }
   std::size_t bytes() const { return panels() * panels_.panel_bytes; }
   CodeLayout layout() const { return panels_.layout; }
   /// Values that share an activation scale.
   std::size_t block() const { return panels_.block; }
 
-  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens.
+  /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens; only
+  /// of one plane.
   void Row(std::size_t out_feature, float* row) const;
 
   /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised with
@@ -72,19 +83,26 @@ class CodeMatrix {
   std::byte* Codes(std::size_t panel, std::size_t block) {
     return memory_.get() + (panels_.Codes(panel, block) - panels_.data);
   }
-  void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
+  /// Codes and scales of all rows into the blocks of one plane.
+  void PutPlane(std::size_t plane, const Plane& values, std::size_t group);
+  void PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
   /// sums [32 (last - first)] of one token.
-  void SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Tile& x, float* sums) const;
+  void SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Rows& rows, float* sums) const;
   /// sums [tokens, 32] of one panel.
   void SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
                 float* sums) const;
   using Piece = std::function<void(std::size_t first_panel, std::size_t last_panel, std::size_t first_tile,
                                    std::size_t last_tile)>;
-  /// Cuts the product with `panels` panels into pieces for the threads of the pool.
-  void ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const;
+  /// The same of several panels through tables: sums [tiles][panels][32][16].
+  void SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
+                 std::size_t last_tile, std::vector<float>& sums) const;
+  /// Cuts the product with `panels` panels into pieces for the threads of the pool, the panels into
+  /// table_pieces if that is not 0.
+  void ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
+                    const Piece& piece) const;
 
-  std::size_t out_ = 0;
+  std::size_t out_ = 0, planes_ = 1;
   std::shared_ptr<std::byte> memory_;
   CodePanels panels_{};
 };

@@ -118,6 +118,72 @@ TEST_P(CodeMatrixTest, TernaryProductsEqualTheDefinitionForAllShapesLayoutsAndBa
   }
 }
 
+/// Enough rows for tables of sums, where the target has such kernels, on four threads.
+TEST_P(CodeMatrixTest, ProductsOfManyRowsWithManyTokensEqualTheDefinition) {
+  struct Shape {
+    std::size_t out, in, group;
+  };
+  for (const Shape shape :
+       {Shape{1061, 37, 37}, Shape{1030, 64, 64}, Shape{1024, 300, 300}, Shape{2100, 100, 100},
+        Shape{1025, 576, 192}, Shape{1040, 530, 530}, Shape{1056, 256, 128}}) {
+    const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
+    const std::vector<float> bias = RandomFloats("bias", shape.out);
+    const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
+                                                        shape.group, layout, arena_);
+      for (const std::size_t rows : {8u, 16u, 17u, 83u}) {
+        if (rows > 17 && shape.in > 100) continue;
+        const std::vector<float> x = Activations(rows, shape.in);
+        EXPECT_EQ(Product(matrix, x, bias),
+                  Expected(ternary.weights, ternary.scales, shape.in, shape.group, block, x, bias))
+            << shape.out << " x " << shape.in << " by " << shape.group << ", " << rows << " tokens, layout "
+            << static_cast<int>(layout);
+      }
+    }
+  }
+}
+
+/// Two planes are one matrix of twice the inputs, which come twice.
+TEST_P(CodeMatrixTest, TwoPlanesEqualTheirSumBlockByBlock) {
+  struct Shape {
+    std::size_t out, in, group;
+  };
+  for (const Shape shape : {Shape{70, 64, 64}, Shape{33, 192, 64}, Shape{96, 512, 256}, Shape{40, 576, 192},
+                            Shape{1056, 128, 64}}) {
+    const std::size_t groups = shape.in / shape.group, all = shape.out * shape.in;
+    const Ternary both = RandomTernary(shape.out, 2 * shape.in, shape.group);
+    Ternary planes[2];
+    for (std::size_t o = 0; o < shape.out; ++o)
+      for (std::size_t p = 0; p < 2; ++p) {
+        const auto codes = both.codes.begin() + static_cast<std::ptrdiff_t>((2 * o + p) * shape.in);
+        const auto scales = both.scales.begin() + static_cast<std::ptrdiff_t>((2 * o + p) * groups);
+        planes[p].codes.insert(planes[p].codes.end(), codes, codes + static_cast<std::ptrdiff_t>(shape.in));
+        planes[p].scales.insert(planes[p].scales.end(), scales, scales + static_cast<std::ptrdiff_t>(groups));
+      }
+    ASSERT_EQ(planes[1].codes.size(), all);
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+      const CodeMatrix matrix =
+          CodeMatrix::PackTwoPlanes({planes[0].codes, planes[0].scales}, {planes[1].codes, planes[1].scales},
+                                    shape.out, shape.in, shape.group, layout, arena_);
+      EXPECT_EQ(matrix.in(), shape.in);
+      for (const std::size_t rows : {1u, 2u, 5u, 12u, 16u, 33u}) {
+        const std::vector<float> x = Activations(rows, shape.in);
+        std::vector<float> twice;
+        for (std::size_t row = 0; row < rows; ++row)
+          for (int p = 0; p < 2; ++p) {
+            const auto first = x.begin() + static_cast<std::ptrdiff_t>(row * shape.in);
+            twice.insert(twice.end(), first, first + static_cast<std::ptrdiff_t>(shape.in));
+          }
+        EXPECT_EQ(Product(matrix, x, {}),
+                  Expected(both.weights, both.scales, 2 * shape.in, shape.group, matrix.block(), twice, {}))
+            << shape.out << " x " << shape.in << " by " << shape.group << ", " << rows << " tokens, layout "
+            << static_cast<int>(layout);
+      }
+    }
+  }
+}
+
 TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
   for (const std::size_t in : {256u, 128u, 300u}) {
     const std::size_t group = in == 256 ? 128 : in;
@@ -179,12 +245,13 @@ TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
 
 /// The largest sums that can come: weights of one sign against activations of one size.
 TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
+  constexpr std::size_t kOut = 1024;  // enough for tables of sums
   for (const int code : {-1, 1}) {
-    const Ternary ternary{std::vector<std::int8_t>(32 * 512, static_cast<std::int8_t>(code)),
-                          std::vector<int>(32 * 512, code), std::vector<float>(64, 1.0f)};
+    const Ternary ternary{std::vector<std::int8_t>(kOut * 512, static_cast<std::int8_t>(code)),
+                          std::vector<int>(kOut * 512, code), std::vector<float>(2 * kOut, 1.0f)};
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
       const CodeMatrix matrix =
-          CodeMatrix::PackTernary(ternary.codes, ternary.scales, 32, 512, 256, layout, arena_);
+          CodeMatrix::PackTernary(ternary.codes, ternary.scales, kOut, 512, 256, layout, arena_);
       for (const float value : {1.0f, -1.0f})
         for (const std::size_t rows : {1u, 4u, 12u}) {
           const std::vector<float> x(rows * 512, value);
@@ -224,23 +291,25 @@ TEST_P(CodeMatrixTest, QuantisedCodesAreInRangeAndWithinHalfAStep) {
 }
 
 TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
-  const Ternary ternary = RandomTernary(192, 256, 256);
-  const CodeMatrix matrix =
-      CodeMatrix::PackTernary(ternary.codes, ternary.scales, 192, 256, 256, CodeLayout::kBase3, arena_);
-  ASSERT_TRUE(matrix.CanGate());
-  for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 40u}) {
-    const std::vector<float> x = Activations(rows, 256);
-    std::vector<float> both = Product(matrix, x, {}), expected, actual(rows * 96, -7.0f);
-    for (std::size_t row = 0; row < rows; ++row) {
-      float* gate = both.data() + row * 192;
-      Kernels().silu_multiply(gate, gate + 96, 96);
-      expected.insert(expected.end(), gate, gate + 96);
+  for (const std::size_t width : {96u, 1056u}) {  // the larger one through tables where there are some
+    const Ternary ternary = RandomTernary(2 * width, 256, 256);
+    const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, 2 * width, 256, 256,
+                                                      CodeLayout::kBase3, arena_);
+    ASSERT_TRUE(matrix.CanGate());
+    for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 40u}) {
+      const std::vector<float> x = Activations(rows, 256);
+      std::vector<float> both = Product(matrix, x, {}), expected, actual(rows * width, -7.0f);
+      for (std::size_t row = 0; row < rows; ++row) {
+        float* gate = both.data() + row * 2 * width;
+        Kernels().silu_multiply(gate, gate + width, width);
+        expected.insert(expected.end(), gate, gate + width);
+      }
+      Int8Rows quantised;
+      quantised.Resize(rows, 256, matrix.block());
+      for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, x.data() + row * 256);
+      matrix.MultiplyGated(quantised, actual.data());
+      EXPECT_EQ(actual, expected) << rows;
     }
-    Int8Rows quantised;
-    quantised.Resize(rows, 256, matrix.block());
-    for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, x.data() + row * 256);
-    matrix.MultiplyGated(quantised, actual.data());
-    EXPECT_EQ(actual, expected) << rows;
   }
 }
 

@@ -104,7 +104,8 @@ const CodeKernels& ScalarCodeKernels() {
       .tile_tokens = 4,
       .tile = Tile,
       .byte_tile = Tile,
-      .packed_tile = {}};
+      .packed_tile = {},
+      .tables = nullptr};
   return table;
 }
 

@@ -20,7 +20,9 @@ class Int8Rows {
   std::size_t rows() const { return rows_; }
   std::size_t depth() const { return depth_; }
   std::size_t block() const { return block_; }
-  /// Tokens of a tile; the last may have fewer.
+  std::size_t blocks() const { return blocks_; }
+  /// Tokens of a tile; the last may have fewer. kTableTokens where tables may be used (code_tables.h), else
+  /// as many as the kernels take at once, or fewer.
   std::size_t width() const { return width_; }
   std::size_t tiles() const { return (rows_ + width_ - 1) / width_; }
   Int8Tile Tile(std::size_t tile) const {

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The products of a CodeMatrix: which kernel does what piece, on the threads of the pool.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/thread_pool.h"
+#include "runtime/kernels/kernel_table.h"
+#include "runtime/ternary/code_kernels.h"
+#include "runtime/ternary/code_matrix.h"
+#include "runtime/ternary/table_product.h"
+
+namespace forge::runtime {
+namespace {
+
+constexpr std::size_t kActivationBytes = 2u << 20;  // of rows that are multiplied together: they stay in L2
+constexpr std::size_t kMostRows =
+    516;  // of them: codes are unpacked once for so many, which pays more than sums that stay in L1
+constexpr std::size_t kBlocksOfTile = 8;
+
+std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// One token's activations once for each plane, as the planes stand.
+struct Repeated {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+
+  Int8Tile Twice(const Int8Rows& rows) {
+    const Int8Tile x = rows.Tile(0);
+    codes.resize(2 * rows.depth());
+    scales.resize(2 * rows.blocks());
+    sums.resize(2 * rows.blocks());
+    for (std::size_t plane = 0; plane < 2; ++plane) {
+      std::copy_n(x.codes, rows.depth(), codes.data() + plane * rows.depth());
+      std::copy_n(x.scales, rows.blocks(), scales.data() + plane * rows.blocks());
+      std::copy_n(x.sums, rows.blocks(), sums.data() + plane * rows.blocks());
+    }
+    return {codes.data(), scales.data(), sums.data(), 1};
+  }
+};
+
+/// Pieces of panels for the threads, if the products go through tables; 0: they do not.
+std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
+  const bool is_ternary = ZeroBits(codes.layout) == 0;
+  if (!is_ternary || ChosenCodeKernels().tables == nullptr || x.width() != kTableTokens) return 0;
+  const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
+  const std::size_t pieces =
+      std::max(DivideUp(panels, kTablePanels), DivideUp(threads, DivideUp(x.tiles(), kTableTiles)));
+  return panels / pieces >= kFewestTablePanels ? pieces : 0;
+}
+
+/// Sums of SumThroughTables [tiles][panels][32][16] of one panel as those of SumTiles: [tiles][16][32].
+void TurnPanel(const std::vector<float>& through_tables, std::size_t panels, std::size_t panel,
+               std::size_t tiles, float* sums) {
+  constexpr std::size_t kTile = kCodeRows * kTableTokens;
+  for (std::size_t tile = 0; tile < tiles; ++tile)
+    ChosenCodeKernels().tables->transpose(through_tables.data() + (tile * panels + panel) * kTile,
+                                          sums + tile * kTile);
+}
+
+}  // namespace
+
+void CodeMatrix::SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Rows& rows,
+                        float* sums) const {
+  thread_local Repeated repeated;
+  const Int8Tile x = planes_ == 1 ? rows.Tile(0) : repeated.Twice(rows);
+  ChosenCodeKernels().multiply_row[static_cast<std::size_t>(panels_.layout)](panels_, x, first_panel,
+                                                                             last_panel, sums);
+}
+
+void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
+                          float* sums) const {
+  const CodeKernels& kernels = ChosenCodeKernels();
+  const auto layout = static_cast<std::size_t>(panels_.layout);
+  // Two tiles: half a byte is unpacked faster than it goes through the first cache.
+  const bool is_few = x.tiles() == 1 || (x.tiles() == 2 && panels_.layout == CodeLayout::kInt4);
+  const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
+  const auto unpack = packed_tile != nullptr ? nullptr : kernels.unpack[layout];
+  const auto multiply = packed_tile != nullptr                ? packed_tile
+                        : panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile
+                                                              : kernels.tile;
+  thread_local std::vector<std::uint8_t> unpacked;
+  unpacked.resize((kMostBlock / 4 + 4) * kChunkBytes);
+  std::fill_n(sums, (last_tile - first_tile) * x.width() * kCodeRows, 0.0f);
+  const std::size_t blocks = panels_.blocks(), whole_blocks = panels_.depth / panels_.block;
+  const std::size_t blocks_of_group = panels_.group / panels_.block;
+  for (std::size_t block = 0, count; block < blocks; block += count) {
+    const std::size_t quads = Quads(panels_.BlockLength(block));
+    const std::size_t x_block = block % x.blocks();  // the planes multiply the same activations
+    const std::size_t fit = unpack == nullptr ? kBlocksOfTile : kMostBlock / panels_.block;
+    count = block < whole_blocks ? std::min({fit, kBlocksOfTile, whole_blocks - block}) : 1;
+    count = std::min(count, x.blocks() - x_block);
+    // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
+    if (blocks_of_group > 1 && unpack == nullptr)
+      count = std::min(count, blocks_of_group - block % blocks_of_group);
+    CodeTile tile{.codes = panels_.Codes(panel, block),
+                  .code_stride =
+                      static_cast<std::size_t>(panels_.Codes(panel, block + 1) - panels_.Codes(panel, block)),
+                  .weight_scales = {},
+                  .blocks = count,
+                  .quads = quads,
+                  .zero_bits = ZeroBits(panels_.layout),
+                  .tokens = 0,
+                  .x = nullptr,
+                  .x_scales = nullptr,
+                  .x_sums = nullptr,
+                  .x_width = x.width(),
+                  .y = nullptr};
+    for (std::size_t b = 0; b < count; ++b) {
+      tile.weight_scales[b] = panels_.Scales(panel, block + b);
+      if (unpack != nullptr)
+        unpack(panels_.Codes(panel, block + b), quads, unpacked.data() + b * quads * kChunkBytes);
+    }
+    if (unpack != nullptr) {
+      tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
+      tile.code_stride = quads * kChunkBytes;
+    }
+    for (std::size_t i = first_tile; i < last_tile; ++i) {
+      const Int8Tile tokens = x.Tile(i);
+      const std::size_t held = std::min(x.width(), x.rows() - i * x.width());
+      for (std::size_t first = 0; first < held; first += kernels.tile_tokens) {
+        tile.tokens = std::min(kernels.tile_tokens, held - first);
+        tile.x = tokens.codes + x_block * panels_.block * x.width() + 4 * first;
+        tile.x_scales = tokens.scales + x_block * x.width() + first;
+        tile.x_sums = tokens.sums + x_block * x.width() + first;
+        tile.y = sums + ((i - first_tile) * x.width() + first) * kCodeRows;
+        multiply(tile);
+      }
+    }
+  }
+}
+
+void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x,
+                           std::size_t first_tile, std::size_t last_tile, std::vector<float>& sums) const {
+  sums.resize((last_tile - first_tile) * (last_panel - first_panel) * kCodeRows * kTableTokens);
+  SumThroughTables(*ChosenCodeKernels().tables, panels_, first_panel, last_panel, x, first_tile, last_tile,
+                   sums.data());
+}
+
+void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
+                              const Piece& piece) const {
+  FORGE_CHECK(x.depth() == in() && x.block() == block());
+  // Products: some 2 us, above the cost of a barrier; and of a piece, which has to wait for its first bytes.
+  constexpr std::size_t kWorthSharing = 1 << 18, kPiece = 1 << 19;
+  ThreadPool& pool = ThreadPool::Global();
+  const auto threads = static_cast<std::size_t>(pool.num_threads());
+  if (table_pieces != 0) {
+    const std::size_t tile_pieces = DivideUp(x.tiles(), kTableTiles);
+    return pool.Run(table_pieces * tile_pieces, [&](std::size_t i) {
+      const std::size_t p = i / tile_pieces, t = i % tile_pieces;
+      piece(panels * p / table_pieces, panels * (p + 1) / table_pieces, x.tiles() * t / tile_pieces,
+            x.tiles() * (t + 1) / tile_pieces);
+    });
+  }
+  const std::size_t work = x.rows() * in() * out_;
+  const std::size_t pieces =
+      work < kWorthSharing ? 1 : std::min(panels, std::clamp(work / kPiece, threads, threads * 8));
+  const std::size_t tiles_together =
+      std::max<std::size_t>(1, std::min(kMostRows, kActivationBytes / in()) / x.width());
+  pool.Run(pieces, [&](std::size_t i) {
+    const std::size_t first = panels * i / pieces, last = panels * (i + 1) / pieces;
+    for (std::size_t tile = 0; tile < x.tiles(); tile += tiles_together)
+      piece(first, last, tile, std::min(x.tiles(), tile + tiles_together));
+  });
+}
+
+void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const {
+  const std::size_t table_pieces = TablePieces(panels_, x, panels());
+  ForEachPiece(
+      x, panels(), table_pieces,
+      [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
+        thread_local std::vector<float> sums, through_tables;
+        const std::size_t first_row = first_tile * x.width(),
+                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
+        // One token goes through all panels in one call; the sums of many tokens fill a cache with one panel.
+        const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
+        sums.resize((last_tile - first_tile) * x.width() * together * kCodeRows);
+        if (table_pieces != 0) SumPanels(first_panel, last_panel, x, first_tile, last_tile, through_tables);
+        for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
+          if (x.rows() == 1)
+            SumRow(first_panel, last_panel, x, sums.data());
+          else if (table_pieces != 0)
+            TurnPanel(through_tables, last_panel - first_panel, panel - first_panel, last_tile - first_tile,
+                      sums.data());
+          else
+            SumTiles(panel, x, first_tile, last_tile, sums.data());
+          const std::size_t column = panel * kCodeRows,
+                            columns = std::min(together * kCodeRows, out_ - column);
+          for (std::size_t row = 0; row < rows; ++row) {
+            const float* from = sums.data() + row * kCodeRows;
+            float* to = y + (first_row + row) * out_ + column;
+            if (bias.empty())
+              std::copy_n(from, columns, to);
+            else
+              for (std::size_t c = 0; c < columns; ++c) to[c] = from[c] + bias[column + c];
+          }
+        }
+      });
+}
+
+void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
+  FORGE_CHECK(CanGate());
+  const std::size_t half = panels() / 2, width = out_ / 2;
+  const std::size_t table_pieces = TablePieces(panels_, x, half);
+  ForEachPiece(
+      x, half, table_pieces,
+      [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
+        thread_local std::vector<float> gates, ups, gate_tables, up_tables;
+        const std::size_t first_row = first_tile * x.width(), tiles = last_tile - first_tile,
+                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
+        const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
+        gates.resize(tiles * x.width() * together * kCodeRows);
+        ups.resize(gates.size());
+        if (table_pieces != 0) {
+          SumPanels(first_panel, last_panel, x, first_tile, last_tile, gate_tables);
+          SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, up_tables);
+        }
+        for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
+          if (x.rows() == 1) {
+            SumRow(panel, panel + together, x, gates.data());
+            SumRow(half + panel, half + panel + together, x, ups.data());
+          } else if (table_pieces != 0) {
+            TurnPanel(gate_tables, last_panel - first_panel, panel - first_panel, tiles, gates.data());
+            TurnPanel(up_tables, last_panel - first_panel, panel - first_panel, tiles, ups.data());
+          } else {
+            SumTiles(panel, x, first_tile, last_tile, gates.data());
+            SumTiles(half + panel, x, first_tile, last_tile, ups.data());
+          }
+          Kernels().silu_multiply(gates.data(), ups.data(), rows * together * kCodeRows);
+          for (std::size_t row = 0; row < rows; ++row)
+            std::copy_n(gates.data() + row * kCodeRows, together * kCodeRows,
+                        y + (first_row + row) * width + panel * kCodeRows);
+        }
+      });
+}
+
+}  // namespace forge::runtime

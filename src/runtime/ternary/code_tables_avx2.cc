@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products through tables with AVX2. A lane is a token, so that a row needs one load and one addition for 64
+// products, where vpmaddubsw and an addition make 32. The target is set as in kernels/avx2.cc.
+#include "runtime/ternary/code_kernels.h"
+#include "runtime/ternary/code_tables.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <cstring>
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace forge::runtime {
+namespace {
+
+constexpr int kTogether = 2;  // chunks whose tables are in use at once: 8 of them, 21 kB of the first cache
+constexpr int kSums = 81;     // of a table: 3^4
+constexpr int kSumBytes = 2 * kTableTokens, kTableBytes = kSums * kSumBytes;
+
+__m256i Load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
+void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(bytes), value); }
+
+/// c0 + 3 c1 + 9 c2 + 27 c3 < 81 of 32 bytes as offsets into a table.
+void StoreOffsets(__m256i numbers, std::uint16_t* out) {
+  const __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(numbers)),
+                high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(numbers, 1));
+  Store(out, _mm256_slli_epi16(low, 5));
+  Store(out + 16, _mm256_slli_epi16(high, 5));
+}
+
+void OffsetsOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t stride, std::uint16_t* out) {
+  const __m256i pairs = _mm256_set1_epi8(0x33), low_half = _mm256_set1_epi8(15);
+  for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += stride) {
+    _mm_prefetch(reinterpret_cast<const char*>(codes) + 2048, _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(codes) + 2112, _MM_HINT_T0);
+    for (std::size_t byte = 0; byte < kChunkBytes; byte += 32) {
+      const __m256i bytes = Load(codes + byte);
+      // Halves c0 + 4 c1 and c2 + 4 c3 to c0 + 3 c1 and c2 + 3 c3; then low + 16 high to low + 9 high.
+      const __m256i nines = _mm256_sub_epi8(bytes, _mm256_and_si256(_mm256_srli_epi16(bytes, 2), pairs));
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(nines, 4), low_half);
+      StoreOffsets(_mm256_add_epi8(_mm256_sub_epi8(nines, _mm256_slli_epi16(high, 3)), high), out + byte);
+    }
+  }
+}
+
+__m256i Threefold(__m256i bytes) { return _mm256_add_epi8(_mm256_add_epi8(bytes, bytes), bytes); }
+
+void OffsetsOfBase3(const std::byte* codes, std::size_t quads, std::size_t stride, std::uint16_t* out) {
+  alignas(32) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
+  Avx2CodeKernels().unpack[static_cast<int>(CodeLayout::kBase3)](codes, quads, unpacked);
+  const std::size_t padded = (quads + 3) / 4 * 4;
+  std::memset(unpacked + quads * kChunkBytes, 0, (padded - quads) * kChunkBytes);
+  for (std::size_t q = 0; q < quads; q += 4, out += stride)
+    for (std::size_t byte = 0; byte < kChunkBytes; byte += 32) {
+      const std::uint8_t* first = unpacked + q * kChunkBytes + byte;
+      __m256i number = Load(first + 3 * kChunkBytes);
+      for (int p = 2; p >= 0; --p) number = _mm256_add_epi8(Threefold(number), Load(first + p * kChunkBytes));
+      StoreOffsets(number, out + byte);
+    }
+}
+
+/// Byte kByte of each 32 bits, with its sign.
+template <int kByte>
+__m256i Widened(__m256i bytes) {
+  return _mm256_srai_epi32(_mm256_slli_epi32(bytes, 24 - 8 * kByte), 24);
+}
+/// Input kByte of a quad of 16 tokens, in 16 bits.
+template <int kByte>
+__m256i Inputs(const std::int8_t* quad) {
+  return _mm256_permute4x64_epi64(
+      _mm256_packs_epi32(Widened<kByte>(Load(quad)), Widened<kByte>(Load(quad + 32))), 0xd8);
+}
+
+/// The nine sums (i - 1) a + (j - 1) b at i + 3 j.
+struct Nine {
+  __m256i sums[9];
+
+  Nine(__m256i a, __m256i b) {
+    const __m256i zero = _mm256_setzero_si256(), minus_a = _mm256_sub_epi16(zero, a);
+    const __m256i of_a[3] = {minus_a, zero, a};
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      sums[i] = _mm256_sub_epi16(of_a[i], b);
+      sums[3 + i] = of_a[i];
+      sums[6 + i] = _mm256_add_epi16(of_a[i], b);
+    }
+  }
+};
+
+/// The table of the bytes kByte of one chunk: inputs kByte of its four quads.
+template <int kByte>
+void BuildTable(const std::int8_t* x, std::byte* table) {
+  constexpr int kQuad = 4 * kTableTokens;
+  const Nine low(Inputs<kByte>(x), Inputs<kByte>(x + kQuad)),
+      high(Inputs<kByte>(x + 2 * kQuad), Inputs<kByte>(x + 3 * kQuad));
+  for (int j = 0; j < 9; ++j)
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; ++i)
+      Store(table + (9 * j + i) * kSumBytes, _mm256_add_epi16(high.sums[j], low.sums[i]));
+}
+
+void BuildTables(const std::int8_t* x, int chunks, std::byte* tables) {
+  for (int chunk = 0; chunk < chunks; ++chunk, x += kChunkInputs * kTableTokens, tables += 4 * kTableBytes) {
+    BuildTable<0>(x, tables);
+    BuildTable<1>(x, tables + kTableBytes);
+    BuildTable<2>(x, tables + 2 * kTableBytes);
+    BuildTable<3>(x, tables + 3 * kTableBytes);
+  }
+}
+
+/// y[t] += float(dots[t]) * (weight_scale * x_scales[t]).
+struct ScaledSum {
+  __m256 x_scales[2];
+
+  explicit ScaledSum(const float* scales) : x_scales{_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)} {}
+  void Add(__m256i dots, const float* weight_scale, float* y) const {
+    const __m256 scale = _mm256_broadcast_ss(weight_scale);
+    const __m128i halves[2] = {_mm256_castsi256_si128(dots), _mm256_extracti128_si256(dots, 1)};
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      _mm256_storeu_ps(y + 8 * half,
+                       _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(halves[half])),
+                                       _mm256_mul_ps(scale, x_scales[half]), _mm256_loadu_ps(y + 8 * half)));
+  }
+};
+
+/// What the rows add of the tables of some chunks, the first and the last of the block or not.
+template <int kChunks, bool kFirst, bool kLast>
+void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables) {
+  const std::size_t rows = block.rows;
+  const std::uint16_t* offsets = block.offsets + chunk * rows * 4;
+  const ScaledSum scaled(block.x_scales);
+  for (std::size_t row = 0; row < rows; ++row, offsets += 4) {
+    __m256i sum = kFirst ? _mm256_setzero_si256() : Load(block.dots + row * kTableTokens);
+#pragma GCC unroll 4
+    for (int c = 0; c < kChunks; ++c)
+#pragma GCC unroll 4
+      for (int b = 0; b < 4; ++b) {
+        const std::size_t offset =
+            offsets[static_cast<std::size_t>(c) * rows * 4 + static_cast<std::size_t>(b)];
+        sum = _mm256_add_epi16(sum, Load(tables + (4 * c + b) * kTableBytes + offset));
+      }
+    if constexpr (kLast)
+      scaled.Add(sum, block.weight_scales + row, block.y + row * kTableTokens);
+    else
+      Store(block.dots + row * kTableTokens, sum);
+  }
+}
+
+template <int kChunks>
+void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables) {
+  BuildTables(block.x + chunk * kChunkInputs * kTableTokens, kChunks, tables);
+  const bool first = chunk == 0, last = chunk + kChunks == block.chunks;
+  if (first && last) return AddRows<kChunks, true, true>(block, chunk, tables);
+  if (first) return AddRows<kChunks, true, false>(block, chunk, tables);
+  if (last) return AddRows<kChunks, false, true>(block, chunk, tables);
+  AddRows<kChunks, false, false>(block, chunk, tables);
+}
+
+void AddBlock(const TableBlock& block) {
+  alignas(64) std::byte tables[kTogether * 4 * kTableBytes];
+  std::size_t chunk = 0;
+  for (; chunk + kTogether <= block.chunks; chunk += kTogether) AddChunks<kTogether>(block, chunk, tables);
+  for (; chunk < block.chunks; ++chunk) AddChunks<1>(block, chunk, tables);
+}
+
+void TransposeEight(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
+  __m256 rows[8], pairs[8], fours[8];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < 8; ++i) rows[i] = _mm256_loadu_ps(in + i * in_stride);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      fours[i + 2 * j] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0x44);
+      fours[i + 2 * j + 1] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0xee);
+    }
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(out + i * out_stride, _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20));
+    _mm256_storeu_ps(out + (i + 4) * out_stride, _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31));
+  }
+}
+
+void Transpose(const float* y, float* out) {
+  for (std::size_t row = 0; row < kCodeRows; row += 8)
+    for (std::size_t token = 0; token < kTableTokens; token += 8)
+      TransposeEight(y + row * kTableTokens + token, kTableTokens, out + token * kCodeRows + row, kCodeRows);
+}
+
+}  // namespace
+
+const TableKernels& Avx2TableKernels() {
+  static constexpr TableKernels table{
+      .offsets = {OffsetsOfTwoBit, OffsetsOfBase3}, .add_block = AddBlock, .transpose = Transpose};
+  return table;
+}
+
+}  // namespace forge::runtime
+
+#pragma GCC pop_options
+#endif
