@@ -39,7 +39,7 @@ struct LinearReport {
   double nearest_error = 0;  // every weight to its nearest level
   double error = 0;          // of what was kept
   bool kept_feedback = false;
-  std::vector<double> compared = {};  // of LayerwiseOptions::compare
+  std::vector<double> compared = {};  // of LayerwiseOptions::compare; not a number where rows fill no block
 };
 
 /// Called with each linear as soon as it is done; its values are what later linears see.

@@ -25,7 +25,7 @@ std::vector<float> Weights(std::size_t size) {
 TEST(LinearStorage, Q4BlocksHoldTheFittedLevels) {
   const std::vector<float> weights = Weights(4 * 128);
   const QuantisedLinear linear = QuantiseNearest({weights, 4, 128, {}}, FindQuantiser("q4"), 32);
-  const EncodedLinear encoded = EncodeQ4(linear);
+  const EncodedLinear encoded = EncodeLevels(linear, *FindQuantiser("q4").blocks);
   EXPECT_EQ(encoded.blocks.size(), 4u * 4 * 18);
   EXPECT_EQ(Decode(encoded, weights.size()), linear.values);
 }
