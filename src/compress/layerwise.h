@@ -15,14 +15,14 @@
 
 namespace forge::compress {
 
-inline constexpr std::int64_t kWholeRow = -1;  // as the group of a choice
+inline constexpr std::int64_t kWholeRow = -1, kWholeTensor = 0;  // as the group of a choice
 
 /// How each linear is quantised.
 struct LayerwiseOptions {
   /// Of a linear, by name: how it is to be stored. Called once for each.
   struct Choice {
     const Quantiser* quantiser = nullptr;  // null: the linear stays as it is
-    std::int64_t group = 64;               // or kWholeRow
+    std::int64_t group = 64;               // or kWholeRow, kWholeTensor
   };
   std::function<Choice(const model::TensorSpec&)> choose;
   bool with_feedback = true;         // else every weight to its nearest level

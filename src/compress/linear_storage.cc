@@ -97,10 +97,14 @@ std::array<std::int8_t, 2> CodesOf(const GroupLevels& levels, float value) {
 
 }  // namespace
 
-model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane) {
+model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane, std::int64_t group) {
+  if (group == 0) group = linear.group;
+  FORGE_CHECK(linear.group % group == 0);
   model::TernaryTensor tensor{
-      .shape = {linear.out, linear.in}, .codes = {}, .scales = {}, .group = static_cast<int>(linear.group)};
-  for (const GroupLevels& levels : linear.levels) tensor.scales.push_back(levels.plane[plane]);
+      .shape = {linear.out, linear.in}, .codes = {}, .scales = {}, .group = static_cast<int>(group)};
+  for (const GroupLevels& levels : linear.levels)
+    tensor.scales.insert(tensor.scales.end(), static_cast<std::size_t>(linear.group / group),
+                         levels.plane[plane]);
   for (std::size_t i = 0; i < linear.values.size(); ++i)
     tensor.codes.push_back(
         CodesOf(linear.levels[i / static_cast<std::size_t>(linear.group)], linear.values[i])[plane]);

@@ -29,7 +29,7 @@ struct Storage {
     const std::int64_t width = quantiser == nullptr ? static_cast<std::int64_t>(io::Info(type).elements)
                                : quantiser->blocks  ? quantiser->blocks->width()
                                                     : group;
-    return spec.shape[1] % width == 0;
+    return width <= 0 || spec.shape[1] % width == 0;
   }
   LayerwiseOptions::Choice choice() const { return {quantiser, group}; }
 };
@@ -43,7 +43,7 @@ class Untrained {
     for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
     const bool is_dual = options.tier == Tier::kDual;
     storages_.push_back({is_dual ? "2 planes" : "ternary",
-                         is_dual ? &FindQuantiser("two-planes") : options.quantiser, options.group,
+                         is_dual ? &FindQuantiser("two-planes") : options.quantiser, options.fitted_group,
                          options.type});
     if (options.tier != Tier::kMixed) return;
     for (const char* name : {"four", "q2_k", "q3_k", "q4_k", "q5_k", "q4", "q5"}) {
@@ -145,8 +145,9 @@ class Untrained {
       result.model.encoded[spec.name] = EncodeLevels(linear, *storage.quantiser->blocks);
       return;
     }
-    result.model.ternary[spec.name] = ToTernary(linear);
-    if (options_.tier == Tier::kDual) result.model.second_plane[spec.name] = ToTernary(linear, 1);
+    result.model.ternary[spec.name] = ToTernary(linear, 0, options_.group);
+    if (options_.tier == Tier::kDual)
+      result.model.second_plane[spec.name] = ToTernary(linear, 1, options_.group);
   }
 
   std::uint64_t BytesOf(const std::vector<std::string>& unit, io::BlockType type) const {

@@ -23,7 +23,8 @@ const char* Name(Tier tier);
 
 struct UntrainedOptions {
   Tier tier = Tier::kStrict;
-  int group = 64;                             // of the ternary planes
+  int group = 64;                  // of the ternary planes, as they are stored
+  std::int64_t fitted_group = 64;  // whose weights share a scale: a multiple of it, kWholeRow, kWholeTensor
   io::BlockType type = io::BlockType::kQ2_0;  // that they are stored in
   double bits_per_weight = 3.5;               // of all linears, in tier mixed
   const Quantiser* quantiser = nullptr;       // of one plane

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "compress/compressor.h"
 
@@ -12,6 +13,7 @@ struct CompressSettings {
   std::string input_model;
   std::string output_model;
   std::string calibration_dataset = "starter";
+  std::vector<std::string> calibration_texts;
   int eval_samples = 500;
   compress::CompressConfig compress{.training_steps = 1000};
 
@@ -22,6 +24,9 @@ struct CompressSettings {
           "Where the GGUF file goes, a path ending in .gguf; empty: only in the run folder.");
     visit("calibration_dataset", calibration_dataset, AnyValue{},
           "starter, a JSONL file of {domain, prompt, completion}, or data:FOLDER (see --tasks of evolve).");
+    visit("calibration_texts", calibration_texts, AnyValue{},
+          "Text files to calibrate on besides, so that the calibration has more kinds of text; they are not "
+          "measured.");
     visit("eval_samples", eval_samples, InRange{1, 100000}, "Test items of each domain, for the retention.");
     compress.VisitFields([&](std::string_view name, auto& value, const auto& rule, std::string_view help) {
       if (name != "seed") visit(name, value, rule, help);  // the run's seed is used

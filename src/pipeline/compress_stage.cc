@@ -10,6 +10,7 @@
 #include "pipeline/distillation_rows.h"
 #include "pipeline/starter_batches.h"
 #include "pipeline/tasks.h"
+#include "pipeline/text_items.h"
 #include "text/gguf_tokenizer.h"
 #include "track/store_metric_sink.h"
 
@@ -38,6 +39,19 @@ std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainIte
       if (!tokens.empty()) texts.push_back(std::move(tokens));
     }
   return texts;
+}
+
+/// Pieces of a text file, at most `count`, evenly spread over it.
+void AddTextFile(const std::string& path, int count, const text::Tokenizer& tokenizer,
+                 std::vector<std::vector<int>>& texts) {
+  const std::vector<NamedItem> pieces = ReadTextItems(path);
+  const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < taken; ++i) {
+    const eval::Item& item = pieces[i * pieces.size() / taken].item;
+    std::vector<int> tokens = tokenizer.Encode(item.prompt + item.completion);
+    if (tokens.size() > kCalibrationTokens) tokens.resize(kCalibrationTokens);
+    if (!tokens.empty()) texts.push_back(std::move(tokens));
+  }
 }
 
 Json RetentionJson(const std::optional<compress::Retention>& retention) {
@@ -156,6 +170,8 @@ fs::path RunCompressStage(const CompressSettings& settings, const std::vector<ev
   input.tokenizer = text::ToGgufMetadata(model.tokenizer->data(), model.config.vocab_size);
   input.model_name = model.name;
   input.calibration = CalibrationTexts(domains, *model.tokenizer);
+  for (const std::string& path : settings.calibration_texts)
+    AddTextFile(path, config.calibration_samples, *model.tokenizer, input.calibration);
   if (settings.calibration_dataset == "starter") {
     const StarterMixture mixture{.math = kDomainRows,
                                  .code = kDomainRows,
