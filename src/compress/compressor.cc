@@ -232,7 +232,7 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
 
 void MeasureBaselines(const CompressInput& input, const CompressConfig& config, const Scores& before,
                       CompressResult& result, MetricSink& sink, const StopToken& stop) {
-  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0}) {
+  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0, io::BlockType::kQ4_K}) {
     stop.ThrowIfRequested("the compressed file");
     sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
     std::optional<Baseline> baseline =

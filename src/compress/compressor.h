@@ -142,7 +142,7 @@ struct CompressResult {
   std::optional<Retention> retention;  // with an evaluation
   Divergence divergence;               // from the input, on calibration texts that were held out
   double distinct_triples = 1, distinct_triples_before = 1;  // DistinctTriples of the same texts
-  std::vector<BaselineResult> baselines;                     // Q8_0 and Q4_0 of the input
+  std::vector<BaselineResult> baselines;                     // Q8_0, Q4_0 and Q4_K of the input
   std::vector<ExportResult> exports;
   bool passed = true;  // min_retention and max_ppl_ratio hold in every domain
 };
