@@ -125,15 +125,17 @@ TEST(Quantisers, FourIsNearTheBestOfAllSteps) {
 }
 
 TEST(GroupLevels, FindTheSameLevelFromAnyFirstGuess) {
-  const float uneven[] = {-5, -1, -0.9f, 0, 3, 100};
-  const GroupLevels levels = NearestLevels(uneven);
-  for (float value = -10; value < 120; value += 0.01f) {
-    std::size_t index = 0;
-    while (index + 1 < levels.count && value >= levels.threshold[index]) ++index;
-    ASSERT_EQ(levels.IndexOf(value), index) << value;
+  const float dense_below[] = {-5, -1, -0.9f, 0, 3, 100}, dense_above[] = {-100, -3, 0, 0.9f, 1, 5};
+  for (const std::span<const float> uneven : {std::span(dense_below), std::span(dense_above)}) {
+    const GroupLevels levels = NearestLevels(uneven);
+    for (float value = -120; value < 120; value += 0.01f) {
+      std::size_t index = 0;
+      while (index + 1 < levels.count && value >= levels.threshold[index]) ++index;
+      ASSERT_EQ(levels.IndexOf(value), index) << value;
+    }
+    EXPECT_EQ(levels.IndexOf(-1e38f), 0u);
+    EXPECT_EQ(levels.IndexOf(1e38f), 5u);
   }
-  EXPECT_EQ(levels.IndexOf(-1e38f), 0u);
-  EXPECT_EQ(levels.IndexOf(1e38f), 5u);
 }
 
 TEST(Quantisers, GiveTheKnownErrorsOfAGaussian) {  // bitnet-ternary.md, appendix B
