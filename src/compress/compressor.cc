@@ -2,6 +2,7 @@
 #include "compress/compressor.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -76,6 +77,9 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
   return CompressUntrained(*input.weights, texts.fitted, texts.held_out,
                            {.tier = tier,
                             .group = storage.group,
+                            .fitted_group = config.granularity == "row"      ? kWholeRow
+                                            : config.granularity == "tensor" ? kWholeTensor
+                                                                             : storage.group,
                             .type = storage.type,
                             .bits_per_weight = config.bits_per_weight,
                             .quantiser = &FindQuantiser(config.quantiser),
@@ -104,17 +108,43 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
   return TrainTernary(input.weights->config(), input.weights->ReadAll(), moments, training);
 }
 
-void CheckInput(const CompressInput& input, const CompressConfig& config) {
+/// Settings that would have no effect are refused.
+void CheckFlagsFit(const CompressConfig& config) {
   if (config.training_steps == 0 && config.training_minutes > 0)
     throw Error({.kind = ErrorKind::kUsage,
                  .what = "cannot train for minutes with --training-steps 0",
                  .why = "0 steps mean that there is no training",
                  .fix = "leave out --training-steps, or --training-minutes"});
-  if (config.training_steps > 0 && config.tier != "strict")
+  const CompressConfig usual;
+  std::vector<std::string> unfit;
+  const auto note = [&](bool differs, const char* flag) {
+    if (differs) unfit.emplace_back(flag);
+  };
+  if (config.training_steps > 0) {
+    note(config.tier != usual.tier, "--tier");
+    note(config.quantiser != usual.quantiser, "--quantiser");
+    note(config.method != usual.method, "--method");
+    note(config.granularity != usual.granularity, "--granularity");
+    note(config.compare_quantisers, "--compare-quantisers");
+    note(config.bits_per_weight != usual.bits_per_weight, "--bits-per-weight");
+    if (unfit.empty()) return;
     throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot train a model of tier " + config.tier,
-                 .why = "training makes one ternary plane of each linear: tier strict",
-                 .fix = "add --training-steps 0, or use --tier strict"});
+                 .what = fmt::format("cannot use {} with training", fmt::join(unfit, ", ")),
+                 .why = "training makes one ternary plane of each linear, with a scale for each group",
+                 .fix = "add --training-steps 0, or leave them out"});
+  }
+  note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
+       "--bits-per-weight");
+  note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
+  if (unfit.empty()) return;
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = fmt::format("cannot use {} with --tier {}", fmt::join(unfit, ", "), config.tier),
+               .why = "--bits-per-weight is for mixed and auto, --granularity for strict",
+               .fix = "choose another tier, or leave them out"});
+}
+
+void CheckInput(const CompressInput& input, const CompressConfig& config) {
+  CheckFlagsFit(config);
   for (const std::string& what : config.also_export)
     if (what != "f16" && what != "hf-bitnet")
       throw Error({.kind = ErrorKind::kUsage,
@@ -211,7 +241,7 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
 
 void MeasureBaselines(const CompressInput& input, const CompressConfig& config, const Scores& before,
                       CompressResult& result, MetricSink& sink, const StopToken& stop) {
-  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0}) {
+  for (const io::BlockType type : {io::BlockType::kQ8_0, io::BlockType::kQ4_0, io::BlockType::kQ4_K}) {
     stop.ThrowIfRequested("the compressed file");
     sink.Log(fmt::format("compress: {} of the same model, to compare", io::Info(type).name));
     std::optional<Baseline> baseline =

@@ -21,6 +21,7 @@ namespace forge::compress {
 
 struct CompressConfig {
   int group_size = 0;
+  std::string granularity = "group";
   std::string method = "feedback";
   std::string quantiser = "weighted";
   std::string export_type = "auto";
@@ -44,6 +45,9 @@ struct CompressConfig {
   void VisitFields(Visitor&& visit) {
     visit("group_size", group_size, InRange{0, 256},
           "Weights that share a scale: 64, 128 or 256; 0: 256 for tq2_0 and tq1_0, else 64.");
+    visit("granularity", granularity, OneOf{{"group", "row", "tensor"}},
+          "Without training: what shares a scale; row and tensor are there to compare, the file repeats the "
+          "scale in every group.");
     visit(
         "method", method, OneOf{{"feedback", "nearest"}},
         "Without training: feedback makes up in later weights of a row for what earlier ones could not "
@@ -150,7 +154,7 @@ struct CompressResult {
   std::optional<Retention> retention;  // with an evaluation
   Divergence divergence;               // from the input, on calibration texts that were held out
   double distinct_triples = 1, distinct_triples_before = 1;  // DistinctTriples of the same texts
-  std::vector<BaselineResult> baselines;                     // Q8_0 and Q4_0 of the input
+  std::vector<BaselineResult> baselines;                     // Q8_0, Q4_0 and Q4_K of the input
   std::vector<ExportResult> exports;
   bool passed = true;  // min_retention and max_ppl_ratio hold in every domain
 };

@@ -95,11 +95,13 @@ TEST_F(Compressor, MeasuresTheFileThatItWrote) {
   EXPECT_LT(result.float16_bytes, 2u * static_cast<unsigned>(model::CountParameters(config_)) + 8000);
   EXPECT_DOUBLE_EQ(result.ratio,
                    static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total));
-  ASSERT_EQ(result.baselines.size(), 2u);
+  ASSERT_EQ(result.baselines.size(), 3u);
   EXPECT_EQ(result.baselines[0].baseline.name, "Q8_0");
   EXPECT_EQ(result.baselines[0].baseline.size.linear_bits_per_weight, 8.5);
   EXPECT_EQ(result.baselines[1].baseline.name, "Q4_0");
   EXPECT_EQ(result.baselines[1].baseline.size.linear_bits_per_weight, 4.5);
+  EXPECT_EQ(result.baselines[2].baseline.name, "Q5_0");  // rows of 64 and 128 fill no block of Q4_K
+  EXPECT_EQ(result.baselines[2].baseline.size.linear_bits_per_weight, 5.5);
   int files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) files += entry.is_regular_file();
   EXPECT_EQ(files, 1);  // nothing is left of what was only measured
@@ -107,7 +109,7 @@ TEST_F(Compressor, MeasuresTheFileThatItWrote) {
 
 TEST_F(Compressor, ComparesTheScoresOfTheFileAndOfTheBaselines) {
   const CompressResult result = Compress(input_, {.training_steps = 0}, sink_, stop_);
-  EXPECT_EQ(evaluations_, 4);
+  EXPECT_EQ(evaluations_, 5);
   ASSERT_TRUE(result.retention);
   EXPECT_EQ(result.retention->domains[0].domain, "copy");
   EXPECT_NEAR(result.retention->domains[0].before, 1, 1e-9);
@@ -168,7 +170,52 @@ TEST_F(Compressor, TriesTiersUntilOnePasses) {
   EXPECT_EQ(result.tier, Tier::kDual);
   EXPECT_TRUE(result.passed);
   EXPECT_EQ(result.stored_as.front(), "2 planes");
-  EXPECT_THAT(MessageOf({.tier = "mixed"}), HasSubstr("cannot train a model of tier mixed"));
+}
+
+TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
+  EXPECT_THAT(MessageOf({.granularity = "row",
+                         .method = "nearest",
+                         .quantiser = "twn",
+                         .compare_quantisers = true,
+                         .tier = "mixed",
+                         .bits_per_weight = 3}),
+              HasSubstr("cannot use --tier, --quantiser, --method, --granularity, --compare-quantisers, "
+                        "--bits-per-weight with training"));
+  EXPECT_THAT(MessageOf({.training_steps = 0, .bits_per_weight = 3}),
+              HasSubstr("cannot use --bits-per-weight with --tier strict"));
+  EXPECT_THAT(MessageOf({.granularity = "row", .training_steps = 0, .tier = "dual"}),
+              HasSubstr("cannot use --granularity with --tier dual"));
+  EXPECT_EQ(evaluations_, 0);
+}
+
+TEST_F(Compressor, CoarserGranularityRepeatsItsScale) {
+  double errors[3] = {};
+  for (const char* granularity : {"group", "row", "tensor"}) {
+    const CompressResult result =
+        Compress(input_, {.granularity = granularity, .training_steps = 0}, sink_, stop_);
+    const std::unique_ptr<model::WeightSource> file = model::OpenGguf(input_.output);
+    std::size_t scales = 0, of_one_row = 0;
+    for (const model::TensorSpec& spec : model::ListTensors(config_)) {
+      if (spec.name != "model.layers.1.mlp.down_proj.weight") continue;
+      const model::TernaryTensor tensor = file->ReadTernary(spec);
+      std::set<float> all(tensor.scales.begin(), tensor.scales.end());
+      all.erase(0);  // of groups without a weight
+      scales = all.size();
+      std::set<float> first(tensor.scales.begin(), tensor.scales.begin() + 2);
+      first.erase(0);
+      of_one_row = first.size();
+    }
+    const std::string name = granularity;
+    EXPECT_EQ(of_one_row, name == "group" ? 2u : 1u);
+    if (name == "tensor")
+      EXPECT_EQ(scales, 1u);
+    else
+      EXPECT_GT(scales, 32u);
+    double& error = errors[name == "group" ? 0 : name == "row" ? 1 : 2];
+    for (const LinearReport& linear : result.linears) error += linear.nearest_error;
+  }
+  EXPECT_LT(errors[0], errors[1]);
+  EXPECT_LT(errors[1], errors[2]);
 }
 
 TEST_F(Compressor, MixedTierStaysWithinItsBits) {

@@ -77,7 +77,7 @@ TEST_F(Export, KeepsLinearsOfOtherTypesAsFloats) {
   runtime::NativeModel(loaded.config, loaded.weights, {}, loaded.ternary).Logits(kTokens);
 }
 
-TEST_F(Export, TheLoaderRefusesAGroupThatIsNotTernary) {
+TEST_F(Export, TheLoaderReadsAGroupThatIsNotTernaryAsValues) {
   const ModelConfig config = TinyConfig();
   const CompressedModel model = Ternarize(config, RandomWeights(config), 64, {});
   const auto path = folder_.path() / "model.gguf";
@@ -95,12 +95,13 @@ TEST_F(Export, TheLoaderRefusesAGroupThatIsNotTernary) {
   offset = bytes.size() - offset;
   bytes[offset + 2] = static_cast<char>(0b00'10'00'11);  // codes +2, -1, +1, -1
   io::WriteFileAtomically(path, bytes);
-  try {
-    model::LoadTernaryGguf(path);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("mlp.down_proj.weight: the group at element 0"));
-  }
+  const model::TernaryModel loaded = model::LoadTernaryGguf(path);
+  const std::string name = "model.layers.1.mlp.down_proj.weight";
+  EXPECT_FALSE(loaded.ternary.contains(name));
+  EXPECT_EQ(loaded.ternary.size(), model.ternary.size() - 1);
+  const float scale = model.ternary.at(name).scales[0];
+  EXPECT_EQ(loaded.weights.at(name).values[0], 2 * scale);
+  EXPECT_EQ(loaded.weights.at(name).values[1], -scale);
 }
 
 TEST_F(Export, RefusesRowsThatDoNotFillTheBlocks) {

@@ -170,13 +170,14 @@ GroupLevels FitTwoPlanes(std::span<const float> weights, std::span<const float> 
                      RoundToHalf(static_cast<float>(std::fabs(second))));
 }
 
-/// -8 d .. 7 d; d may be negative.
-GroupLevels SixteenLevels(float d) {
-  std::array<float, 16> levels;
-  for (int k = 0; k < 16; ++k) levels[static_cast<std::size_t>(k)] = static_cast<float>(k - 8) * d;
-  std::sort(levels.begin(), levels.end());
+/// lowest d .. highest d; d may be negative.
+GroupLevels EvenLevels(float d, int lowest, int highest) {
+  std::array<float, GroupLevels::kMost> levels;
+  const auto count = static_cast<std::size_t>(highest - lowest + 1);
+  for (std::size_t k = 0; k < count; ++k) levels[k] = static_cast<float>(lowest + static_cast<int>(k)) * d;
+  std::sort(levels.begin(), levels.begin() + static_cast<std::ptrdiff_t>(count));
   if (d == 0) return NearestLevels(std::span(levels).first(1));
-  return NearestLevels(levels);
+  return NearestLevels(std::span(levels).first(count));
 }
 
 double ErrorOf(const GroupLevels& levels, std::span<const float> weights, std::span<const float> h) {
@@ -188,19 +189,56 @@ double ErrorOf(const GroupLevels& levels, std::span<const float> weights, std::s
   return error;
 }
 
-GroupLevels FitQ4(std::span<const float> weights, std::span<const float> h) {
+/// Of the codes lowest .. highest, those with steps that bring the largest weight to `reach` codes.
+GroupLevels FitEven(std::span<const float> weights, std::span<const float> h, int lowest, int highest,
+                    std::span<const float> reach) {
   float largest = 0;
   for (const float weight : weights)
     if (std::fabs(weight) > std::fabs(largest)) largest = weight;
-  GroupLevels best = SixteenLevels(RoundToHalf(largest / -8));
+  GroupLevels best = EvenLevels(RoundToHalf(largest / static_cast<float>(lowest)), lowest, highest);
   double least = ErrorOf(best, weights, h);
-  for (int step = -10; step <= 10; ++step)
+  for (const float codes : reach)
     for (const float sign : {-1.0f, 1.0f}) {
-      const float d = RoundToHalf(sign * largest / (8.0f + 0.2f * static_cast<float>(step)));
-      const GroupLevels levels = SixteenLevels(d);
+      const GroupLevels levels = EvenLevels(RoundToHalf(sign * largest / codes), lowest, highest);
       const double error = ErrorOf(levels, weights, h);
       if (error < least) least = error, best = levels;
     }
+  return best;
+}
+
+GroupLevels FitQ4(std::span<const float> weights, std::span<const float> h) {
+  std::array<float, 21> reach;
+  for (std::size_t i = 0; i < reach.size(); ++i) reach[i] = 6 + 0.2f * static_cast<float>(i);
+  return FitEven(weights, h, -8, 7, reach);
+}
+GroupLevels FitQ5(std::span<const float> weights, std::span<const float> h) {
+  std::array<float, 11> reach;
+  for (std::size_t i = 0; i < reach.size(); ++i) reach[i] = 15 + 0.2f * static_cast<float>(i);
+  return FitEven(weights, h, -16, 15, reach);
+}
+
+GroupLevels FitFour(std::span<const float> weights, std::span<const float> h) {
+  std::array<float, 24> reach;
+  for (std::size_t i = 0; i < reach.size(); ++i) reach[i] = 1 + 0.1f * static_cast<float>(i);
+  GroupLevels best = FitEven(weights, h, -1, 2, reach);
+  double least = ErrorOf(best, weights, h);
+  for (int round = 0; round < kAlternations && best.count > 1; ++round) {
+    // The extreme with two steps has the sign of d.
+    const bool is_negative = -best.level[0] > best.level[3];
+    const float d = is_negative ? best.level[0] / 2 : best.level[3] / 2;
+    double xq = 0, qq = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const double q = std::round(double{best.Round(weights[i])} / double{d});
+      xq += HOf(h, i) * weights[i] * q;
+      qq += HOf(h, i) * q * q;
+    }
+    if (!(qq > 0)) break;
+    const GroupLevels next = EvenLevels(RoundToHalf(static_cast<float>(xq / qq)), -1, 2);
+    const double error = ErrorOf(next, weights, h);
+    if (!(error < least)) break;
+    least = error;
+    best = next;
+  }
   return best;
 }
 
@@ -214,6 +252,8 @@ GroupLevels NearestLevels(std::span<const float> levels) {
     FORGE_CHECK(levels[k] <= levels[k + 1]);
     result.threshold[k] = (levels[k] + levels[k + 1]) / 2;
   }
+  const float range = levels.back() - levels.front();
+  if (range > 0) result.per_step = std::min(static_cast<float>(levels.size() - 1) / range, 1e30f);
   return result;
 }
 
@@ -230,6 +270,17 @@ GroupLevels PlaneLevels(float first, float second) {
   return result;
 }
 
+GroupLevels KQuantLevels(const io::KQuantFormat& format, const io::KQuantBlock& block, int group) {
+  std::array<float, GroupLevels::kMost> levels;
+  const auto count = static_cast<std::size_t>(format.codes);
+  FORGE_CHECK(count <= levels.size());
+  for (std::size_t k = 0; k < count; ++k) levels[k] = format.Value(block, group, static_cast<int>(k));
+  if (levels[0] == levels[1]) return NearestLevels(std::span(levels).first(1));
+  if (levels[0] > levels[1])
+    std::reverse(levels.begin(), levels.begin() + static_cast<std::ptrdiff_t>(count));
+  return NearestLevels(std::span(levels).first(count));
+}
+
 const std::vector<Quantiser>& Quantisers() {
   static const std::vector<Quantiser> table{
       {"seed", "the original program", 1, FitSeed},
@@ -240,7 +291,13 @@ const std::vector<Quantiser>& Quantisers() {
       {"weighted", "exact group optimum, weighted by inputs", 1, FitWeighted},
       {"asymmetric", "PT2-LLM, arXiv:2510.03267", 1, FitAsymmetric},
       {"two-planes", "PTQTP, arXiv:2509.16989", 2, FitTwoPlanes},
-      {"q4", "Q4_0 with a fitted scale", 0, FitQ4},
+      {"four", "Q2_0 with all four codes", 0, FitFour, {{io::BlockType::kQ2_0, 64}}},
+      {"q4", "Q4_0 with a fitted scale", 0, FitQ4, {{io::BlockType::kQ4_0, 32}}},
+      {"q5", "Q5_0 with a fitted scale", 0, FitQ5, {{io::BlockType::kQ5_0, 32}}},
+      {"q2_k", "Q2_K", 0, nullptr, {{io::BlockType::kQ2_K, 16, &io::kFormatQ2_K}}},
+      {"q3_k", "Q3_K", 0, nullptr, {{io::BlockType::kQ3_K, 16, &io::kFormatQ3_K}}},
+      {"q4_k", "Q4_K", 0, nullptr, {{io::BlockType::kQ4_K, 32, &io::kFormatQ4_K}}},
+      {"q5_k", "Q5_K", 0, nullptr, {{io::BlockType::kQ5_K, 32, &io::kFormatQ5_K}}},
   };
   return table;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -202,11 +203,15 @@ class Layerwise {
         kept = std::move(fed);
       }
     }
-    for (const LayerwiseOptions::Choice& other : options_.compare)
-      report.compared.push_back(
-          OutputError(ErrorsOf(linear, QuantiseNearest(linear, *other.quantiser, GroupOf(other, linear))),
-                      out, held_out) /
-          power);
+    for (const LayerwiseOptions::Choice& other : options_.compare) {
+      const auto& blocks = other.quantiser->blocks;
+      report.compared.push_back(blocks && linear.in % blocks->width() != 0
+                                    ? std::numeric_limits<double>::quiet_NaN()
+                                    : OutputError(ErrorsOf(linear, QuantiseNearest(linear, *other.quantiser,
+                                                                                   GroupOf(other, linear))),
+                                                  out, held_out) /
+                                          power);
+    }
     done_(spec, kept, report);
     return kept;
   }

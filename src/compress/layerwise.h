@@ -15,14 +15,14 @@
 
 namespace forge::compress {
 
-inline constexpr std::int64_t kWholeRow = -1;  // as the group of a choice
+inline constexpr std::int64_t kWholeRow = -1, kWholeTensor = 0;  // as the group of a choice
 
 /// How each linear is quantised.
 struct LayerwiseOptions {
   /// Of a linear, by name: how it is to be stored. Called once for each.
   struct Choice {
     const Quantiser* quantiser = nullptr;  // null: the linear stays as it is
-    std::int64_t group = 64;               // or kWholeRow
+    std::int64_t group = 64;               // or kWholeRow, kWholeTensor
   };
   std::function<Choice(const model::TensorSpec&)> choose;
   bool with_feedback = true;         // else every weight to its nearest level
@@ -39,7 +39,7 @@ struct LinearReport {
   double nearest_error = 0;  // every weight to its nearest level
   double error = 0;          // of what was kept
   bool kept_feedback = false;
-  std::vector<double> compared = {};  // of LayerwiseOptions::compare
+  std::vector<double> compared = {};  // of LayerwiseOptions::compare; not a number where rows fill no block
 };
 
 /// Called with each linear as soon as it is done; its values are what later linears see.

@@ -18,10 +18,11 @@ struct EncodedLinear {
 };
 
 /// Codes and scales of plane 0 or 1 of a linear whose levels are sums of ternary planes.
-model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane = 0);
+///   group  of the result, divides that of the linear, whose scales are repeated; 0: that of the linear
+model::TernaryTensor ToTernary(const QuantisedLinear& linear, std::size_t plane = 0, std::int64_t group = 0);
 
-/// Q4_0 blocks that hold the levels of `q4` (groups of 32) exactly.
-EncodedLinear EncodeQ4(const QuantisedLinear& linear);
+/// Blocks that hold the values of a quantiser with `blocks` exactly.
+EncodedLinear EncodeLevels(const QuantisedLinear& linear, const Quantiser::Blocks& blocks);
 
 /// weights [out, in] rounded to a type that io::EncodeBlocks knows.
 EncodedLinear Encode(io::BlockType type, std::span<const float> weights, std::int64_t in);

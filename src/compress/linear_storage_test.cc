@@ -22,12 +22,29 @@ std::vector<float> Weights(std::size_t size) {
   return values;
 }
 
-TEST(LinearStorage, Q4BlocksHoldTheFittedLevels) {
+TEST(LinearStorage, BlocksHoldTheFittedLevels) {
+  const std::vector<float> weights = Weights(3 * 512);
+  int tried = 0;
+  for (const Quantiser& quantiser : Quantisers()) {
+    if (!quantiser.blocks) continue;
+    const QuantisedLinear linear = QuantiseNearest({weights, 3, 512, {}}, quantiser, quantiser.blocks->group);
+    const EncodedLinear encoded = EncodeLevels(linear, *quantiser.blocks);
+    EXPECT_EQ(encoded.blocks.size(), 3 * io::RowBytes(quantiser.blocks->type, 512));
+    EXPECT_EQ(Decode(encoded, weights.size()), linear.values) << quantiser.name;
+    ++tried;
+  }
+  EXPECT_EQ(tried, 7);
+}
+
+TEST(LinearStorage, CoarseScalesAreRepeated) {
   const std::vector<float> weights = Weights(4 * 128);
-  const QuantisedLinear linear = QuantiseNearest({weights, 4, 128, {}}, FindQuantiser("q4"), 32);
-  const EncodedLinear encoded = EncodeQ4(linear);
-  EXPECT_EQ(encoded.blocks.size(), 4u * 4 * 18);
-  EXPECT_EQ(Decode(encoded, weights.size()), linear.values);
+  for (const std::int64_t group : {128, 0}) {
+    const QuantisedLinear linear = QuantiseNearest({weights, 4, 128, {}}, FindQuantiser("weighted"), group);
+    const model::TernaryTensor tensor = ToTernary(linear, 0, 64);
+    EXPECT_EQ(tensor.group, 64);
+    EXPECT_EQ(tensor.scales.size(), 8u);
+    EXPECT_EQ(model::Dequantize(tensor).values, linear.values);
+  }
 }
 
 TEST(LinearStorage, TernaryCodesAndScalesStandForTheValues) {

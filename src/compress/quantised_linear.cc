@@ -8,6 +8,7 @@
 #include "base/float16.h"
 #include "base/thread_pool.h"
 #include "compress/input_gram.h"
+#include "io/k_quant_fit.h"
 #include "runtime/kernels/kernel_table.h"
 
 namespace forge::compress {
@@ -20,12 +21,21 @@ std::span<const float> Slice(std::span<const float> h, std::size_t first, std::s
   return h.empty() ? h : h.subspan(first, count);
 }
 
-QuantisedLinear Empty(const LinearToQuantise& linear, std::int64_t group) {
+const io::KQuantFormat* KQuantOf(const Quantiser& quantiser) {
+  return quantiser.blocks ? quantiser.blocks->k_quant : nullptr;
+}
+
+QuantisedLinear Empty(const LinearToQuantise& linear, const Quantiser& quantiser, std::int64_t group) {
+  FORGE_CHECK(!quantiser.blocks ||
+              (group == quantiser.blocks->group && linear.in % quantiser.blocks->width() == 0));
   FORGE_CHECK(group > 0 && linear.in % group == 0 &&
               linear.weights.size() == static_cast<std::size_t>(linear.out * linear.in) &&
               (linear.h.empty() || linear.h.size() == static_cast<std::size_t>(linear.in)));
-  QuantisedLinear result{.out = linear.out, .in = linear.in, .group = group, .values = {}, .levels = {}};
+  QuantisedLinear result{
+      .out = linear.out, .in = linear.in, .group = group, .values = {}, .levels = {}, .blocks = {}};
   result.values.resize(linear.weights.size());
+  if (KQuantOf(quantiser) != nullptr)
+    result.blocks.resize(static_cast<std::size_t>(linear.out * (linear.in / io::kKQuantElements)));
   result.levels.resize(static_cast<std::size_t>(linear.out * (linear.in / group)));
   return result;
 }
@@ -34,6 +44,18 @@ QuantisedLinear Empty(const LinearToQuantise& linear, std::int64_t group) {
 void FitGroups(const LinearToQuantise& linear, const Quantiser& quantiser, std::size_t row, std::size_t first,
                std::span<const float> values, QuantisedLinear& result) {
   const auto group = static_cast<std::size_t>(result.group), in = static_cast<std::size_t>(linear.in);
+  if (const io::KQuantFormat* format = KQuantOf(quantiser)) {
+    constexpr std::size_t kWidth = io::kKQuantElements;
+    for (std::size_t start = 0; start < values.size(); start += kWidth) {
+      io::KQuantBlock& block = result.blocks[(row * in + first + start) / kWidth];
+      const std::span<const float> h = Slice(linear.h, first + start, kWidth);
+      block = io::FitKQuant(*format, values.data() + start, h.empty() ? nullptr : h.data());
+      for (int g = 0; g < format->groups(); ++g)
+        result.levels[(row * in + first + start) / group + static_cast<std::size_t>(g)] =
+            KQuantLevels(*format, block, g);
+    }
+    return;
+  }
   for (std::size_t start = 0; start < values.size(); start += group)
     result.levels[row * (in / group) + (first + start) / group] =
         quantiser.fit(values.subspan(start, group), Slice(linear.h, first + start, group));
@@ -60,7 +82,7 @@ void RoundColumns(const LinearToQuantise& linear, const FeedbackFactor& factor, 
 QuantisedLinear QuantiseNearest(const LinearToQuantise& linear, const Quantiser& quantiser,
                                 std::int64_t group) {
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
-  QuantisedLinear result = Empty(linear, group == 0 ? linear.in : group);
+  QuantisedLinear result = Empty(linear, quantiser, group == 0 ? linear.in : group);
   GroupLevels of_tensor;
   if (group == 0) {
     std::vector<float> h;
@@ -88,10 +110,12 @@ QuantisedLinear QuantiseWithFeedback(const LinearToQuantise& linear, const Quant
   const auto rows = static_cast<std::size_t>(linear.out), in = static_cast<std::size_t>(linear.in);
   FORGE_CHECK(factor.size == in);
   const bool fits_beforehand = group == 0 || group > kLongestFeedbackGroup;
-  QuantisedLinear result = fits_beforehand ? QuantiseNearest(linear, quantiser, group) : Empty(linear, group);
-  // Whole groups, but at least half a block: short groups would make short products.
-  std::size_t block = fits_beforehand ? kBlock : static_cast<std::size_t>(group);
-  while (!fits_beforehand && block < kBlock) block += static_cast<std::size_t>(group);
+  QuantisedLinear result =
+      fits_beforehand ? QuantiseNearest(linear, quantiser, group) : Empty(linear, quantiser, group);
+  // What is fitted at a time; whole ones, but at least half a block: short groups would make short products.
+  const auto fitted = static_cast<std::size_t>(quantiser.blocks ? quantiser.blocks->width() : group);
+  std::size_t block = fits_beforehand ? kBlock : fitted;
+  while (!fits_beforehand && block < kBlock) block += fitted;
   std::vector<float> errors(linear.weights.size()), v(rows * block);
   for (std::size_t first = 0; first < in; first += block) {
     const std::size_t width = std::min(block, in - first);
@@ -110,7 +134,7 @@ QuantisedLinear QuantiseWithFeedback(const LinearToQuantise& linear, const Quant
     ParallelFor(rows, 4, [&](std::size_t begin, std::size_t end) {
       for (std::size_t row = begin; row < end; ++row) {
         const std::span<float> values(v.data() + row * width, width);
-        const std::size_t step = fits_beforehand ? width : static_cast<std::size_t>(group);
+        const std::size_t step = fits_beforehand ? width : fitted;
         for (std::size_t start = 0; start < width; start += step) {
           if (!fits_beforehand)
             FitGroups(linear, quantiser, row, first + start, values.subspan(start, step), result);

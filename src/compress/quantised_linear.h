@@ -13,9 +13,10 @@ namespace forge::compress {
 /// A linear whose weights have become levels of their groups.
 struct QuantisedLinear {
   std::int64_t out = 0, in = 0;
-  std::int64_t group = 0;           // weights of a row that share levels; divides `in`
-  std::vector<float> values;        // [out, in]
-  std::vector<GroupLevels> levels;  // [out, in / group]
+  std::int64_t group = 0;               // weights of a row that share levels; divides `in`
+  std::vector<float> values;            // [out, in]
+  std::vector<GroupLevels> levels;      // [out, in / group]
+  std::vector<io::KQuantBlock> blocks;  // [out, in / 256], of K types; their codes are not set
 
   const GroupLevels& LevelsOf(std::int64_t row, std::int64_t column) const {
     return levels[static_cast<std::size_t>(row * (in / group) + column / group)];
@@ -30,7 +31,7 @@ struct LinearToQuantise {
 };
 
 /// Every group by itself, every weight to its level.
-///   group  divides `in`; 0: one for the whole tensor
+///   group  divides `in`; 0: one for the whole tensor; that of quantiser.blocks where it has some
 QuantisedLinear QuantiseNearest(const LinearToQuantise& linear, const Quantiser& quantiser,
                                 std::int64_t group);
 

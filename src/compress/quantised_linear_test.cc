@@ -124,11 +124,39 @@ TEST_F(QuantisedLinearTest, FeedbackOverWhiteInputsChangesNothing) {
   std::vector<float> white(kIn * kIn);
   for (std::size_t i = 0; i < kIn; ++i) white[i * kIn + i] = 1;
   const LinearToQuantise linear{weights_, kOut, kIn, {}};
-  for (const char* name : {"weighted", "two-planes", "q4"})
-    for (const std::int64_t group : {64, 192})
-      EXPECT_EQ(QuantiseWithFeedback(linear, FindQuantiser(name), group, FactorGram(white, kIn, 0.01)).values,
-                QuantiseNearest(linear, FindQuantiser(name), group).values)
+  for (const char* name : {"weighted", "two-planes", "q4", "four"})
+    for (const std::int64_t wanted : {64, 192}) {
+      const Quantiser& quantiser = FindQuantiser(name);
+      const std::int64_t group = quantiser.blocks ? quantiser.blocks->group : wanted;
+      EXPECT_EQ(QuantiseWithFeedback(linear, quantiser, group, FactorGram(white, kIn, 0.01)).values,
+                QuantiseNearest(linear, quantiser, group).values)
           << name;
+    }
+}
+
+TEST(KQuantisedLinear, FeedbackLowersTheErrorOnOtherInputsAndKeepsTheLevels) {
+  constexpr std::int64_t kRows = 8, kWidth = 512;
+  const std::vector<float> weights = Weights(kRows * kWidth), gram = GramOf(Inputs(1500, kWidth, 1), kWidth),
+                           held_out = GramOf(Inputs(1500, kWidth, 2), kWidth);
+  std::vector<float> h;
+  for (std::size_t i = 0; i < kWidth; ++i) h.push_back(gram[i * kWidth + i]);
+  const LinearToQuantise linear{weights, kRows, kWidth, h};
+  const FeedbackFactor factor = FactorGram(gram, kWidth, 0.01);
+  double before = HUGE_VAL;
+  for (const char* name : {"q2_k", "q3_k", "q4_k", "q5_k"}) {
+    const Quantiser& quantiser = FindQuantiser(name);
+    const std::int64_t group = quantiser.blocks->group;
+    const QuantisedLinear nearest = QuantiseNearest(linear, quantiser, group);
+    QuantisedLinear fed = QuantiseWithFeedback(linear, quantiser, group, factor);
+    const double plain = OutputError(ErrorsOf(linear, nearest), kRows, held_out),
+                 with = OutputError(ErrorsOf(linear, fed), kRows, held_out);
+    EXPECT_LT(with, 0.8 * plain) << name;
+    EXPECT_LT(with, 0.5 * before) << name;
+    before = with;
+    PolishCodes(linear, gram, 2, fed);
+    for (std::size_t i = 0; i < fed.values.size(); ++i)
+      ASSERT_EQ(fed.levels[i / static_cast<std::size_t>(group)].Round(fed.values[i]), fed.values[i]) << name;
+  }
 }
 
 TEST_F(QuantisedLinearTest, FeedbackMatchesItsDefinition) {
@@ -150,17 +178,18 @@ TEST_F(QuantisedLinearTest, FeedbackMatchesItsDefinition) {
 
 TEST_F(QuantisedLinearTest, FeedbackAndPolishLowerTheErrorOnOtherInputsToo) {
   const FeedbackFactor factor = FactorGram(gram_, kIn, 0.01);
-  for (const char* name : {"weighted", "two-planes", "q4"}) {
+  for (const char* name : {"weighted", "two-planes", "four", "q4"}) {
     const Quantiser& quantiser = FindQuantiser(name);
-    const QuantisedLinear nearest = QuantiseNearest(linear_, quantiser, 64);
-    QuantisedLinear fed = QuantiseWithFeedback(linear_, quantiser, 64, factor);
+    const std::int64_t group = quantiser.blocks ? quantiser.blocks->group : 64;
+    const QuantisedLinear nearest = QuantiseNearest(linear_, quantiser, group);
+    QuantisedLinear fed = QuantiseWithFeedback(linear_, quantiser, group, factor);
     EXPECT_LT(Cost(fed, gram_), 0.75 * Cost(nearest, gram_)) << name;
     EXPECT_LT(Cost(fed, held_out_), 0.8 * Cost(nearest, held_out_)) << name;
     const double before = Cost(fed, gram_);
     PolishCodes(linear_, gram_, 3, fed);
     EXPECT_LT(Cost(fed, gram_), before) << name;
     for (std::size_t i = 0; i < fed.values.size(); ++i) {  // still levels of their groups
-      const GroupLevels& levels = fed.levels[i / 64];
+      const GroupLevels& levels = fed.levels[i / static_cast<std::size_t>(group)];
       EXPECT_EQ(levels.Round(fed.values[i]), fed.values[i]);
     }
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compress/size_report.h"
 
+#include <set>
+
 #include "base/check.h"
 #include "compress/ternary_training.h"
 #include "io/safetensors_layout.h"
@@ -64,16 +66,23 @@ std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const fs::pat
                                         const model::WeightSource& weights, const io::GgufMetadata& tokenizer,
                                         const Evaluation& evaluate) {
   const model::ModelConfig& config = weights.config();
-  const std::int64_t block = static_cast<std::int64_t>(io::Info(linear_type).elements);
-  for (const model::TensorSpec& spec : model::ListTensors(config))
-    if ((IsLinear(spec) && spec.shape[1] % block != 0) || (IsTable(spec) && spec.shape[1] % 32 != 0))
-      return std::nullopt;
-  Baseline baseline{.name = std::string(io::Info(linear_type).name), .size = {}, .scores = {}};
+  const auto type_of = [&](const model::TensorSpec& spec) {
+    if (!IsLinear(spec)) return io::BlockType::kQ8_0;
+    const bool falls_back = linear_type == io::BlockType::kQ4_K && spec.shape[1] % 256 != 0;
+    return falls_back ? io::BlockType::kQ5_0 : linear_type;
+  };
+  Baseline baseline{.name = {}, .size = {}, .scores = {}};
+  std::set<io::BlockType> types;  // of the linears
+  for (const model::TensorSpec& spec : model::ListTensors(config)) {
+    if (!IsLinear(spec) && !IsTable(spec)) continue;
+    const io::BlockType type = type_of(spec);
+    if (spec.shape[1] % static_cast<std::int64_t>(io::Info(type).elements) != 0) return std::nullopt;
+    if (IsLinear(spec)) types.insert(type);
+  }
+  for (const io::BlockType type : types)
+    baseline.name += (baseline.name.empty() ? "" : " and ") + std::string(io::Info(type).name);
   const ProbeFile file(near, "gguf");
-  model::SaveGguf(
-      file.path(), weights,
-      [&](const model::TensorSpec& spec) { return IsLinear(spec) ? linear_type : io::BlockType::kQ8_0; },
-      tokenizer, baseline.name);
+  model::SaveGguf(file.path(), weights, type_of, tokenizer, baseline.name);
   baseline.size = MeasureGguf(file.path(), config);
   if (!evaluate) return baseline;
   runtime::NativeModel rounded(runtime::PackWeights(*model::OpenGguf(file.path()), {}));

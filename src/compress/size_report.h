@@ -33,15 +33,16 @@ std::uint64_t Float16Bytes(const model::ModelConfig& config);
 
 using Evaluation = std::function<Scores(model::LanguageModel&)>;
 
-/// The same model rounded to nearest without training, as llama-quantize does it: what compression has to
-/// beat.
+/// The same model rounded without calibration, in the types that llama-quantize uses (K types by our own
+/// encoders, which lose a little less): what compression has to beat.
 struct Baseline {
-  std::string name;  // "Q8_0", "Q4_0": the type of the linears; tables are Q8_0
+  std::string name;  // "Q8_0", "Q5_0 and Q4_K": the types of the linears; tables are Q8_0
   FileSize size;
   Scores scores;  // empty without an evaluation
 };
-/// Written beside `near` to be measured, and removed again. Nothing if rows do not fill blocks of 32. The
-/// model is evaluated on the values that the file holds, in float.
+/// Written beside `near` to be measured, and removed again. Linears whose rows do not fill blocks of Q4_K
+/// become Q5_0, as llama-quantize falls back. Nothing if rows do not fill blocks of 32. The model is
+/// evaluated on the values that the file holds, in float.
 std::optional<Baseline> MeasureBaseline(io::BlockType linear_type, const std::filesystem::path& near,
                                         const model::WeightSource& weights, const io::GgufMetadata& tokenizer,
                                         const Evaluation& evaluate);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "compress/mixed_precision.h"
@@ -13,15 +14,25 @@
 namespace forge::compress {
 namespace {
 
-constexpr std::int64_t kQ4Group = 32;
 constexpr std::size_t kSensitivityTexts = 8;
 /// Q8_0's output error beside that of Q4_0: steps of 1/127 of the largest weight instead of 1/8.
 constexpr double kQ8Share = 1.0 / 256;
 
-enum class Storage { kTernary, kQ4, kQ8 };
-const char* Name(Storage storage) {
-  return storage == Storage::kTernary ? "ternary" : storage == Storage::kQ4 ? "Q4_0" : "Q8_0";
-}
+/// A way to store a linear.
+struct Storage {
+  std::string name;
+  const Quantiser* quantiser;  // null: rounded to nearest
+  std::int64_t group;
+  io::BlockType type;
+
+  bool Holds(const model::TensorSpec& spec) const {
+    const std::int64_t width = quantiser == nullptr ? static_cast<std::int64_t>(io::Info(type).elements)
+                               : quantiser->blocks  ? quantiser->blocks->width()
+                                                    : group;
+    return width <= 0 || spec.shape[1] % width == 0;
+  }
+  LayerwiseOptions::Choice choice() const { return {quantiser, group}; }
+};
 
 class Untrained {
  public:
@@ -30,6 +41,18 @@ class Untrained {
             const StopToken& stop)
       : source_(source), texts_(texts), held_out_(held_out), options_(options), sink_(sink), stop_(stop) {
     for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
+    const bool is_dual = options.tier == Tier::kDual;
+    storages_.push_back({is_dual ? "2 planes" : "ternary",
+                         is_dual ? &FindQuantiser("two-planes") : options.quantiser, options.fitted_group,
+                         options.type});
+    if (options.tier != Tier::kMixed) return;
+    for (const char* name : {"four", "q2_k", "q3_k", "q4_k", "q5_k", "q4", "q5"}) {
+      const Quantiser& quantiser = FindQuantiser(name);
+      std::string type(io::Info(quantiser.blocks->type).name);
+      if (type == "Q2_0") type += ", 4 levels";
+      storages_.push_back({std::move(type), &quantiser, quantiser.blocks->group, quantiser.blocks->type});
+    }
+    storages_.push_back({"Q8_0", nullptr, 0, io::BlockType::kQ8_0});
   }
 
   UntrainedResult Run() {
@@ -39,33 +62,42 @@ class Untrained {
         source_,
         [&](const std::string& name) { return model::Dequantize(strict.model.ternary.at(name)).values; },
         held_out_.first(std::min(held_out_.size(), kSensitivityTexts)), sink_, stop_);
-    const std::map<std::string, Storage> storages = Choose(strict, sensitivities);
+    const StorageOf storages = Choose(strict, sensitivities);
     strict = {};
     return Pass(storages);
   }
 
  private:
+  /// By linear: an index into storages_; 0 for those that are not there.
+  using StorageOf = std::map<std::string, std::size_t>;
+
   /// Quantisers and groups to compare; a group of 0 columns would be the tensor, a row is as long as it is.
   std::vector<std::pair<std::string, LayerwiseOptions::Choice>> Compared() const {
     std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared;
     if (!options_.compares) return compared;
     for (const Quantiser& quantiser : Quantisers()) {
-      if (quantiser.planes == 0) {
-        compared.push_back({fmt::format("{}, {}", quantiser.name, kQ4Group), {&quantiser, kQ4Group}});
+      if (quantiser.blocks) {
+        const std::int64_t group = quantiser.blocks->group;
+        if (Divides(quantiser.blocks->width()))
+          compared.push_back({fmt::format("{}, {}", quantiser.name, group), {&quantiser, group}});
         continue;
       }
       compared.push_back({fmt::format("{}, row", quantiser.name), {&quantiser, kWholeRow}});
       for (const std::int64_t group : {256, 128, 64})
-        if (std::all_of(specs_.begin(), specs_.end(), [&](const auto& entry) {
-              return !IsLinear(entry.second) || entry.second.shape[1] % group == 0;
-            }))
+        if (Divides(group))
           compared.push_back({fmt::format("{}, {}", quantiser.name, group), {&quantiser, group}});
     }
     return compared;
   }
 
-  /// All linears, those not in `storages` ternary.
-  UntrainedResult Pass(const std::map<std::string, Storage>& storages) {
+  /// The rows of all linears.
+  bool Divides(std::int64_t group) const {
+    return std::all_of(specs_.begin(), specs_.end(), [&](const auto& entry) {
+      return !IsLinear(entry.second) || entry.second.shape[1] % group == 0;
+    });
+  }
+
+  UntrainedResult Pass(const StorageOf& storages) {
     UntrainedResult result;
     result.model.config = source_.config();
     for (const auto& [name, spec] : specs_) {
@@ -73,26 +105,15 @@ class Untrained {
       model::Tensor& kept = result.model.weights[name] = source_.Read(spec);
       if (IsTable(spec)) RoundTable(kept.values, source_.config().hidden_size);
     }
-    const Quantiser& planes =
-        options_.tier == Tier::kDual ? FindQuantiser("two-planes") : *options_.quantiser;
-    const Quantiser& q4 = FindQuantiser("q4");
-    const auto storage_of = [&](const std::string& name) {
+    const auto storage_of = [&](const std::string& name) -> const Storage& {
       const auto found = storages.find(name);
-      return found == storages.end() ? Storage::kTernary : found->second;
+      return storages_[found == storages.end() ? 0 : found->second];
     };
     LayerwiseOptions layerwise{.choose = {}, .with_feedback = options_.with_feedback, .compare = {}};
-    layerwise.choose = [&](const model::TensorSpec& spec) -> LayerwiseOptions::Choice {
-      switch (storage_of(spec.name)) {
-        case Storage::kQ8:
-          return {};
-        case Storage::kQ4:
-          return {&q4, kQ4Group};
-        case Storage::kTernary:
-          break;
-      }
-      return {&planes, options_.group};
-    };
-    if (options_.tier == Tier::kMixed && storages.empty()) layerwise.compare = {{&q4, kQ4Group}};
+    layerwise.choose = [&](const model::TensorSpec& spec) { return storage_of(spec.name).choice(); };
+    if (options_.tier == Tier::kMixed && storages.empty())
+      for (const Storage& storage : std::span(storages_).subspan(1))
+        if (storage.quantiser != nullptr) layerwise.compare.push_back(storage.choice());
     const std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared = Compared();
     for (const auto& [name, choice] : compared) layerwise.compare.push_back(choice);
     QuantiseLayerwise(
@@ -103,29 +124,30 @@ class Untrained {
           for (std::size_t i = 0; i < compared.size(); ++i)
             result.compared[compared[i].first] +=
                 report.compared[report.compared.size() - compared.size() + i];
-          result.stored_as.emplace_back(options_.tier == Tier::kDual ? "2 planes"
-                                                                     : Name(storage_of(spec.name)));
+          result.stored_as.push_back(storage_of(spec.name).name);
         },
         sink_, stop_);
     for (auto& [name, error] : result.compared) error /= static_cast<double>(result.linears.size());
-    for (const auto& [name, storage] : storages) {
-      if (storage != Storage::kQ8) continue;
+    for (const auto& [name, index] : storages) {
+      const Storage& storage = storages_[index];
+      if (storage.quantiser != nullptr) continue;
       result.model.encoded[name] =
-          Encode(io::BlockType::kQ8_0, source_.Read(specs_.at(name)).values, specs_.at(name).shape[1]);
-      result.linears.push_back({.name = name, .quantiser = "Q8_0"});
-      result.stored_as.emplace_back(Name(storage));
+          Encode(storage.type, source_.Read(specs_.at(name)).values, specs_.at(name).shape[1]);
+      result.linears.push_back({.name = name, .quantiser = storage.name});
+      result.stored_as.push_back(storage.name);
     }
     return result;
   }
 
-  void Keep(const model::TensorSpec& spec, const QuantisedLinear& linear, Storage storage,
+  void Keep(const model::TensorSpec& spec, const QuantisedLinear& linear, const Storage& storage,
             UntrainedResult& result) const {
-    if (storage == Storage::kQ4) {
-      result.model.encoded[spec.name] = EncodeQ4(linear);
+    if (storage.quantiser->blocks) {
+      result.model.encoded[spec.name] = EncodeLevels(linear, *storage.quantiser->blocks);
       return;
     }
-    result.model.ternary[spec.name] = ToTernary(linear);
-    if (options_.tier == Tier::kDual) result.model.second_plane[spec.name] = ToTernary(linear, 1);
+    result.model.ternary[spec.name] = ToTernary(linear, 0, options_.group);
+    if (options_.tier == Tier::kDual)
+      result.model.second_plane[spec.name] = ToTernary(linear, 1, options_.group);
   }
 
   std::uint64_t BytesOf(const std::vector<std::string>& unit, io::BlockType type) const {
@@ -137,36 +159,62 @@ class Untrained {
     return bytes;
   }
 
-  std::map<std::string, Storage> Choose(const UntrainedResult& strict,
-                                        const std::vector<double>& sensitivities) const {
+  /// Of each unit and storage: how much larger its output error is than that of the first storage, both by
+  /// nearest rounding, the mean over its linears. Nothing where rows do not fill blocks.
+  std::optional<double> ShareOf(const std::vector<const LinearReport*>& reports, std::size_t storage) const {
+    if (storage == 0) return 1;
+    double share = 0;
+    for (const LinearReport* report : reports) {
+      if (!storages_[storage].Holds(specs_.at(report->name))) return std::nullopt;
+      if (!(report->nearest_error > 0)) continue;
+      double error = 0;
+      if (storages_[storage].quantiser != nullptr) {
+        error = report->compared.at(storage - 1);
+      } else {
+        const auto q4 = std::find_if(storages_.begin(), storages_.end(),
+                                     [](const Storage& s) { return s.type == io::BlockType::kQ4_0; });
+        error = kQ8Share * report->compared.at(static_cast<std::size_t>(q4 - storages_.begin()) - 1);
+      }
+      share += std::min(1.0, error / report->nearest_error) / static_cast<double>(reports.size());
+    }
+    return share;
+  }
+
+  StorageOf Choose(const UntrainedResult& strict, const std::vector<double>& sensitivities) const {
     std::map<std::string, const LinearReport*> reports;
     for (const LinearReport& report : strict.linears) reports[report.name] = &report;
     const std::vector<std::vector<std::string>> units = FusedLinears(source_.config());
-    std::vector<std::vector<StorageChoice>> choices;
+    std::vector<std::vector<StorageChoice>> choices(units.size());
+    std::vector<std::vector<std::size_t>> storage_of_choice(units.size());
     double weights = 0;
     for (std::size_t u = 0; u < units.size(); ++u) {
-      double ternary = 0, q4 = 0;
+      std::vector<const LinearReport*> of_unit;
       for (const std::string& name : units[u]) {
-        ternary += reports.at(name)->error;
-        q4 += reports.at(name)->compared.at(0);
+        of_unit.push_back(reports.at(name));
         weights += static_cast<double>(model::Rows(specs_.at(name))) *
                    static_cast<double>(model::Columns(specs_.at(name)));
       }
-      const double share = ternary > 0 ? std::min(1.0, q4 / ternary) : 0;
-      choices.push_back({{BytesOf(units[u], options_.type), sensitivities[u]},
-                         {BytesOf(units[u], io::BlockType::kQ4_0), sensitivities[u] * share},
-                         {BytesOf(units[u], io::BlockType::kQ8_0), sensitivities[u] * share * kQ8Share}});
+      for (std::size_t s = 0; s < storages_.size(); ++s) {
+        const std::optional<double> share = ShareOf(of_unit, s);
+        if (!share) continue;
+        choices[u].push_back({BytesOf(units[u], storages_[s].type), sensitivities[u] * *share});
+        storage_of_choice[u].push_back(s);
+      }
     }
     const std::vector<std::size_t> chosen =
         ChooseStorage(choices, static_cast<std::uint64_t>(options_.bits_per_weight * weights / 8));
-    std::map<std::string, Storage> storages;
-    int counts[3] = {};
+    StorageOf storages;
+    std::vector<int> counts(storages_.size());
     for (std::size_t u = 0; u < units.size(); ++u) {
-      ++counts[chosen[u]];
-      for (const std::string& name : units[u]) storages[name] = static_cast<Storage>(chosen[u]);
+      const std::size_t storage = storage_of_choice[u][chosen[u]];
+      ++counts[storage];
+      for (const std::string& name : units[u]) storages[name] = storage;
     }
-    sink_.Log(fmt::format("compress: of {} units {} stay ternary, {} become Q4_0, {} Q8_0", units.size(),
-                          counts[0], counts[1], counts[2]));
+    std::string text;
+    for (std::size_t s = 0; s < storages_.size(); ++s)
+      if (counts[s] > 0)
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counts[s], storages_[s].name);
+    sink_.Log(fmt::format("compress: {} units become {}", units.size(), text));
     return storages;
   }
 
@@ -176,6 +224,7 @@ class Untrained {
   MetricSink& sink_;
   const StopToken& stop_;
   std::map<std::string, model::TensorSpec> specs_;
+  std::vector<Storage> storages_;  // the smallest first
 };
 
 }  // namespace

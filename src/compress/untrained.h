@@ -13,14 +13,18 @@ namespace forge::compress {
 
 /// How the linears are stored.
 ///   strict  one ternary plane each: 1.7 to 2.25 bits a weight
-///   mixed   ternary where little is lost by it, Q4_0 or Q8_0 elsewhere, within a number of bits a weight
+///   mixed   ternary where little is lost by it, elsewhere one of the block types of more levels: Q2_0 with
+///   all
+///           its four, Q2_K, Q3_K, Q4_K, Q5_K (rows that are multiples of 256), Q4_0, Q5_0, Q8_0; within a
+///           number of bits a weight
 ///   dual    two ternary planes each: twice the bits of strict
 enum class Tier { kStrict, kMixed, kDual };
 const char* Name(Tier tier);
 
 struct UntrainedOptions {
   Tier tier = Tier::kStrict;
-  int group = 64;                             // of the ternary planes
+  int group = 64;                  // of the ternary planes, as they are stored
+  std::int64_t fitted_group = 64;  // whose weights share a scale: a multiple of it, kWholeRow, kWholeTensor
   io::BlockType type = io::BlockType::kQ2_0;  // that they are stored in
   double bits_per_weight = 3.5;               // of all linears, in tier mixed
   const Quantiser* quantiser = nullptr;       // of one plane
@@ -31,18 +35,19 @@ struct UntrainedOptions {
 struct UntrainedResult {
   CompressedModel model;
   std::vector<LinearReport> linears;
-  std::vector<std::string> stored_as;  // by linear, like `linears`: "ternary", "2 planes", "Q4_0", "Q8_0"
+  std::vector<std::string> stored_as;  // by linear, like `linears`: "ternary", "2 planes", "Q4_0", ...
   /// With `compares`: mean relative output error over the linears of nearest rounding by each quantiser,
-  /// "weighted, 64": in groups of a row, 256, 128 and 64 (q4: 32), as far as they divide the rows of all
-  /// linears.
+  /// "weighted, 64": in groups of a row, 256, 128 and 64 (those with `blocks`: their own), as far as they
+  /// divide the rows of all linears.
   std::map<std::string, double> compared;
 };
 
 /// Compresses without training (layerwise.h). In tier mixed the model is first made strict; the divergence
-/// that each unit (sensitivity.h) alone then costs is measured, that of Q4_0 and Q8_0 is taken to be in
-/// proportion to their output errors, the types are chosen within the bytes allowed (mixed_precision.h), and
-/// the model is made anew with them. Twice the time of strict, plus the sensitivities. Throws Error(kUsage)
-/// if bits_per_weight is below what strict takes, Error(kInput) if rows do not divide into groups.
+/// that each unit (sensitivity.h) alone then costs is measured, that of the other types is taken to be in
+/// proportion to the output errors of nearest rounding, the types are chosen within the bytes allowed
+/// (mixed_precision.h), and the model is made anew with them. Twice the time of strict, plus the
+/// sensitivities. Throws Error(kUsage) if bits_per_weight is below what strict takes, Error(kInput) if rows
+/// do not divide into groups.
 UntrainedResult CompressUntrained(const model::WeightSource& source, std::span<const std::vector<int>> texts,
                                   std::span<const std::vector<int>> held_out, const UntrainedOptions& options,
                                   MetricSink& sink, const StopToken& stop);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 
 #include "base/error.h"
@@ -221,6 +222,38 @@ TEST_F(GgufModel, AddsASecondTernaryPlane) {
       EXPECT_FALSE(source->FindStoredRows(spec));
       EXPECT_EQ(source->StoredType(spec), "Q2_0 twice");
     }
+}
+
+TEST_F(GgufModel, ReadsAllFourCodesOfQ2_0AsValuesThatAreNotTernary) {
+  const ModelConfig config = TinyConfig("llama");
+  ModelWeights weights = RandomWeights(config);
+  std::vector<GgufTensor> tensors = GgufTensorsOf(config, weights, BlockType::kQ2_0, BlockType::kF32);
+  Random random(1, "gguf_model_test");
+  std::map<std::string, std::vector<std::byte>> blocks;
+  for (GgufTensor& tensor : tensors) {
+    if (tensor.type != BlockType::kQ2_0) continue;
+    std::vector<float>& values = weights.at(tensor.name).values;
+    std::vector<std::byte>& bytes = blocks[tensor.name];
+    bytes.resize(values.size() / 64 * 18);
+    for (std::size_t b = 0; b < values.size() / 64; ++b) {
+      const std::uint16_t half = FloatToHalf(static_cast<float>(random.Uniform() - 0.5));
+      std::memcpy(bytes.data() + 18 * b, &half, 2);
+      for (std::size_t i = 0; i < 16; ++i) bytes[18 * b + 2 + i] = static_cast<std::byte>(random.Below(256));
+    }
+    // One linear with three codes only, but for its last weight.
+    if (tensor.name == "model.layers.0.mlp.down_proj.weight")
+      for (std::size_t i = 0; i < bytes.size(); ++i)
+        if (i % 18 >= 2) bytes[i] = i + 1 == bytes.size() ? std::byte{0xC0} : std::byte{0x24};
+    io::DecodeBlocks(BlockType::kQ2_0, bytes, values);
+    tensor.values = {};
+    tensor.blocks = bytes;
+  }
+  SaveGguf(path_, config, tensors, {}, "tiny");
+  const auto source = OpenGguf(path_);
+  for (const TensorSpec& spec : ListTensors(config)) {
+    EXPECT_EQ(source->TernaryGroup(spec), 0) << spec.name;
+    EXPECT_EQ(source->Read(spec), weights.at(spec.name));
+  }
 }
 
 TEST_F(GgufModel, BlocksAreWrittenAsTheyAre) {

@@ -2,6 +2,10 @@
 // Reading the weights of a GGUF file.
 #include <fmt/format.h>
 
+#include <cstring>
+#include <map>
+#include <mutex>
+
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "model/gguf_config.h"
@@ -38,13 +42,32 @@ class GgufWeights : public WeightSource {
   int TernaryGroup(const TensorSpec& spec) const override {
     if (!IsLinear(spec) || SecondOf(spec) != nullptr) return 0;
     const io::BlockType type = *EntryOf(spec).type;
-    return IsTernary(type) ? static_cast<int>(io::Info(type).elements) : 0;
+    if (!IsTernary(type) || HasFourLevels(spec)) return 0;
+    return static_cast<int>(io::Info(type).elements);
   }
   int TwoPlaneGroup(const TensorSpec& spec) const override {
     return SecondOf(spec) == nullptr ? 0 : static_cast<int>(io::Info(*EntryOf(spec).type).elements);
   }
 
  private:
+  /// Whether a Q2_0 tensor uses the code of 2 d, which no ternary one does. Reads all its blocks once.
+  bool HasFourLevels(const TensorSpec& spec) const {
+    const io::GgufFile::Entry& entry = EntryOf(spec);
+    if (*entry.type != io::BlockType::kQ2_0) return false;
+    const std::lock_guard lock(four_levels_mutex_);
+    const auto found = four_levels_.find(spec.name);
+    if (found != four_levels_.end()) return found->second;
+    bool has_fourth = false;
+    const std::size_t bytes = io::Info(io::BlockType::kQ2_0).bytes;
+    for (std::size_t block = 0; block < entry.bytes.size() && !has_fourth; block += bytes)
+      for (std::size_t part = 2; part < bytes; part += 8) {
+        std::uint64_t codes;
+        std::memcpy(&codes, entry.bytes.data() + block + part, sizeof codes);
+        has_fourth |= (codes & codes >> 1 & 0x5555555555555555u) != 0;
+      }
+    file_->Release(entry.bytes);
+    return four_levels_[spec.name] = has_fourth;
+  }
   static bool IsTernary(io::BlockType type) {
     return type == io::BlockType::kQ2_0 || type == io::BlockType::kTQ1_0 || type == io::BlockType::kTQ2_0;
   }
@@ -75,6 +98,8 @@ class GgufWeights : public WeightSource {
     ReadPlane(plane == 0 ? EntryOf(spec) : *SecondOf(spec), spec, first_row, out);
   }
   std::unique_ptr<io::GgufFile> file_;
+  mutable std::mutex four_levels_mutex_;
+  mutable std::map<std::string, bool> four_levels_;  // HasFourLevels, by the names asked for
 };
 
 std::optional<StoredRows> GgufWeights::FindStoredRows(const TensorSpec& spec) const {

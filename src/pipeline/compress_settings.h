@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "compress/compressor.h"
 
@@ -13,6 +14,7 @@ struct CompressSettings {
   std::string output_model;
   std::string calibration_dataset = "starter";
   std::string second_corpus;
+  std::vector<std::string> calibration_texts;
   int eval_samples = 500;
   compress::CompressConfig compress{.training_steps = 1000};
 
@@ -27,6 +29,9 @@ struct CompressSettings {
           "openwebtext (forge data pull), self (texts that the model writes), a text file (*.txt), a JSONL "
           "file of "
           "{domain, prompt, completion}, or data:FOLDER (see --tasks of evo).");
+    visit("calibration_texts", calibration_texts, AnyValue{},
+          "Text files or corpora to calibrate on besides, so that the calibration has more kinds of text; they are not "
+          "measured.");
     visit("second_corpus", second_corpus, AnyValue{},
           "Another text to measure on, which nothing is fitted to: a text file (*.txt), wikitext, "
           "wikitext103 or "

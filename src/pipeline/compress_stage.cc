@@ -36,20 +36,22 @@ constexpr int kMostSelfTests = 100;                // texts, which take their ti
 
 using TrainingItems = std::map<std::string, std::vector<eval::Item>>;
 
+void AddText(const eval::Item& item, const text::Tokenizer& tokenizer, int max_tokens,
+             std::vector<std::vector<int>>& texts) {
+  std::vector<int> tokens = tokenizer.Encode(item.prompt + item.completion);
+  tokens.resize(std::min({tokens.size(), kCalibrationTokens, static_cast<std::size_t>(max_tokens)}));
+  if (!tokens.empty()) texts.push_back(std::move(tokens));
+}
+
 /// Texts for the activations, the domains in turn.
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
                                                const text::Tokenizer& tokenizer, int max_tokens) {
-  const std::size_t limit = std::min(kCalibrationTokens, static_cast<std::size_t>(max_tokens));
   std::vector<std::vector<int>> texts;
   std::size_t longest = 0;
   for (const eval::DomainItems& domain : domains) longest = std::max(longest, domain.search.size());
   for (std::size_t i = 0; i < longest; ++i)
-    for (const eval::DomainItems& domain : domains) {
-      if (i >= domain.search.size()) continue;
-      std::vector<int> tokens = tokenizer.Encode(domain.search[i].prompt + domain.search[i].completion);
-      if (tokens.size() > limit) tokens.resize(limit);
-      if (!tokens.empty()) texts.push_back(std::move(tokens));
-    }
+    for (const eval::DomainItems& domain : domains)
+      if (i < domain.search.size()) AddText(domain.search[i], tokenizer, max_tokens, texts);
   return texts;
 }
 
@@ -65,6 +67,16 @@ void CutToFit(eval::Item& item, const text::Tokenizer& tokenizer, int max_tokens
   }
   completion.resize(std::min(completion.size(), limit - prompt.size()));
   item.completion = tokenizer.Decode(completion);
+}
+
+/// Pieces of a text file or corpus, at most `count`; of a file evenly spread over it.
+std::vector<eval::Item> SomePieces(const std::string& spec, int count) {
+  if (IsCorpus(spec)) return LoadCorpusTraining(spec, static_cast<std::size_t>(count));
+  const std::vector<NamedItem> pieces = ReadTextItems(spec);
+  const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
+  std::vector<eval::Item> items;
+  for (std::size_t i = 0; i < taken; ++i) items.push_back(pieces[i * pieces.size() / taken].item);
+  return items;
 }
 
 Json RetentionJson(const std::optional<compress::Retention>& retention) {
@@ -167,10 +179,8 @@ eval::DomainItems LoadSecondCorpus(const std::string& spec, int count) {
   if (IsCorpus(spec)) {
     domain = LoadCorpus(spec, {.search = 1, .selection = 1, .test = count});
   } else if (IsTextFile(spec)) {
-    const std::vector<NamedItem> pieces = ReadTextItems(spec);
-    const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < taken; ++i) domain.test.push_back(pieces[i * pieces.size() / taken].item);
-    domain.name = pieces.front().domain;
+    domain.test = SomePieces(spec, count);
+    domain.name = fs::path(spec).stem().string();
   } else {
     throw Error({.kind = ErrorKind::kUsage,
                  .what = "cannot measure on --second-corpus " + spec,
@@ -260,6 +270,9 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   input.tokenizer = text::ToGgufMetadata(model.tokenizer->data(), model.config.vocab_size);
   input.model_name = model.name;
   input.calibration = CalibrationTexts(domains, *model.tokenizer, model.config.max_position_embeddings);
+  for (const std::string& spec : settings.calibration_texts)
+    for (const eval::Item& item : SomePieces(spec, config.calibration_samples))
+      AddText(item, *model.tokenizer, model.config.max_position_embeddings, input.calibration);
   if (settings.calibration_dataset == "starter") {
     const StarterMixture mixture{.math = kDomainRows,
                                  .code = kDomainRows,
