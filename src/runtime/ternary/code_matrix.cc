@@ -45,19 +45,46 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
 
 }  // namespace
 
+CodeMatrix::CodeMatrix(const CodeShape& shape) : out_(shape.out) {
+  const std::size_t blocks_of_group = (shape.group + shape.block - 1) / shape.block;
+  panels_ = {.layout = shape.layout,
+             .data = nullptr,
+             .depth = shape.in,
+             .block = shape.block,
+             .group = blocks_of_group * shape.block};
+  panels_.block_bytes = CodeBlockBytes(shape.layout, shape.block);
+  panels_.group_bytes = 2 * kCodeRows + blocks_of_group * panels_.block_bytes;
+  const std::size_t groups = (shape.in + shape.group - 1) / shape.group, rest = shape.in % shape.block;
+  panels_.panel_bytes = groups * panels_.group_bytes;
+  if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(shape.layout, rest);
+}
+
 CodeMatrix::CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block,
                        std::size_t group, WeightArena& arena)
-    : out_(out) {
-  const std::size_t blocks_of_group = (group + block - 1) / block;
-  panels_ = {
-      .layout = layout, .data = nullptr, .depth = in, .block = block, .group = blocks_of_group * block};
-  panels_.block_bytes = CodeBlockBytes(layout, block);
-  panels_.group_bytes = 2 * kCodeRows + blocks_of_group * panels_.block_bytes;
-  const std::size_t groups = (in + group - 1) / group, rest = in % block;
-  panels_.panel_bytes = groups * panels_.group_bytes;
-  if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(layout, rest);
-  memory_ = arena.Allocate(panels() * panels_.panel_bytes);
-  panels_.data = memory_.get();
+    : CodeMatrix({layout, out, in, block, group}) {
+  const std::shared_ptr<std::byte> memory = arena.Allocate(bytes());
+  writable_ = memory.get();
+  memory_ = memory;
+  panels_.data = writable_;
+}
+
+bool CodeMatrix::CanHold(const CodeShape& shape) {
+  constexpr std::size_t kLimit = std::size_t{1} << 31;
+  const auto& [layout, out, in, block, group] = shape;
+  if (out == 0 || in == 0 || out > kLimit || in > kLimit) return false;
+  if (!IsTernary(layout)) return block == kStoredBlock && group == kStoredBlock && in % kStoredBlock == 0;
+  if (group >= in) return block == kMostBlock && group == (in + block - 1) / block * block;
+  return CanHoldGroup(in, group) && block == TernaryBlock(in, group);
+}
+
+std::size_t CodeMatrix::BytesOf(const CodeShape& shape) { return CodeMatrix(shape).bytes(); }
+
+CodeMatrix CodeMatrix::View(const CodeShape& shape, std::shared_ptr<const std::byte> panels) {
+  FORGE_CHECK(CanHold(shape) && reinterpret_cast<std::uintptr_t>(panels.get()) % 64 == 0);
+  CodeMatrix matrix(shape);
+  matrix.memory_ = std::move(panels);
+  matrix.panels_.data = matrix.memory_.get();
+  return matrix;
 }
 
 std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
@@ -65,11 +92,12 @@ std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
   return group % 256 == 0 ? 256 : group % 128 == 0 ? 128 : 64;
 }
 
-CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group) {
+CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted) {
   const std::size_t block = TernaryBlock(in, group);
   const bool is_smaller =
       CodeBlockBytes(CodeLayout::kBase3, block) < CodeBlockBytes(CodeLayout::kTwoBit, block);
-  return is_smaller && HasFastBase3() ? CodeLayout::kBase3 : CodeLayout::kTwoBit;
+  const bool is_wanted = wanted ? *wanted == CodeLayout::kBase3 : HasFastBase3();
+  return is_smaller && is_wanted ? CodeLayout::kBase3 : CodeLayout::kTwoBit;
 }
 
 CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
@@ -108,7 +136,7 @@ CodeMatrix CodeMatrix::Empty(io::BlockType stored, std::size_t out, std::size_t 
 }
 
 void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
-  FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout));
+  FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout) && writable_ != nullptr);
   const std::size_t first_panel = first / kCodeRows;
   const std::size_t panels = (first + count + kCodeRows - 1) / kCodeRows - first_panel;
   ParallelFor(panels, 2, [&](std::size_t begin, std::size_t end) {

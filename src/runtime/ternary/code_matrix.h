@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,14 @@
 #include "runtime/ternary/weight_arena.h"
 
 namespace forge::runtime {
+
+/// What the bytes of a CodeMatrix follow from, on every target.
+struct CodeShape {
+  CodeLayout layout = CodeLayout::kTwoBit;
+  std::size_t out = 0, in = 0;
+  std::size_t block = 0, group = 0;  // as in CodePanels: inputs with one activation scale, one weight scale
+  bool operator==(const CodeShape&) const = default;
+};
 
 /// A linear layer y = x W^T + b with integer weights and int8 activations. For row o of the weights
 ///   y[o] = b[o] + sum over blocks of float(integer dot product) * (weight scale * activation scale),
@@ -29,11 +38,20 @@ class CodeMatrix {
   static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
                                 std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
                                 WeightArena& arena);
-  /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
-  static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
+  /// The layout for a group: kBase3 where it is smaller and wanted, else kTwoBit. `wanted` nothing: kBase3
+  /// where it is as fast (HasFastBase3).
+  static CodeLayout TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted = {});
   /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
   /// the end, where a row is one group.
   static std::size_t TernaryBlock(std::size_t in, std::size_t group);
+
+  /// Whether a matrix can have this shape; `out` and `in` at most 2^31.
+  static bool CanHold(const CodeShape& shape);
+  /// Bytes of a matrix of a shape that it CanHold.
+  static std::size_t BytesOf(const CodeShape& shape);
+  /// A matrix whose panels are there already, in a mapped file: BytesOf(shape) bytes at a multiple of 64,
+  /// which are not looked at: a code that the layout does not have gives a wrong value, no more.
+  static CodeMatrix View(const CodeShape& shape, std::shared_ptr<const std::byte> panels);
 
   /// The bytes of one row (output feature) of a stored matrix.
   using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
@@ -46,6 +64,9 @@ class CodeMatrix {
   std::size_t out() const { return out_; }
   std::size_t bytes() const { return panels() * panels_.panel_bytes; }
   CodeLayout layout() const { return panels_.layout; }
+  CodeShape shape() const { return {panels_.layout, out_, panels_.depth, panels_.block, panels_.group}; }
+  /// The panels, as View takes them.
+  std::span<const std::byte> data() const { return {panels_.data, bytes()}; }
   /// Values that share an activation scale.
   std::size_t block() const { return panels_.block; }
 
@@ -63,14 +84,17 @@ class CodeMatrix {
   void MultiplyGated(const Int8Rows& x, float* y) const;
 
  private:
+  /// Sizes, without memory.
+  explicit CodeMatrix(const CodeShape& shape);
+  /// Zeros.
   CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group,
              WeightArena& arena);
   std::size_t panels() const { return (out_ + kCodeRows - 1) / kCodeRows; }
   std::byte* Scales(std::size_t panel, std::size_t block) {
-    return memory_.get() + (panels_.Scales(panel, block) - panels_.data);
+    return writable_ + (panels_.Scales(panel, block) - panels_.data);
   }
   std::byte* Codes(std::size_t panel, std::size_t block) {
-    return memory_.get() + (panels_.Codes(panel, block) - panels_.data);
+    return writable_ + (panels_.Codes(panel, block) - panels_.data);
   }
   void PutTernaryRow(std::size_t row, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
@@ -85,7 +109,8 @@ class CodeMatrix {
   void ForEachPiece(const Int8Rows& x, std::size_t panels, const Piece& piece) const;
 
   std::size_t out_ = 0;
-  std::shared_ptr<std::byte> memory_;
+  std::shared_ptr<const std::byte> memory_;
+  std::byte* writable_ = nullptr;  // the same; null for a View
   CodePanels panels_{};
 };
 
