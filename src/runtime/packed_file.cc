@@ -49,16 +49,17 @@ constexpr std::pair<PackedFormat, CodeLayout> kLayouts[] = {{PackedFormat::kTwoB
                                                             {PackedFormat::kInt4, CodeLayout::kInt4},
                                                             {PackedFormat::kInt8, CodeLayout::kInt8}};
 
-std::uint32_t FormatOf(CodeLayout layout) {
-  for (const auto& [format, candidate] : kLayouts)
-    if (candidate == layout) return static_cast<std::uint32_t>(format);
-  FORGE_CHECK(!"a layout without a number");
-  return 0;
+/// Nothing for a matrix that the file has no form for.
+std::optional<PackedFormat> FormatOf(const CodeMatrix* codes) {
+  if (codes != nullptr)
+    for (const auto& [format, layout] : kLayouts)
+      if (layout == codes->layout()) return format;
+  return std::nullopt;
 }
 
 std::vector<io::Section> SectionsOf(const PackedWeights& weights) {
   std::vector<io::Section> sections;
-  std::vector<std::string> floats;
+  std::vector<std::string> others;
   VisitParts(
       weights,
       [&](const std::string& name, const std::vector<float>& values, std::size_t size) {
@@ -72,24 +73,25 @@ std::vector<io::Section> SectionsOf(const PackedWeights& weights) {
       [&](const std::string& name, const Linear& linear, std::size_t out, std::size_t in) {
         FORGE_CHECK(linear.out() == out && linear.in() == in);
         const CodeMatrix* codes = linear.codes();
-        if (codes == nullptr) return floats.push_back(name);
+        const std::optional<PackedFormat> format = FormatOf(codes);
+        if (!format) return others.push_back(name);
         const CodeShape shape = codes->shape();
         sections.push_back({.name = name,
-                            .format = FormatOf(shape.layout),
+                            .format = static_cast<std::uint32_t>(*format),
                             .rows = out,
                             .columns = in,
                             .block = shape.block,
                             .group = shape.group,
                             .bytes = codes->data()});
       });
-  if (floats.empty()) return sections;
-  const std::size_t more = floats.size() > 4 ? floats.size() - 4 : 0;
-  floats.resize(floats.size() - more);
+  if (others.empty()) return sections;
+  const std::size_t more = others.size() > 4 ? others.size() - 4 : 0;
+  others.resize(others.size() - more);
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot pack this model",
-               .why = fmt::format("{}{} {} no ternary, 8-bit or 4-bit form that runs with int8 activations",
-                                  fmt::join(floats, ", "), more > 0 ? fmt::format(" and {} more", more) : "",
-                                  floats.size() + more == 1 ? "has" : "have"),
+               .why = fmt::format("{}{}: no one-plane ternary, Q8_0 or Q4_0 weights, which a packed file holds "
+                                  "(not two planes, K-quants or float types)",
+                                  fmt::join(others, ", "), more > 0 ? fmt::format(" and {} more", more) : ""),
                .fix = "round them: --embeddings q8_0 or q4_0 for embedding and head, --linears q8_0 or q4_0 for "
                       "the rest"});
 }
@@ -189,11 +191,11 @@ class Opener {
 };
 
 /// Throws unless the file holds the sections to the byte, and weights can be used.
-void CheckWritten(const fs::path& path, std::span<const io::Section> sections) {
+void CheckWritten(const fs::path& path, const model::ModelConfig& config,
+                  std::span<const io::Section> sections) {
   const auto file = std::make_shared<const io::SectionFile>(path);
   file->VerifyAll();
-  OpenPackedFile(file);
-  FORGE_CHECK(file->sections().size() == sections.size());
+  FORGE_CHECK(OpenPackedFile(file).config == config && file->sections().size() == sections.size());
   for (std::size_t i = 0; i < sections.size(); ++i) {
     const io::Section& written = file->sections()[i];
     if (std::memcmp(written.bytes.data(), sections[i].bytes.data(), sections[i].bytes.size()) != 0)
@@ -230,7 +232,7 @@ void SavePackedFile(const fs::path& path, const PackedWeights& weights, const io
   metadata["general.name"] = model_name;
   metadata[kPackedConfigKey] = model::ToConfigJson(weights.config, io::FloatType::kF32).dump();
   io::WriteSectionFile(path, metadata, sections);
-  CheckWritten(path, sections);
+  CheckWritten(path, weights.config, sections);
 }
 
 PackedWeights OpenPackedFile(const std::shared_ptr<const io::SectionFile>& file) {
