@@ -8,6 +8,7 @@
 #include "base/float16.h"
 #include "io/block_scale.h"
 #include "io/k_quant_blocks.h"
+#include "io/k_quant_fit.h"
 #include "io/small_blocks.h"
 #include "io/ternary_blocks.h"
 
@@ -50,23 +51,31 @@ struct Codec {
   BlockType type;
   BlockInfo info;
   void (*decode)(ConstBytes, float*, std::size_t blocks);
-  void (*encode)(const float*, Bytes, std::size_t blocks);  // nullptr: forge only reads it
+  void (*encode)(const float*, Bytes, std::size_t blocks);
+  const KQuantFormat* k_quant = nullptr;  // of those that are fitted
 };
 
 template <std::size_t kElements, std::size_t kBytes, auto kDecode, auto kEncode>
 constexpr Codec Both(BlockType type, std::string_view name) {
   return {type,
-          {name, kElements, kBytes, true},
+          {name, kElements, kBytes},
           DecodeEach<kDecode, kElements, kBytes>,
           EncodeEach<kEncode, kElements, kBytes>};
 }
-template <std::size_t kElements, std::size_t kBytes, auto kDecode>
-constexpr Codec ReadOnly(BlockType type, std::string_view name) {
-  return {type, {name, kElements, kBytes, false}, DecodeEach<kDecode, kElements, kBytes>, nullptr};
+/// Of the same importance, to be called by EncodeEach.
+template <const KQuantFormat& kFormat>
+void EncodeFitted(const float* values, Bytes bytes) {
+  kFormat.pack(FitKQuant(kFormat, values, nullptr), bytes);
+}
+template <std::size_t kBytes, auto kDecode, const KQuantFormat& kFormat>
+constexpr Codec Fitted(BlockType type, std::string_view name) {
+  Codec codec = Both<kKQuantElements, kBytes, kDecode, EncodeFitted<kFormat>>(type, name);
+  codec.k_quant = &kFormat;
+  return codec;
 }
 
 constexpr Codec kCodecs[] = {
-    {BlockType::kF32, {"F32", 1, 4, true}, DecodeAllF32, EncodeAllF32},
+    {BlockType::kF32, {"F32", 1, 4}, DecodeAllF32, EncodeAllF32},
     Both<1, 2, DecodeF16, EncodeF16>(BlockType::kF16, "F16"),
     Both<1, 2, DecodeBF16, EncodeBF16>(BlockType::kBF16, "BF16"),
     Both<32, 34, DecodeQ8_0, EncodeQ8_0>(BlockType::kQ8_0, "Q8_0"),
@@ -74,11 +83,11 @@ constexpr Codec kCodecs[] = {
     Both<32, 20, DecodeQ4_1, EncodeQ4_1>(BlockType::kQ4_1, "Q4_1"),
     Both<32, 22, DecodeQ5_0, EncodeQ5_0>(BlockType::kQ5_0, "Q5_0"),
     Both<32, 24, DecodeQ5_1, EncodeQ5_1>(BlockType::kQ5_1, "Q5_1"),
-    ReadOnly<256, 84, DecodeQ2_K>(BlockType::kQ2_K, "Q2_K"),
-    ReadOnly<256, 110, DecodeQ3_K>(BlockType::kQ3_K, "Q3_K"),
-    ReadOnly<256, 144, DecodeQ4_K>(BlockType::kQ4_K, "Q4_K"),
-    ReadOnly<256, 176, DecodeQ5_K>(BlockType::kQ5_K, "Q5_K"),
-    ReadOnly<256, 210, DecodeQ6_K>(BlockType::kQ6_K, "Q6_K"),
+    Fitted<84, DecodeQ2_K, kFormatQ2_K>(BlockType::kQ2_K, "Q2_K"),
+    Fitted<110, DecodeQ3_K, kFormatQ3_K>(BlockType::kQ3_K, "Q3_K"),
+    Fitted<144, DecodeQ4_K, kFormatQ4_K>(BlockType::kQ4_K, "Q4_K"),
+    Fitted<176, DecodeQ5_K, kFormatQ5_K>(BlockType::kQ5_K, "Q5_K"),
+    Fitted<210, DecodeQ6_K, kFormatQ6_K>(BlockType::kQ6_K, "Q6_K"),
     Both<256, 54, DecodeTQ1_0, EncodeTQ1_0>(BlockType::kTQ1_0, "TQ1_0"),
     Both<256, 66, DecodeTQ2_0, EncodeTQ2_0>(BlockType::kTQ2_0, "TQ2_0"),
     Both<64, 18, DecodeQ2_0, EncodeQ2_0>(BlockType::kQ2_0, "Q2_0"),
@@ -142,9 +151,24 @@ void DecodeBlocks(BlockType type, std::span<const std::byte> bytes, std::span<fl
 
 void EncodeBlocks(BlockType type, std::span<const float> values, std::span<std::byte> bytes) {
   const Codec& codec = CodecOf(type);
-  FORGE_CHECK(codec.encode != nullptr && bytes.size() == RowBytes(type, values.size()));
+  FORGE_CHECK(bytes.size() == RowBytes(type, values.size()));
   const auto target = reinterpret_cast<Bytes>(bytes.data());
   codec.encode(values.data(), target, values.size() / codec.info.elements);
+}
+
+void EncodeWeighted(BlockType type, std::span<const float> values, std::span<const float> importance,
+                    std::span<std::byte> bytes) {
+  const Codec& codec = CodecOf(type);
+  FORGE_CHECK(codec.k_quant != nullptr && bytes.size() == RowBytes(type, values.size()));
+  FORGE_CHECK(importance.size() % kKQuantElements == 0 && !importance.empty() &&
+              values.size() % importance.size() == 0);
+  const auto target = reinterpret_cast<Bytes>(bytes.data());
+  for (std::size_t i = 0; i < values.size() / kKQuantElements; ++i) {
+    const std::size_t first = i * kKQuantElements;
+    codec.k_quant->pack(
+        FitKQuant(*codec.k_quant, values.data() + first, importance.data() + first % importance.size()),
+        target + i * codec.info.bytes);
+  }
 }
 
 void EncodeTernary(BlockType type, std::span<const std::int8_t> codes, std::span<const float> scales,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/k_quant_blocks.h"
 
+#include <algorithm>
+
 #include "io/block_scale.h"
 
 namespace forge::io {
@@ -20,6 +22,16 @@ struct SixBitScales {
     }
   }
 };
+
+void StoreSixBitScales(const KQuantBlock& block, std::uint8_t* bytes) {
+  for (std::size_t j = 0; j < 4; ++j) {
+    const int scale = block.scale[j], least = block.least[j];
+    const int later_scale = block.scale[j + 4], later_least = block.least[j + 4];
+    bytes[j] = static_cast<std::uint8_t>(scale | later_scale >> 4 << 6);
+    bytes[j + 4] = static_cast<std::uint8_t>(least | later_least >> 4 << 6);
+    bytes[j + 8] = static_cast<std::uint8_t>((later_scale & 15) | (later_least & 15) << 4);
+  }
+}
 
 }  // namespace
 
@@ -100,6 +112,79 @@ void DecodeQ6_K(const std::uint8_t* bytes, float* values) {
       values[16 * group + l] = step * static_cast<float>(code - 32);
     }
   }
+}
+
+// The places are those that the decoders above describe.
+void PackQ2_K(const KQuantBlock& block, std::uint8_t* bytes) {
+  std::fill_n(bytes, 84, std::uint8_t{0});
+  for (int group = 0; group < 16; ++group) {
+    const auto g = static_cast<std::size_t>(group);
+    bytes[group] = static_cast<std::uint8_t>(block.scale[g] | block.least[g] << 4);
+    std::uint8_t* q = bytes + 16 + group / 8 * 32 + group % 2 * 16;
+    for (std::size_t l = 0; l < 16; ++l)
+      q[l] = static_cast<std::uint8_t>(q[l] | block.code[16 * g + l] << (group % 8 / 2 * 2));
+  }
+  StoreScale(bytes + 80, block.d);
+  StoreScale(bytes + 82, block.e);
+}
+
+void PackQ3_K(const KQuantBlock& block, std::uint8_t* bytes) {
+  std::fill_n(bytes, 110, std::uint8_t{0});
+  std::uint8_t *h = bytes, *scales = bytes + 96;
+  for (int group = 0; group < 16; ++group) {
+    const auto g = static_cast<std::size_t>(group);
+    const int scale = block.scale[g] + 32;
+    scales[group % 8] = static_cast<std::uint8_t>(scales[group % 8] | (scale & 15) << (group / 8 * 4));
+    std::uint8_t& high = scales[8 + group % 4];
+    high = static_cast<std::uint8_t>(high | scale >> 4 << (group / 4 * 2));
+    std::uint8_t *q = bytes + 32 + group / 8 * 32 + group % 2 * 16, *third = h + group % 2 * 16;
+    for (std::size_t l = 0; l < 16; ++l) {
+      const int code = block.code[16 * g + l];
+      q[l] = static_cast<std::uint8_t>(q[l] | (code & 3) << (group % 8 / 2 * 2));
+      third[l] = static_cast<std::uint8_t>(third[l] | code >> 2 << (group / 2));
+    }
+  }
+  StoreScale(bytes + 108, block.d);
+}
+
+void PackQ4_K(const KQuantBlock& block, std::uint8_t* bytes) {
+  StoreScale(bytes, block.d);
+  StoreScale(bytes + 2, block.e);
+  StoreSixBitScales(block, bytes + 4);
+  for (std::size_t pair = 0; pair < 4; ++pair)
+    for (std::size_t l = 0; l < 32; ++l)
+      bytes[16 + 32 * pair + l] =
+          static_cast<std::uint8_t>(block.code[64 * pair + l] | block.code[64 * pair + 32 + l] << 4);
+}
+
+void PackQ5_K(const KQuantBlock& block, std::uint8_t* bytes) {
+  StoreScale(bytes, block.d);
+  StoreScale(bytes + 2, block.e);
+  StoreSixBitScales(block, bytes + 4);
+  std::uint8_t *h = bytes + 16, *q = bytes + 48;
+  std::fill_n(h, 32, std::uint8_t{0});
+  for (std::size_t pair = 0; pair < 4; ++pair)
+    for (std::size_t l = 0; l < 32; ++l) {
+      const int low = block.code[64 * pair + l], high = block.code[64 * pair + 32 + l];
+      q[32 * pair + l] = static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
+      h[l] = static_cast<std::uint8_t>(h[l] | (low >> 4) << (2 * pair) | (high >> 4) << (2 * pair + 1));
+    }
+}
+
+void PackQ6_K(const KQuantBlock& block, std::uint8_t* bytes) {
+  std::fill_n(bytes, 192, std::uint8_t{0});
+  for (int group = 0; group < 16; ++group) {
+    const auto g = static_cast<std::size_t>(group);
+    const int half = group / 8, plane = group % 8 / 2, first = group % 2 * 16;
+    std::uint8_t *q = bytes + 64 * half + 32 * (plane & 1) + first, *h = bytes + 128 + 32 * half + first;
+    for (std::size_t l = 0; l < 16; ++l) {
+      const int code = block.code[16 * g + l];
+      q[l] = static_cast<std::uint8_t>(q[l] | (code & 15) << (plane < 2 ? 0 : 4));
+      h[l] = static_cast<std::uint8_t>(h[l] | code >> 4 << (2 * plane));
+    }
+    bytes[192 + group] = static_cast<std::uint8_t>(static_cast<std::int8_t>(block.scale[g]));
+  }
+  StoreScale(bytes + 208, block.d);
 }
 
 }  // namespace forge::io

@@ -220,7 +220,6 @@ Plan PlanOf(const WeightSource& weights, const TensorSpec& spec, io::BlockType t
       std::vector<float> values(static_cast<std::size_t>(rows) * Columns(spec));
       weights.ReadRows(spec, first_row, values);  // throws for values that are not finite
     });
-  FORGE_CHECK(io::Info(type).can_encode);
   return PlanFloats(weights.config(), spec, type,
                     [&weights, spec, type](std::int64_t first_row, std::span<float> out) {
                       weights.ReadRows(spec, first_row, out);
@@ -284,7 +283,6 @@ void SaveGguf(const std::filesystem::path& path, const ModelConfig& config,
   std::vector<Plan> plans;
   for (const TensorSpec& spec : specs) {
     const GgufTensor& tensor = by_name.at(spec.name);
-    FORGE_CHECK(io::Info(tensor.type).can_encode);
     if (!tensor.blocks.empty()) {
       FORGE_CHECK(tensor.blocks.size() ==
                   static_cast<std::size_t>(Rows(spec)) * io::RowBytes(tensor.type, Columns(spec)));
