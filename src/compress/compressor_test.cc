@@ -152,7 +152,7 @@ TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
   }
   EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
   EXPECT_NE(result.exports[1].retention->domains[1].after, result.retention->domains[1].after);
-  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}), HasSubstr("f16 and hf-bitnet"));
+  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}), HasSubstr("f16, hf-bitnet and packed"));
 }
 
 TEST_F(Compressor, TriesTiersUntilOnePasses) {
