@@ -125,6 +125,21 @@ TEST_F(PackedFile, HoldsAScaleForEachRow) {
   EXPECT_EQ(NativeModel(Open()).Logits(kTokens), NativeModel(weights).Logits(kTokens));
 }
 
+// The example of docs/format.md.
+TEST(CodeMatrix, HasTheCodeOfRow33AndColumn70WhereTheFormatSays) {
+  std::vector<std::int8_t> codes(64 * 128, -1);
+  std::vector<float> scales(64 * 2, 1.0f);
+  codes[33 * 128 + 70] = 1;
+  scales[33 * 2 + 1] = 2.0f;
+  WeightArena arena;
+  const CodeMatrix matrix = CodeMatrix::PackTernary(codes, scales, 64, 128, 64, CodeLayout::kTwoBit, arena);
+  const auto at = [&](std::size_t offset) { return std::to_integer<int>(matrix.data()[offset]); };
+  EXPECT_EQ(matrix.data().size(), 2u * 1152);
+  EXPECT_EQ(at(1152 + 576 + 2 * 1) | at(1152 + 576 + 2 * 1 + 1) << 8, 0x4000);  // 2 in binary16
+  EXPECT_EQ(at(1152 + 576 + 64 + 4 * 1 + 2), 2 << 2);
+  EXPECT_EQ(at(1152 + 576 + 64 + 4 * 1 + 1), 0);
+}
+
 TEST_F(PackedFile, RefusesWhatItHasNoFormFor) {
   const TernaryParts parts = MakeTernary(model::testing::TinyConfig("llama"), 64);
   try {
