@@ -67,7 +67,8 @@ class BenchCommand : public Command {
   }
   std::string Example() const override { return "forge bench models/starter/base --prompt-tokens 128"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file; not with --random-shape.", false);
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file; not with --random-shape.",
+                        false);
     std::vector<std::string> shapes = model::RandomShapes();
     shapes.insert(shapes.begin(), "none");
     flags.AddWord("--random-shape", shape_, shapes,
@@ -156,8 +157,8 @@ class BenchCommand : public Command {
     terminal.Print(fmt::format("{}: {:.1f} MiB of weights, {} activations, {} threads, kernels {}\n", name_,
                                weight_bytes / 1048576, is_int8 ? "int8" : "float32", threads,
                                forge::Name(runtime::KernelTarget())));
-    terminal.Print(fmt::format("loaded in {:.3f} s, first token after {:.3f} s\n", load_seconds_,
-                               first_token_seconds_));
+    terminal.Print(
+        fmt::format("loaded in {:.3f} s, first token after {:.3f} s\n", load_seconds_, first_token_seconds_));
     const double bandwidth = runtime::MeasureReadBandwidth(), peak = runtime::MeasureFloatPeak(0.1),
                  int8_peak = runtime::MeasureInt8Peak(0.1);
     terminal.Print(

@@ -28,9 +28,10 @@ class InspectCommand : public Command {
   std::string Summary() const override { return "Show what a model file or folder holds."; }
   std::string Example() const override { return "forge inspect models/starter/base"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_,
-                        "A model folder, a GGUF file, a LoRA folder, BASE+ADAPTER, or a packed file, whose bytes "
-                        "are checked against its checksums.");
+    flags.AddPositional(
+        "MODEL", name_,
+        "A model folder, a GGUF file, a LoRA folder, BASE+ADAPTER, or a packed file, whose bytes "
+        "are checked against its checksums.");
     flags.AddSwitch("--tensors", with_tensors_, "List every tensor with its type, bytes and shape.");
     model_.AddFolderTo(flags);
   }
@@ -108,7 +109,9 @@ class InspectCommand : public Command {
     for (const io::Section& section : file->sections())
       report["tensors"].push_back(
           {{"name", section.name},
-           {"class", section.rows == 1 ? "vector" : section.name.starts_with("layers.") ? "linear" : "table"},
+           {"class", section.rows == 1                     ? "vector"
+                     : section.name.starts_with("layers.") ? "linear"
+                                                           : "table"},
            {"type", runtime::Name(static_cast<runtime::PackedFormat>(section.format))},
            {"shape", {section.rows, section.columns}},
            {"bytes", section.bytes.size()}});

@@ -69,8 +69,8 @@ pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool wi
                  .what = "cannot run " + path.string() + " with --activations float32",
                  .why = "a packed file holds weights for int8 activations",
                  .fix = "leave out --activations, or name the model that it was made of"});
-  return pipeline::LoadModelToRun(
-      path, {.packing = Packing(), .verify = verify, .with_tokenizer = with_tokenizer});
+  return pipeline::LoadModelToRun(path,
+                                  {.packing = Packing(), .verify = verify, .with_tokenizer = with_tokenizer});
 }
 
 runtime::PackedWeights ModelFlags::LoadWeights(const std::string& name) const {

@@ -28,16 +28,18 @@ class PackCommand : public Command {
   }
   std::string Example() const override { return "forge pack compressed/model.gguf model.forge"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", in_,
-                        "A model whose linears are ternary, Q8_0 or Q4_0: a GGUF file, or transformers' bitnet "
-                        "folder; others with --linears and --embeddings.");
+    flags.AddPositional(
+        "MODEL", in_,
+        "A model whose linears are ternary, Q8_0 or Q4_0: a GGUF file, or transformers' bitnet "
+        "folder; others with --linears and --embeddings.");
     flags.AddPositional("OUT", out_, "The file, by habit *.forge; every command that runs a model takes it.");
     flags.AddWord("--linears", linears_, {"auto", "q8_0", "q4_0"},
                   "Round the linears to 8 or 4 bits; auto keeps them as they are stored.");
     flags.AddWord("--embeddings", embeddings_, {"auto", "q8_0", "q4_0"}, "The same for embedding and head.");
-    flags.AddWord("--codes", codes_, {"two-bit", "base-3"},
-                  "How ternary codes lie in the file: two-bit is fast on every processor; base-3 is a fifth "
-                  "smaller (groups of 128 and more) and as fast only with AVX-512 VBMI. Both run everywhere.");
+    flags.AddWord(
+        "--codes", codes_, {"two-bit", "base-3"},
+        "How ternary codes lie in the file: two-bit is fast on every processor; base-3 is a fifth "
+        "smaller (groups of 128 and more) and as fast only with AVX-512 VBMI. Both run everywhere.");
     flags.AddSwitch("--replace", replace_, "Replace OUT if it is there.");
     flags.AddText("--base", model_.base, "The model that a LoRA adapter belongs to.");
     model_.AddFolderTo(flags);
@@ -47,12 +49,14 @@ class PackCommand : public Command {
     const fs::path in = model_.Resolve(in_), out = out_;
     CheckOutput(in, out);
     const std::unique_ptr<model::WeightSource> source = pipeline::OpenWeights(in);
-    const io::GgufMetadata tokenizer = pipeline::GgufTokenizerOf(pipeline::PartsOf(in).base, source->config());
+    const io::GgufMetadata tokenizer =
+        pipeline::GgufTokenizerOf(pipeline::PartsOf(in).base, source->config());
     const runtime::PackedWeights weights = runtime::PackWeights(
-        *source, {.linears = ParseHeld(linears_),
-                  .embeddings = ParseHeld(embeddings_),
-                  .activations = runtime::Activations::kInt8,
-                  .ternary = codes_ == "base-3" ? runtime::CodeLayout::kBase3 : runtime::CodeLayout::kTwoBit});
+        *source,
+        {.linears = ParseHeld(linears_),
+         .embeddings = ParseHeld(embeddings_),
+         .activations = runtime::Activations::kInt8,
+         .ternary = codes_ == "base-3" ? runtime::CodeLayout::kBase3 : runtime::CodeLayout::kTwoBit});
     runtime::SavePackedFile(out, weights, tokenizer, pipeline::ShortNameOf(in));
     Report(out, terminal);
     return 0;

@@ -113,13 +113,14 @@ void CheckExport(const std::string& what, const CompressConfig& config) {
   if (what != "packed") return;
   const bool is_dual = config.tier == "dual" || config.tier == "auto";
   if (is_dual || config.embedding_type == "f16" || config.embedding_type == "q6_k")
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("cannot export packed from {} {}", is_dual ? "tier" : "embeddings of type",
-                                     is_dual ? config.tier : config.embedding_type),
-                 .why = is_dual ? "a packed file holds one ternary plane of a linear, not two"
-                                : "a packed file holds embeddings of 8 or 4 bits",
-                 .fix = is_dual ? "leave packed out of --also-export, or use --tier strict or mixed"
-                                : "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
+    throw Error(
+        {.kind = ErrorKind::kUsage,
+         .what = fmt::format("cannot export packed from {} {}", is_dual ? "tier" : "embeddings of type",
+                             is_dual ? config.tier : config.embedding_type),
+         .why = is_dual ? "a packed file holds one ternary plane of a linear, not two"
+                        : "a packed file holds embeddings of 8 or 4 bits",
+         .fix = is_dual ? "leave packed out of --also-export, or use --tier strict or mixed"
+                        : "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
 }
 
 void CheckInput(const CompressInput& input, const CompressConfig& config) {

@@ -95,8 +95,8 @@ struct StoragePlan {
   io::BlockType type = io::BlockType::kQ2_0;
   io::BlockType tables = io::BlockType::kQ8_0;  // embedding and head
 };
-/// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold, Error(kInput)
-/// listing the linears that do not divide into groups.
+/// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold,
+/// Error(kInput) listing the linears that do not divide into groups.
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 
 struct CompressInput {

@@ -154,7 +154,8 @@ TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
   }
   EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
   EXPECT_NE(result.exports[1].retention->domains[1].after, result.retention->domains[1].after);
-  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}), HasSubstr("f16, hf-bitnet and packed"));
+  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}),
+              HasSubstr("f16, hf-bitnet and packed"));
 }
 
 TEST_F(Compressor, PacksTheFileAndMeasuresItWithItsOwnActivations) {
@@ -165,12 +166,13 @@ TEST_F(Compressor, PacksTheFileAndMeasuresItWithItsOwnActivations) {
   EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
   runtime::NativeModel packed(
       runtime::OpenPackedFile(std::make_shared<const io::SectionFile>(result.exports[0].path)));
-  runtime::NativeModel file(runtime::PackWeights(*model::OpenGguf(input_.output),
-                                                 {.activations = runtime::Activations::kInt8}));
+  runtime::NativeModel file(
+      runtime::PackWeights(*model::OpenGguf(input_.output), {.activations = runtime::Activations::kInt8}));
   EXPECT_EQ(packed.Logits(std::vector<int>{1, 2, 3}), file.Logits(std::vector<int>{1, 2, 3}));
   EXPECT_NE(result.exports[0].retention->domains[1].after, result.retention->domains[1].after);
   for (const char* tier : {"dual", "auto"})
-    EXPECT_THAT(MessageOf({.also_export = {"packed"}, .training_steps = 0, .tier = tier}), HasSubstr("not two"));
+    EXPECT_THAT(MessageOf({.also_export = {"packed"}, .training_steps = 0, .tier = tier}),
+                HasSubstr("not two"));
   EXPECT_THAT(MessageOf({.embedding_type = "f16", .also_export = {"packed"}, .training_steps = 0}),
               HasSubstr("embeddings of 8 or 4 bits"));
 }

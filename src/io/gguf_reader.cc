@@ -184,7 +184,8 @@ GgufMetadata DecodeGgufMetadata(const MappedFile& file, std::uint64_t begin, std
   CheckKeys(cursor, num_keys);
   GgufMetadata metadata = ReadKeys(cursor, num_keys);
   if (cursor.remaining() != 0)
-    cursor.FailHere(fmt::format("{} bytes lie between the last key and the end of the metadata", cursor.remaining()));
+    cursor.FailHere(
+        fmt::format("{} bytes lie between the last key and the end of the metadata", cursor.remaining()));
   return metadata;
 }
 

@@ -85,7 +85,8 @@ void SectionFile::ReadHeader() {
   const auto expect = [&](std::uint64_t at, const char* what, std::uint64_t found, std::uint64_t expected) {
     if (found != expected) Fail(at, fmt::format("{} is {}, not {}", what, found, expected));
   };
-  expect(kHeaderBytesAt, "the size of the header", Number<std::uint32_t>(kHeaderBytesAt), kSectionHeaderBytes);
+  expect(kHeaderBytesAt, "the size of the header", Number<std::uint32_t>(kHeaderBytesAt),
+         kSectionHeaderBytes);
   if (const auto bytes = Number<std::uint64_t>(kFileBytesAt); bytes != size)
     Fail(kFileBytesAt, fmt::format("it was written with {} bytes, and has {}", bytes, size));
   expect(kMetadataAt, "the offset of the metadata", Number<std::uint64_t>(kMetadataAt), kSectionHeaderBytes);
@@ -98,9 +99,10 @@ void SectionFile::ReadHeader() {
   expect(kTableAt, "the offset of the table", Number<std::uint64_t>(kTableAt), table);
   const auto sections = Number<std::uint64_t>(kSectionsAt);
   if (sections > kMaxSections || table > size || sections * kSectionEntryBytes > size - table)
-    Fail(kSectionsAt, fmt::format("{} sections, whose table does not fit the {} bytes of the file; forge reads "
-                                  "up to {}",
-                                  sections, size, kMaxSections));
+    Fail(kSectionsAt,
+         fmt::format("{} sections, whose table does not fit the {} bytes of the file; forge reads "
+                     "up to {}",
+                     sections, size, kMaxSections));
   const std::uint64_t table_end = table + sections * kSectionEntryBytes;
   const std::uint64_t data = Padded(table_end, kSectionDataAlignment);
   expect(kDataAt, "the offset of the first section", Number<std::uint64_t>(kDataAt), data);
@@ -148,8 +150,8 @@ Section SectionFile::ReadEntry(std::uint64_t at, std::uint64_t begin) {
     Fail(at + kOffsetAt, fmt::format("section {} is at {}, not at {}", section.name, offset, begin));
   const std::uint64_t size = file_.bytes().size();
   if (offset > size || bytes == 0 || bytes > size - offset)
-    Fail(at + kBytesAt, fmt::format("section {} has {} bytes from offset {} on, the file has {}", section.name,
-                                    bytes, offset, size));
+    Fail(at + kBytesAt, fmt::format("section {} has {} bytes from offset {} on, the file has {}",
+                                    section.name, bytes, offset, size));
   section.bytes = file_.bytes().subspan(offset, bytes);
   std::memcpy(sums_.emplace_back().data(), file_.bytes().data() + at + kSumAt, sizeof(Sum));
   return section;

@@ -29,9 +29,9 @@ inline constexpr std::size_t kMaxSectionName = 55;
 ///   header | metadata | zeros | table | zeros | section, zeros, section, zeros, ... section
 inline constexpr std::array<char, 8> kSectionFileMagic = {'\x89', 'F', 'O', 'R', 'G', 'E', '\r', '\n'};
 inline constexpr std::uint32_t kSectionFileVersion = 1;
-inline constexpr std::uint64_t kSectionHeaderBytes = 160;  // the last 32: SHA-256 of the 128 before
-inline constexpr std::uint64_t kSectionEntryBytes = 144;   // of the table
-inline constexpr std::uint64_t kSectionAlignment = 64;     // of the table, and of each section
+inline constexpr std::uint64_t kSectionHeaderBytes = 160;     // the last 32: SHA-256 of the 128 before
+inline constexpr std::uint64_t kSectionEntryBytes = 144;      // of the table
+inline constexpr std::uint64_t kSectionAlignment = 64;        // of the table, and of each section
 inline constexpr std::uint64_t kSectionDataAlignment = 4096;  // of the first section: a page of its own
 
 /// A file of named sections that are used where they lie, mapped: forge's own container. Header, metadata and

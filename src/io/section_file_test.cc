@@ -25,15 +25,16 @@ constexpr std::size_t kFileBytes = 16, kMetadata = 24, kMetadataBytes = 32, kTab
 class SectionFiles : public ::testing::Test {
  protected:
   SectionFiles() {
-    WriteSectionFile(path_, {{"forge.config", std::string("{}")}, {"n", std::uint32_t{7}}},
-                     std::vector<Section>{{.name = "first",
-                                           .format = 5,
-                                           .rows = 2,
-                                           .columns = 3,
-                                           .block = 32,
-                                           .group = 64,
-                                           .bytes = std::as_bytes(std::span(a_))},
-                                          {.name = "layers.0.second", .bytes = std::as_bytes(std::span(b_))}});
+    WriteSectionFile(
+        path_, {{"forge.config", std::string("{}")}, {"n", std::uint32_t{7}}},
+        std::vector<Section>{{.name = "first",
+                              .format = 5,
+                              .rows = 2,
+                              .columns = 3,
+                              .block = 32,
+                              .group = 64,
+                              .bytes = std::as_bytes(std::span(a_))},
+                             {.name = "layers.0.second", .bytes = std::as_bytes(std::span(b_))}});
     bytes_ = ReadFile(path_);
     std::memcpy(&table_, bytes_.data() + kTable, 8);
     std::memcpy(&data_, bytes_.data() + kData, 8);
@@ -88,7 +89,9 @@ TEST_F(SectionFiles, LieAsTheFormatSays) {
   EXPECT_EQ(table_, 256u);
   EXPECT_EQ(data_, 4096u);
   EXPECT_EQ(bytes_.size(), 4096u + 128 + 64);
-  EXPECT_EQ(bytes_.substr(0, 16), std::string("\x89" "FORGE\r\n\1\0\0\0\xa0\0\0\0", 16));
+  EXPECT_EQ(bytes_.substr(0, 16), std::string("\x89"
+                                              "FORGE\r\n\1\0\0\0\xa0\0\0\0",
+                                              16));
   EXPECT_EQ(bytes_.substr(256, 6), std::string("first\0", 6));
   EXPECT_EQ(bytes_[4096 + 99], 1);
   EXPECT_EQ(bytes_[4096 + 100], 0);
@@ -135,12 +138,15 @@ TEST_F(SectionFiles, AreRefusedWithAnyFieldOfTheHeaderWrong) {
   EXPECT_THAT(OpenWith(12, std::uint32_t{161}), HasSubstr("at offset 12: the size of the header is 161"));
   EXPECT_THAT(OpenWith(kFileBytes, std::uint64_t{5}), HasSubstr("at offset 16: it was written with 5 bytes"));
   EXPECT_THAT(OpenWith(kMetadata, std::uint64_t{161}), HasSubstr("at offset 24: the offset of the metadata"));
-  EXPECT_THAT(OpenWith(kMetadataBytes, ~std::uint64_t{0}), HasSubstr("at offset 32: 18446744073709551615 bytes"));
+  EXPECT_THAT(OpenWith(kMetadataBytes, ~std::uint64_t{0}),
+              HasSubstr("at offset 32: 18446744073709551615 bytes"));
   EXPECT_THAT(OpenWith(kMetadataBytes, std::uint64_t{120}), HasSubstr("at offset 40"));  // the table moves
-  EXPECT_THAT(OpenWith(kTable, std::uint64_t{320}), HasSubstr("at offset 40: the offset of the table is 320"));
+  EXPECT_THAT(OpenWith(kTable, std::uint64_t{320}),
+              HasSubstr("at offset 40: the offset of the table is 320"));
   EXPECT_THAT(OpenWith(kSections, std::uint64_t{1} << 60), HasSubstr("at offset 48"));
   EXPECT_THAT(OpenWith(kSections, std::uint64_t{1}), HasSubstr("the table do not have the SHA-256"));
-  EXPECT_THAT(OpenWith(kData, std::uint64_t{8192}), HasSubstr("at offset 56: the offset of the first section"));
+  EXPECT_THAT(OpenWith(kData, std::uint64_t{8192}),
+              HasSubstr("at offset 56: the offset of the first section"));
 }
 
 TEST_F(SectionFiles, AreRefusedWithAnyFieldOfAnEntryWrong) {
@@ -150,7 +156,8 @@ TEST_F(SectionFiles, AreRefusedWithAnyFieldOfAnEntryWrong) {
   EXPECT_THAT(OpenWith(table_ + 96, std::uint64_t{4097}), HasSubstr("section first is at 4097, not at 4096"));
   EXPECT_THAT(OpenWith(table_ + 104, std::uint64_t{0}), HasSubstr("section first has 0 bytes"));
   EXPECT_THAT(OpenWith(table_ + 104, ~std::uint64_t{0} - 64), HasSubstr("the file has 4288"));
-  EXPECT_THAT(OpenWith(table_ + 104, std::uint64_t{30}), HasSubstr("layers.0.second is at 4224, not at 4160"));
+  EXPECT_THAT(OpenWith(table_ + 104, std::uint64_t{30}),
+              HasSubstr("layers.0.second is at 4224, not at 4160"));
   EXPECT_THAT(OpenWith(table_ + 144 + 104, std::uint64_t{63}), HasSubstr("1 bytes behind the last section"));
   EXPECT_THAT(OpenWith(table_ + 112, ~bytes_[table_ + 112]),
               HasSubstr("at offset 4096: the 100 bytes of section first"));

@@ -24,7 +24,8 @@ void AddAdapter(const fs::path& adapter, LoadedModel& loaded) {
   model::AddLora(model::ReadLoraAdapter(adapter), 1.0, loaded.weights, adapter.string());
 }
 
-void CheckTokenizer(const text::Tokenizer& tokenizer, const fs::path& base, const model::ModelConfig& config) {
+void CheckTokenizer(const text::Tokenizer& tokenizer, const fs::path& base,
+                    const model::ModelConfig& config) {
   if (tokenizer.size() > config.vocab_size)
     throw Error({.what = "cannot use the model " + base.string(),
                  .why = fmt::format("its tokenizer has {} tokens, its embedding {} rows", tokenizer.size(),
@@ -54,7 +55,8 @@ ModelToRun LoadPackedFile(const ModelParts& parts, const RunOptions& options) {
   if (options.verify) file->VerifyAll();
   ModelToRun loaded{.weights = runtime::OpenPackedFile(file), .tokenizer = nullptr};
   if (options.with_tokenizer) {
-    loaded.tokenizer = std::make_shared<text::Tokenizer>(text::ReadGgufTokenizer(file->metadata(), name), name);
+    loaded.tokenizer =
+        std::make_shared<text::Tokenizer>(text::ReadGgufTokenizer(file->metadata(), name), name);
     CheckTokenizer(*loaded.tokenizer, parts.base, loaded.weights.config);
   }
   return loaded;

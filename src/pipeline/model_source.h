@@ -49,7 +49,7 @@ void WidenTernary(LoadedModel& model);
 /// How LoadModelToRun loads.
 struct RunOptions {
   runtime::PackOptions packing;
-  bool verify = false;          // every byte of a packed file against its checksums
+  bool verify = false;  // every byte of a packed file against its checksums
   bool with_tokenizer = true;
 };
 /// A model that only runs: packed straight from the mapped file or folder, without a float32 copy; or a

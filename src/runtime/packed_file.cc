@@ -87,13 +87,14 @@ std::vector<io::Section> SectionsOf(const PackedWeights& weights) {
   if (others.empty()) return sections;
   const std::size_t more = others.size() > 4 ? others.size() - 4 : 0;
   others.resize(others.size() - more);
-  throw Error({.kind = ErrorKind::kInput,
-               .what = "cannot pack this model",
-               .why = fmt::format("{}{}: no one-plane ternary, Q8_0 or Q4_0 weights, which a packed file holds "
-                                  "(not two planes, K-quants or float types)",
-                                  fmt::join(others, ", "), more > 0 ? fmt::format(" and {} more", more) : ""),
-               .fix = "round them: --embeddings q8_0 or q4_0 for embedding and head, --linears q8_0 or q4_0 for "
-                      "the rest"});
+  throw Error(
+      {.kind = ErrorKind::kInput,
+       .what = "cannot pack this model",
+       .why = fmt::format("{}{}: no one-plane ternary, Q8_0 or Q4_0 weights, which a packed file holds "
+                          "(not two planes, K-quants or float types)",
+                          fmt::join(others, ", "), more > 0 ? fmt::format(" and {} more", more) : ""),
+       .fix = "round them: --embeddings q8_0 or q4_0 for embedding and head, --linears q8_0 or q4_0 for "
+              "the rest"});
 }
 
 /// Reads the parts of a packed file.
@@ -104,8 +105,8 @@ class Opener {
   PackedWeights Open() {
     PackedWeights weights{.config = Config(), .activations = Activations::kInt8};
     const auto layers = static_cast<std::size_t>(weights.config.num_hidden_layers);
-    if (layers > file_->sections().size()) Refuse(fmt::format("its config has {} layers, the file {} sections",
-                                                              layers, file_->sections().size()));
+    if (layers > file_->sections().size())
+      Refuse(fmt::format("its config has {} layers, the file {} sections", layers, file_->sections().size()));
     weights.layers.resize(layers);
     std::size_t parts = 0;
     VisitParts(
@@ -149,8 +150,8 @@ class Opener {
   void CheckSize(const io::Section& section, std::size_t rows, std::size_t columns) const {
     if (section.rows != rows || section.columns != columns)
       file_->Fail(file_->OffsetOf(section),
-                  fmt::format("section {} has {} rows of {}, by the config {} of {}", section.name, section.rows,
-                              section.columns, rows, columns));
+                  fmt::format("section {} has {} rows of {}, by the config {} of {}", section.name,
+                              section.rows, section.columns, rows, columns));
   }
 
   std::vector<float> Floats(const io::Section& section, std::size_t size) const {

@@ -21,8 +21,8 @@ inline constexpr const char* kPackedConfigKey = "forge.config";
 
 /// Writes weights as they are held for int8 activations, so that OpenPackedFile uses them where they lie
 /// (docs/format.md), and reads the file again: Error(kEnvironment) if it holds anything else. Throws
-/// Error(kInput), naming them, for matrices that are held in another way than as ternary codes of one plane, 8
-/// or 4 bits: two planes, K-quants and float types.
+/// Error(kInput), naming them, for matrices that are held in another way than as ternary codes of one plane,
+/// 8 or 4 bits: two planes, K-quants and float types.
 ///   tokenizer   tokenizer.* keys (text/gguf_tokenizer.h); may be empty
 void SavePackedFile(const std::filesystem::path& path, const PackedWeights& weights,
                     const io::GgufMetadata& tokenizer, const std::string& model_name);

@@ -66,7 +66,8 @@ class PackedFile : public ::testing::Test {
     return "";
   }
   /// What is said about a file whose sections and metadata `change` has changed.
-  std::string ProblemAfter(const std::function<void(std::vector<io::Section>&, io::GgufMetadata&)>& change) const {
+  std::string ProblemAfter(
+      const std::function<void(std::vector<io::Section>&, io::GgufMetadata&)>& change) const {
     const io::SectionFile file(whole_);
     std::vector<io::Section> sections = file.sections();
     io::GgufMetadata metadata = file.metadata();
@@ -93,7 +94,8 @@ TEST_F(PackedFile, RunsToTheBitsOfTheWeightsInMemory) {
         EXPECT_EQ(opened.activations, Activations::kInt8);
         EXPECT_EQ(opened.bytes(), weights.bytes());
         fs::remove(path_);  // it stays mapped
-        EXPECT_EQ(NativeModel(std::move(opened)).Logits(kTokens), NativeModel(weights).Logits(kTokens)) << type;
+        EXPECT_EQ(NativeModel(std::move(opened)).Logits(kTokens), NativeModel(weights).Logits(kTokens))
+            << type;
       }
 }
 
@@ -161,19 +163,26 @@ TEST_F(PackedFile, RefusesSectionsThatAreNotThoseOfItsConfig) {
   EXPECT_EQ(problem([](Sections&) {}), "");
   EXPECT_THAT(problem([](Sections& s) { s.erase(s.begin() + 2); }),
               HasSubstr("section layers.0.query_key_value is missing"));
-  EXPECT_THAT(problem([](Sections& s) { s.push_back(s[0]), s.back().name = "more"; }), HasSubstr("sections, a model"));
-  EXPECT_THAT(problem([](Sections& s) { s[0].rows = 41; }), HasSubstr("embedding has 41 rows of 64, by the config 40"));
+  EXPECT_THAT(problem([](Sections& s) { s.push_back(s[0]), s.back().name = "more"; }),
+              HasSubstr("sections, a model"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].rows = 41; }),
+              HasSubstr("embedding has 41 rows of 64, by the config 40"));
   EXPECT_THAT(problem([](Sections& s) { s[0].columns = 32; }), HasSubstr("embedding has 40 rows of 32"));
-  EXPECT_THAT(problem([](Sections& s) { s[0].format = 6; }), HasSubstr("format 6, which this forge does not know"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].format = 6; }),
+              HasSubstr("format 6, which this forge does not know"));
   EXPECT_THAT(problem([](Sections& s) { s[0].format = 4; }), HasSubstr("its codes take"));
   EXPECT_THAT(problem([](Sections& s) { s[0].block = 64; }), HasSubstr("int8 codes have no blocks of 64"));
   EXPECT_THAT(problem([](Sections& s) { s[2].group = 96; }), HasSubstr("two-bit codes have no blocks"));
   EXPECT_THAT(problem([](Sections& s) { s[2].block = 0; }), HasSubstr("two-bit codes have no blocks of 0"));
-  EXPECT_THAT(problem([](Sections& s) { s[2].group = std::uint64_t{1} << 63; }), HasSubstr("two-bit codes have no"));
-  EXPECT_THAT(problem([](Sections& s) { s[0].bytes = s[0].bytes.first(64); }), HasSubstr("has 64 bytes, its codes"));
-  EXPECT_THAT(problem([](Sections& s) { s[1].format = 5; }), HasSubstr("input_norm is not 64 numbers of float32"));
+  EXPECT_THAT(problem([](Sections& s) { s[2].group = std::uint64_t{1} << 63; }),
+              HasSubstr("two-bit codes have no"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].bytes = s[0].bytes.first(64); }),
+              HasSubstr("has 64 bytes, its codes"));
+  EXPECT_THAT(problem([](Sections& s) { s[1].format = 5; }),
+              HasSubstr("input_norm is not 64 numbers of float32"));
   const std::vector<float> wrong(64, std::numeric_limits<float>::infinity());
-  EXPECT_THAT(problem([&](Sections& s) { s[1].bytes = std::as_bytes(std::span(wrong)); }), HasSubstr("input_norm holds inf"));
+  EXPECT_THAT(problem([&](Sections& s) { s[1].bytes = std::as_bytes(std::span(wrong)); }),
+              HasSubstr("input_norm holds inf"));
   fs::remove(whole_);
 }
 
@@ -188,9 +197,11 @@ TEST_F(PackedFile, RefusesConfigsThatLie) {
     });
   };
   EXPECT_THAT(problem("\"num_hidden_layers\":2", "\"num_hidden_layers\":4000"), HasSubstr("4000 layers"));
-  EXPECT_THAT(problem("\"num_hidden_layers\":2", "\"num_hidden_layers\":3"), HasSubstr("layers.2.input_norm is missing"));
+  EXPECT_THAT(problem("\"num_hidden_layers\":2", "\"num_hidden_layers\":3"),
+              HasSubstr("layers.2.input_norm is missing"));
   EXPECT_THAT(problem("\"vocab_size\":40", "\"vocab_size\":99999999"), HasSubstr("a size of 99999999"));
-  EXPECT_THAT(problem("\"tie_word_embeddings\":true", "\"tie_word_embeddings\":false"), HasSubstr("head is missing"));
+  EXPECT_THAT(problem("\"tie_word_embeddings\":true", "\"tie_word_embeddings\":false"),
+              HasSubstr("head is missing"));
   EXPECT_THAT(problem("{", "["), HasSubstr("parse error"));
   EXPECT_THAT(ProblemAfter([](auto&, io::GgufMetadata& metadata) { metadata.erase(kPackedConfigKey); }),
               HasSubstr("its metadata has no text forge.config"));

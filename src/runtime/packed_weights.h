@@ -48,7 +48,8 @@ struct PackOptions {
   std::optional<WeightType> linears;
   std::optional<WeightType> embeddings;  // embedding and head
   Activations activations = Activations::kFloat32;
-  /// With int8 activations: kTwoBit, or kBase3 where it is smaller; nothing: what is fastest on this processor.
+  /// With int8 activations: kTwoBit, or kBase3 where it is smaller; nothing: what is fastest on this
+  /// processor.
   std::optional<CodeLayout> ternary = {};
 };
 

@@ -41,13 +41,12 @@ void WriteModels(const fs::path& folder) {
                       text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed"),
           Write(folder / "gguf", std::string(type) + "-" + std::string(io::Info(linears).name),
                 io::ReadFile(staging / "model.gguf"));
-    runtime::SavePackedFile(
-        staging / "model.forge",
-        runtime::PackWeights(config, weights,
-                             {.linears = runtime::WeightType::kInt4,
-                              .embeddings = runtime::WeightType::kInt8,
-                              .activations = runtime::Activations::kInt8}),
-        text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed");
+    runtime::SavePackedFile(staging / "model.forge",
+                            runtime::PackWeights(config, weights,
+                                                 {.linears = runtime::WeightType::kInt4,
+                                                  .embeddings = runtime::WeightType::kInt8,
+                                                  .activations = runtime::Activations::kInt8}),
+                            text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed");
     Write(folder / "packed_file", type, io::ReadFile(staging / "model.forge"));
     fs::remove_all(staging);
   }

@@ -10,6 +10,6 @@
 source "$(dirname "$0")/peers.bash"
 export FORGE_LLAMA_CPP=${FORGE_LLAMA_CPP:-${FORGE_ORACLES:-}}
 need_python FORGE_LLAMA_CPP "make it with FORGE_SHARED/oracles/setup" llama_cpp numpy
-need_python FORGE_ORACLES "make it with FORGE_SHARED/oracles/setup" torch transformers gguf
+need_python FORGE_ORACLES "make it with FORGE_SHARED/oracles/setup" torch transformers
 [ -f "$FORGE_SHARED/oracles/llama_cpp" ] || skip "$FORGE_SHARED/oracles/llama_cpp is not there"
 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 "$python" "$here/ternary.py" "$forge" "$work"
