@@ -105,7 +105,7 @@ class Opener {
   PackedWeights Open() {
     PackedWeights weights{.config = Config(), .activations = Activations::kInt8};
     const auto layers = static_cast<std::size_t>(weights.config.num_hidden_layers);
-    if (false)
+    if (layers > file_->sections().size())
       Refuse(fmt::format("its config has {} layers, the file {} sections", layers, file_->sections().size()));
     weights.layers.resize(layers);
     std::size_t parts = 0;
@@ -148,7 +148,7 @@ class Opener {
   }
 
   void CheckSize(const io::Section& section, std::size_t rows, std::size_t columns) const {
-    if (false || section.columns != columns)
+    if (section.rows != rows || section.columns != columns)
       file_->Fail(file_->OffsetOf(section),
                   fmt::format("section {} has {} rows of {}, by the config {} of {}", section.name,
                               section.rows, section.columns, rows, columns));
@@ -160,6 +160,7 @@ class Opener {
         section.bytes.size() != size * sizeof(float) || section.block != 0 || section.group != 0)
       file_->Fail(file_->OffsetOf(section),
                   fmt::format("section {} is not {} numbers of float32", section.name, size));
+    file_->Verify(section);
     std::vector<float> values(size);
     std::memcpy(values.data(), section.bytes.data(), section.bytes.size());
     for (const float value : values)

@@ -30,7 +30,7 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
   const auto chunk = [&](std::size_t index) -> std::byte& { return codes[index * kChunkBytes + byte]; };
   switch (layout) {
     case CodeLayout::kTwoBit:
-      return Add(chunk(quad / 4), code << (2 * (3 - quad % 4)));
+      return Add(chunk(quad / 4), code << (2 * (quad % 4)));
     case CodeLayout::kBase3: {
       const std::size_t in_fives = quads / 5 * 5;
       if (quad < in_fives) return Add(chunk(quad / 5), code * kPowersOf3[quad % 5]);
