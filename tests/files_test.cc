@@ -50,6 +50,61 @@ TEST_F(Files, ConvertToEveryType) {
   EXPECT_FALSE(fs::exists(folder_ / "t.gguf"));
 }
 
+TEST_F(Files, PackedFilesRunAsTheModelTheyWereMadeOf) {
+  Make("in", Config("llama"));
+  ASSERT_EQ(Run({"convert", Path("in"), Path("q.gguf"), "--type", "q4_0"}).code, 0);
+  const testing::Outcome packed = Run({"pack", Path("q.gguf"), Path("q.forge")});
+  ASSERT_EQ(packed.code, 0) << packed.err;
+  const auto text = [&](const std::string& command, const std::string& model, std::vector<std::string> rest) {
+    rest.insert(rest.begin(), {command, Path(model)});
+    const testing::Outcome outcome = Run(rest);
+    EXPECT_EQ(outcome.code, 0) << command << ": " << outcome.err;
+    return outcome.out;
+  };
+  const std::vector<std::string> prompt{"--prompt", "ab", "--max-new-tokens", "8"};
+  std::vector<std::string> int8 = prompt;
+  int8.insert(int8.end(), {"--activations", "int8"});
+  EXPECT_EQ(text("generate", "q.forge", prompt), text("generate", "q.gguf", int8));
+  EXPECT_EQ(text("generate", "q.forge", int8), text("generate", "q.gguf", int8));
+  const std::vector<std::string> readme{"--file", Path("in/config.json"), "--context", "64"};
+  std::vector<std::string> readme8 = readme, verified = readme;
+  readme8.insert(readme8.end(), {"--activations", "int8"});
+  verified.push_back("--verify");
+  EXPECT_EQ(text("perplexity", "q.forge", verified), text("perplexity", "q.gguf", readme8));
+  EXPECT_EQ(text("tokenize", "q.forge", {"--text", "ab c"}), text("tokenize", "q.gguf", {"--text", "ab c"}));
+  EXPECT_THAT(text("inspect", "q.forge", {}), HasSubstr("(packed)"));
+  EXPECT_THAT(text("bench", "q.forge", {"--prompt-tokens", "4", "--new-tokens", "4", "--repetitions", "1"}),
+              HasSubstr("first token after"));
+}
+
+TEST_F(Files, PackedFilesSayWhatTheyAreNotFor) {
+  Make("in", Config("llama"));
+  MakeAdapter("adapter");
+  const auto expect = [&](const std::vector<std::string>& arguments, int code, const std::string& part) {
+    const testing::Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.code, code) << arguments[0];
+    EXPECT_THAT(outcome.err, HasSubstr(part));
+  };
+  expect({"pack", Path("in"), Path("q.forge")}, 3, "--linears q8_0");
+  ASSERT_EQ(Run({"pack", Path("in"), Path("q.forge"), "--linears", "q8_0", "--embeddings", "q4_0"}).code, 0);
+  const std::string file = Path("q.forge");
+  expect({"pack", Path("in"), file}, 3, "it is there already");
+  expect({"pack", file, Path("r.forge")}, 3, "a packed file, which only runs");
+  expect({"convert", file, Path("r.gguf")}, 3, "a packed file, which only runs");
+  expect({"convert", Path("in"), Path("r.forge")}, 2, "forge pack");
+  expect({"generate", file, "--prompt", "a", "--weights", "bf16"}, 2, "used as it lies");
+  expect({"generate", file, "--prompt", "a", "--activations", "float32"}, 2, "for int8 activations");
+  expect({"generate", file + "+" + Path("adapter"), "--prompt", "a"}, 3, "rounded already");
+  std::string bytes = io::ReadFile(file);
+  bytes[bytes.size() / 2] ^= 4;
+  io::WriteFileAtomically(file, bytes);
+  EXPECT_EQ(Run({"generate", file, "--prompt", "a"}).code, 0);
+  expect({"generate", file, "--prompt", "a", "--verify"}, 3, "do not have the SHA-256");
+  expect({"inspect", file}, 3, "at offset");
+  io::WriteFileAtomically(file, bytes.substr(0, bytes.size() - 1));
+  expect({"generate", file, "--prompt", "a"}, 3, "at offset 16: it was written with");
+}
+
 // auto keeps what is stored: bfloat16 stays so, and blocks of a GGUF file are copied.
 TEST_F(Files, ConvertWithoutATypeLosesNothing) {
   Make("in", Config("qwen2"), 1, io::FloatType::kBF16);

@@ -53,6 +53,10 @@ double ResidentMegabytes() {
   return 0;
 }
 
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 constexpr int kBatch = 16;
 
 class BenchCommand : public Command {
@@ -63,7 +67,8 @@ class BenchCommand : public Command {
   }
   std::string Example() const override { return "forge bench models/starter/base --prompt-tokens 128"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file; not with --random-shape.", false);
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file; not with --random-shape.",
+                        false);
     std::vector<std::string> shapes = model::RandomShapes();
     shapes.insert(shapes.begin(), "none");
     flags.AddWord("--random-shape", shape_, shapes,
@@ -88,7 +93,9 @@ class BenchCommand : public Command {
                                         : "both MODEL and --random-shape are given",
                    .fix = "give a model folder or GGUF file, or --random-shape"});
     if (!gguf_.empty()) return WriteGguf(terminal);
+    const auto start = std::chrono::steady_clock::now();
     std::unique_ptr<runtime::NativeModel> model = Load();
+    load_seconds_ = SecondsSince(start);
     const int longest = std::max(config_.prompt_tokens, config_.new_tokens + 1);
     if (longest > model->config().max_position_embeddings)
       throw Error(
@@ -96,15 +103,18 @@ class BenchCommand : public Command {
            .what = fmt::format("cannot measure {} tokens with {}", longest, name_),
            .why = fmt::format("the model knows {} positions", model->config().max_position_embeddings),
            .fix = "give smaller --prompt-tokens and --new-tokens"});
+    const std::vector<int> first{0};
+    model->HeadLogits(model->LastHidden({&first, 1}));
+    first_token_seconds_ = SecondsSince(start);
     return Measure(*model, terminal);
   }
 
  private:
   std::unique_ptr<runtime::NativeModel> Load() {
     if (shape_ == "none") {
-      RunnableModel loaded = model_.LoadToRun(name_);
-      name_ = loaded.name;
-      return std::move(loaded.model);
+      runtime::PackedWeights weights = model_.LoadWeights(name_);
+      name_ = pipeline::ShortNameOf(model_.Resolve(name_));
+      return std::make_unique<runtime::NativeModel>(std::move(weights));
     }
     name_ = "random " + shape_;
     runtime::PackOptions options = model_.Packing();
@@ -147,6 +157,8 @@ class BenchCommand : public Command {
     terminal.Print(fmt::format("{}: {:.1f} MiB of weights, {} activations, {} threads, kernels {}\n", name_,
                                weight_bytes / 1048576, is_int8 ? "int8" : "float32", threads,
                                forge::Name(runtime::KernelTarget())));
+    terminal.Print(
+        fmt::format("loaded in {:.3f} s, first token after {:.3f} s\n", load_seconds_, first_token_seconds_));
     const double bandwidth = runtime::MeasureReadBandwidth(), peak = runtime::MeasureFloatPeak(0.1),
                  int8_peak = runtime::MeasureInt8Peak(0.1);
     terminal.Print(
@@ -156,6 +168,8 @@ class BenchCommand : public Command {
                   {"weight_bytes", model.weight_bytes()},
                   {"activations", is_int8 ? "int8" : "float32"},
                   {"threads", threads},
+                  {"load_seconds", load_seconds_},
+                  {"first_token_seconds", first_token_seconds_},
                   {"kernels", forge::Name(runtime::KernelTarget())},
                   {"target", forge::Name(runtime::KernelTarget())},
                   {"memory_bytes_per_second", bandwidth},
@@ -257,6 +271,7 @@ class BenchCommand : public Command {
 
   std::string name_, shape_ = "none", embeddings_ = "q8_0", gguf_;
   std::uint64_t seed_ = 1;
+  double load_seconds_ = 0, first_token_seconds_ = 0;
   BenchConfig config_;
   ModelFlags model_;
 };

@@ -24,7 +24,7 @@ class ChatCommand : public Command {
     return "forge chat SmolLM2-135M-Instruct.Q4_1.gguf --temperature 0.7 --top-p 0.9";
   }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file.");
     flags.AddText("--system", system_, "System message; the template's own unless given.");
     flags.AddSwitch("--plain", plain_,
                     "No chat template: each line is a text that the model goes on from, without memory.");

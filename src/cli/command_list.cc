@@ -20,6 +20,7 @@ const std::vector<CommandEntry>& Commands() {
       {"inspect", MakeInspectCommand},
       {"check", MakeCheckCommand},
       {"convert", MakeConvertCommand},
+      {"pack", MakePackCommand},
       {"pull", MakePullCommand},
       {"data", MakeDataCommand},
       {"status", MakeStatusCommand},

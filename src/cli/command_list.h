@@ -22,6 +22,7 @@ std::unique_ptr<Command> MakeTokenizeCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeCheckCommand();
 std::unique_ptr<Command> MakeConvertCommand();
+std::unique_ptr<Command> MakePackCommand();
 std::unique_ptr<Command> MakePullCommand();
 std::unique_ptr<Command> MakeDataCommand();
 std::unique_ptr<Command> MakeStatusCommand();

@@ -12,7 +12,6 @@
 #include "model/gguf_model.h"
 #include "model/model_folder.h"
 #include "model/narrowest_type.h"
-#include "text/gguf_tokenizer.h"
 
 namespace forge::cli {
 namespace {
@@ -92,6 +91,11 @@ class ConvertCommand : public Command {
  private:
   void CheckOutput(const fs::path& in, const fs::path& out) const {
     shards_.Check();
+    if (out.extension() == ".forge")
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = "cannot convert " + in_ + " to " + out_,
+                   .why = "a packed file is for one purpose, to run, and its weights are rounded for that",
+                   .fix = "forge pack " + in_ + " " + out_});
     if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out)) && !replace_)
       throw Error({.what = "cannot write " + out_,
                    .why = "it is there already",
@@ -129,7 +133,7 @@ class ConvertCommand : public Command {
 
   std::string WriteGguf(const fs::path& in, const fs::path& out, const model::WeightSource& source,
                         Terminal& terminal) const {
-    const io::GgufMetadata tokenizer = TokenizerOf(pipeline::PartsOf(in).base, source.config());
+    const io::GgufMetadata tokenizer = pipeline::GgufTokenizerOf(pipeline::PartsOf(in).base, source.config());
     std::optional<io::BlockType> exact;  // found once, when a tensor needs it
     const auto type_of = [&](const model::TensorSpec& spec) {
       const bool is_ternary = type_ == "q2_0" || type_ == "tq2_0" || type_ == "tq1_0";
@@ -148,17 +152,6 @@ class ConvertCommand : public Command {
     for (const model::TensorSpec& spec : model::ListTensors(source.config()))
       if (model::IsLinear(spec)) return std::string(io::Info(type_of(spec)).name);
     return type_;
-  }
-
-  /// The keys of a GGUF file's tokenizer: as they are in a GGUF file, else made from tokenizer.json.
-  static io::GgufMetadata TokenizerOf(const fs::path& base, const model::ModelConfig& config) {
-    if (fs::is_directory(base))
-      return text::ToGgufMetadata(text::LoadTokenizer(base)->data(), config.vocab_size);
-    io::GgufMetadata keys;
-    const io::GgufFile file(base);
-    for (const auto& [key, value] : file.metadata())
-      if (key.starts_with("tokenizer.")) keys.emplace(key, value);
-    return keys;
   }
 
   std::string in_, out_, type_ = "auto";

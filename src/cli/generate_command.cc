@@ -17,7 +17,7 @@ class GenerateCommand : public Command {
     return "forge generate models/starter/math --prompt \"m 324   =\" --max-new-tokens 16";
   }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file.");
     flags.AddText("--prompt", prompt_, "Text to go on from.");
     flags.AddText("--prompt-file", prompt_file_, "File with the text to go on from.", "file");
     flags.AddConfig(sampling_);

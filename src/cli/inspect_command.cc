@@ -14,6 +14,7 @@
 #include "model/lora.h"
 #include "model/model_folder.h"
 #include "model/stored_tensors.h"
+#include "runtime/packed_file.h"
 #include "text/load_tokenizer.h"
 
 namespace forge::cli {
@@ -27,7 +28,10 @@ class InspectCommand : public Command {
   std::string Summary() const override { return "Show what a model file or folder holds."; }
   std::string Example() const override { return "forge inspect models/starter/base"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder, a GGUF file, a LoRA folder, or BASE+ADAPTER.");
+    flags.AddPositional(
+        "MODEL", name_,
+        "A model folder, a GGUF file, a LoRA folder, BASE+ADAPTER, or a packed file, whose bytes "
+        "are checked against its checksums.");
     flags.AddSwitch("--tensors", with_tensors_, "List every tensor with its type, bytes and shape.");
     model_.AddFolderTo(flags);
   }
@@ -40,6 +44,9 @@ class InspectCommand : public Command {
     if (pipeline::IsLoraFolder(parts.base)) {
       report["format"] = "LoRA adapter";
       AddLora(parts.base, report, files);
+    } else if (io::SectionFile::Is(parts.base)) {
+      AddPacked(parts.base, report, files);
+      AddTokenizer(parts.base, report);
     } else {
       pipeline::CheckIsModel(parts.base);
       AddModel(parts.base, report, files);
@@ -68,25 +75,46 @@ class InspectCommand : public Command {
  private:
   static void AddModel(const fs::path& path, io::Json& report, std::vector<fs::path>& files) {
     const model::StoredModel stored = model::ReadStoredModel(path);
-    const model::Architecture& architecture = *model::FindArchitecture(stored.config.model_type);
     files = stored.files;
     report["format"] = !fs::is_directory(path) ? "GGUF"
                        : stored.files.size() > 1
                            ? fmt::format("safetensors folder of {} shards", stored.files.size())
                            : "safetensors folder";
-    report["architecture"] = {{"model_type", architecture.model_type},
-                              {"class", architecture.class_name},
-                              {"gguf", architecture.gguf_name}};
-    report["config"] = model::ToConfigJson(stored.config, io::FloatType::kF32);
-    for (const char* of_the_files : {"torch_dtype", "dtype", "transformers_version"})
-      report["config"].erase(of_the_files);
-    report["parameters"] = model::CountParameters(stored.config);
+    AddConfig(stored.config, report);
     for (const model::StoredTensor& tensor : stored.tensors)
       report["tensors"].push_back({{"name", tensor.name},
                                    {"class", model::Name(tensor.spec.role)},
                                    {"type", tensor.type},
                                    {"shape", tensor.spec.shape},
                                    {"bytes", tensor.bytes}});
+  }
+
+  static void AddConfig(const model::ModelConfig& config, io::Json& report) {
+    const model::Architecture& architecture = *model::FindArchitecture(config.model_type);
+    report["architecture"] = {{"model_type", architecture.model_type},
+                              {"class", architecture.class_name},
+                              {"gguf", architecture.gguf_name}};
+    report["config"] = model::ToConfigJson(config, io::FloatType::kF32);
+    for (const char* of_the_files : {"torch_dtype", "dtype", "transformers_version"})
+      report["config"].erase(of_the_files);
+    report["parameters"] = model::CountParameters(config);
+  }
+
+  static void AddPacked(const fs::path& path, io::Json& report, std::vector<fs::path>& files) {
+    const auto file = std::make_shared<const io::SectionFile>(path);
+    file->VerifyAll();
+    files = {path};
+    report["format"] = "packed";
+    AddConfig(runtime::OpenPackedFile(file).config, report);
+    for (const io::Section& section : file->sections())
+      report["tensors"].push_back(
+          {{"name", section.name},
+           {"class", section.rows == 1                     ? "vector"
+                     : section.name.starts_with("layers.") ? "linear"
+                                                           : "table"},
+           {"type", runtime::Name(static_cast<runtime::PackedFormat>(section.format))},
+           {"shape", {section.rows, section.columns}},
+           {"bytes", section.bytes.size()}});
   }
 
   static void AddLora(const fs::path& path, io::Json& report, std::vector<fs::path>& files) {
@@ -235,9 +263,9 @@ class InspectCommand : public Command {
   static std::string TensorText(const io::Json& tensors) {
     std::size_t width = 6;
     for (const io::Json& tensor : tensors) width = std::max(width, tensor["name"].get<std::string>().size());
-    std::string text = fmt::format("{:<{}}  {:<6}{:>12}  shape\n", "tensor", width, "type", "bytes");
+    std::string text = fmt::format("{:<{}}  {:<8}{:>12}  shape\n", "tensor", width, "type", "bytes");
     for (const io::Json& tensor : tensors)
-      text += fmt::format("{:<{}}  {:<6}{:>12}  {}\n", tensor["name"].get<std::string>(), width,
+      text += fmt::format("{:<{}}  {:<8}{:>12}  {}\n", tensor["name"].get<std::string>(), width,
                           tensor["type"].get<std::string>(), tensor["bytes"].get<std::uint64_t>(),
                           tensor["shape"].dump());
     return text;

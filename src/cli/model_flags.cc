@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/model_flags.h"
 
+#include "base/error.h"
+#include "io/section_file.h"
+
 namespace forge::cli {
 namespace {
 
@@ -23,12 +26,15 @@ std::vector<int> RunnableModel::Encode(std::string_view text) const {
 
 void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
   activations = default_activations;
+  flags_ = &flags;
   flags.AddWord("--weights", weights, {"auto", "f32", "bf16", "q8_0"},
                 "How weights are held in memory; auto keeps the values as they are stored.");
   flags.AddWord(
       "--activations", activations, {"auto", "float32", "int8"},
       "What ternary, 8-bit and 4-bit weights are multiplied with: float32 is exact, int8 is rounded "
-      "block by block and much faster; auto is int8 for ternary models, else float32.");
+      "block by block and much faster; auto is int8 for ternary models, else float32. Those of a packed file "
+      "are int8.");
+  flags.AddSwitch("--verify", verify, "Check every byte of a packed file against its checksums first.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
 }
@@ -56,9 +62,24 @@ runtime::PackOptions ModelFlags::Packing() const {
                                                  : runtime::Activations::kFloat32};
 }
 
+pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool with_tokenizer) const {
+  const bool asks_for_float32 = activations == "float32" && flags_->Given("--activations");
+  if (asks_for_float32 && io::SectionFile::Is(pipeline::PartsOf(path).base))
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot run " + path.string() + " with --activations float32",
+                 .why = "a packed file holds weights for int8 activations",
+                 .fix = "leave out --activations, or name the model that it was made of"});
+  return pipeline::LoadModelToRun(path,
+                                  {.packing = Packing(), .verify = verify, .with_tokenizer = with_tokenizer});
+}
+
+runtime::PackedWeights ModelFlags::LoadWeights(const std::string& name) const {
+  return Load(Resolve(name), false).weights;
+}
+
 RunnableModel ModelFlags::LoadToRun(const std::string& name) const {
   const std::filesystem::path path = Resolve(name);
-  pipeline::ModelToRun loaded = pipeline::LoadModelToRun(path, Packing());
+  pipeline::ModelToRun loaded = Load(path, true);
   RunnableModel result{.name = pipeline::ShortNameOf(path),
                        .model = std::make_unique<runtime::NativeModel>(std::move(loaded.weights)),
                        .tokenizer = std::move(loaded.tokenizer),

@@ -28,6 +28,7 @@ struct ModelFlags {
   std::string base;  // of a LoRA adapter: --base BASE ADAPTER is BASE+ADAPTER
   std::string weights = "auto";
   std::string activations = "float32";
+  bool verify = false;
 
   /// `activations` is the default of --activations: "auto" where speed counts, "float32" where figures are
   /// compared.
@@ -43,6 +44,12 @@ struct ModelFlags {
   runtime::PackOptions Packing() const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
+  /// Its weights alone.
+  runtime::PackedWeights LoadWeights(const std::string& name) const;
+
+ private:
+  pipeline::ModelToRun Load(const std::filesystem::path& path, bool with_tokenizer) const;
+  const FlagSet* flags_ = nullptr;  // those of AddTo
 };
 
 }  // namespace forge::cli

@@ -34,7 +34,7 @@ class PerplexityCommand : public Command {
     return "forge perplexity models/starter/base --file text.txt --context 512";
   }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file.");
     flags.AddConfig(config_);
     model_.AddTo(flags);
   }

@@ -35,7 +35,7 @@ class ScoreCommand : public Command {
            "--jsonl";
   }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file.");
     flags.AddSwitch("--jsonl", jsonl_,
                     "Lines {\"prompt\", \"completion\"} (the completion is scored) or {\"ids\"} (all but the "
                     "first); the only format.");

@@ -82,7 +82,7 @@ class ServeCommand : public Command {
   }
   std::string Example() const override { return "forge serve SmolLM2-135M-Instruct.Q4_1.gguf --port 8080"; }
   void AddFlags(FlagSet& flags) override {
-    flags.AddPositional("MODEL", name_, "A model folder or a GGUF file.");
+    flags.AddPositional("MODEL", name_, "A model folder, a GGUF or packed file.");
     flags.AddConfig(config_);
     flags.AddText("--api-key", api_key_,
                   "Key that clients must send; others on this machine can see it in the list of processes.");

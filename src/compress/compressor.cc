@@ -14,7 +14,9 @@
 #include "compress/secondary_export.h"
 #include "compress/untrained.h"
 #include "io/atomic_file.h"
+#include "io/section_file.h"
 #include "model/gguf_model.h"
+#include "runtime/packed_file.h"
 
 namespace forge::compress {
 namespace {
@@ -143,14 +145,29 @@ void CheckFlagsFit(const CompressConfig& config) {
                .fix = "choose another tier, or leave them out"});
 }
 
+void CheckExport(const std::string& what, const CompressConfig& config) {
+  if (what != "f16" && what != "hf-bitnet" && what != "packed")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot export " + what,
+                 .why = "the forms are f16, hf-bitnet and packed",
+                 .fix = "give one of these to --also-export"});
+  if (what != "packed") return;
+  if (config.tier == "mixed" || config.tier == "auto")
+    throw Error(
+        {.kind = ErrorKind::kUsage,
+         .what = "cannot export packed from tier " + config.tier,
+         .why = "a packed file holds ternary, 8-bit and 4-bit linears, and that tier has others too",
+         .fix = "use --tier strict or dual, or round the file: forge pack MODEL.gguf OUT --linears q8_0"});
+  if (config.embedding_type == "f16" || config.embedding_type == "q6_k")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot export packed with embeddings of type " + config.embedding_type,
+                 .why = "a packed file holds embeddings of 8 or 4 bits",
+                 .fix = "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
+}
+
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
   CheckFlagsFit(config);
-  for (const std::string& what : config.also_export)
-    if (what != "f16" && what != "hf-bitnet")
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = "cannot export " + what,
-                   .why = "the forms are f16 and hf-bitnet",
-                   .fix = "give one of these to --also-export"});
+  for (const std::string& what : config.also_export) CheckExport(what, config);
   std::string why;
   if (config.training_steps > 0 && !input.batch)
     why = "there is no training data, and training_steps is not 0";
@@ -196,6 +213,29 @@ void Report(const CompressResult& result, MetricSink& sink) {
 
 }  // namespace
 
+namespace {
+
+/// The type of that name, if rows of the embedding fill its blocks.
+io::BlockType TableType(const std::string& word, const model::ModelConfig& model) {
+  constexpr std::pair<const char*, io::BlockType> kTypes[] = {{"f16", io::BlockType::kF16},
+                                                              {"q8_0", io::BlockType::kQ8_0},
+                                                              {"q6_k", io::BlockType::kQ6_K},
+                                                              {"q4_0", io::BlockType::kQ4_0}};
+  std::vector<std::string> others;
+  for (const auto& [name, type] : kTypes) {
+    const bool holds = model.hidden_size % static_cast<int>(io::Info(type).elements) == 0;
+    if (name == word && holds) return type;
+    if (holds) others.emplace_back(name);
+  }
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "embeddings of this model cannot be stored as " + word,
+               .why = fmt::format("their {} columns do not fill blocks of {}", model.hidden_size,
+                                  word == "q6_k" ? 256 : 32),
+               .fix = fmt::format("use --embedding-type {}", fmt::join(others, " or "))});
+}
+
+}  // namespace
+
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {
   StoragePlan plan;
   const bool wants_large = config.export_type == "tq2_0" || config.export_type == "tq1_0";
@@ -213,6 +253,7 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
                  .fix = is_large ? "use --group-size 256, or --export-type q2_0"
                                  : "use --group-size 64, 128 or 256"});
   CheckGroups(model, plan.group);
+  plan.tables = TableType(config.embedding_type, model);
   return plan;
 }
 
@@ -222,7 +263,8 @@ namespace {
 void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, const CompressedModel& made,
                       std::span<const std::vector<int>> windows, const Scores& before, CompressResult& result,
                       MetricSink& sink, const StopToken& stop) {
-  ExportGguf(input.output, made, result.storage.type, input.tokenizer, input.model_name);
+  ExportGguf(input.output, made, {result.storage.type, result.storage.tables}, input.tokenizer,
+             input.model_name);
   result.size = MeasureGguf(input.output, input.weights->config());
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
   runtime::NativeModel compressed(runtime::PackWeights(*model::OpenGguf(input.output), {}));
@@ -264,6 +306,14 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
       entry = {.name = "F16 GGUF", .path = input.output.parent_path() / "model.f16.gguf"};
       ExportFloat16(entry.path, *file, input.tokenizer, input.model_name);
       entry.retention = result.retention;  // the same values
+    } else if (what == "packed") {
+      entry = {.name = "packed file", .path = input.output.parent_path() / "model.forge"};
+      ExportPacked(entry.path, *file, input.tokenizer, input.model_name);
+      if (input.evaluate) {
+        runtime::NativeModel loaded(
+            runtime::OpenPackedFile(std::make_shared<const io::SectionFile>(entry.path)));
+        entry.retention = CompareScores(before, input.evaluate(loaded), input.domains, config.seed);
+      }
     } else {
       entry = {.name = "bitnet folder", .path = input.output.parent_path() / "hf_bitnet"};
       std::filesystem::remove_all(entry.path);

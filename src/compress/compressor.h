@@ -25,6 +25,7 @@ struct CompressConfig {
   std::string method = "feedback";
   std::string quantiser = "weighted";
   std::string export_type = "auto";
+  std::string embedding_type = "q8_0";
   bool compare_quantisers = false;
   std::vector<std::string> also_export;
   int training_steps = 300;
@@ -64,9 +65,12 @@ struct CompressConfig {
           "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0. tq1_0 takes 18 % "
           "less than "
           "tq2_0.");
+    visit("embedding_type", embedding_type, OneOf{{"f16", "q8_0", "q6_k", "q4_0"}},
+          "Type of embedding and head; q6_k needs a hidden size that is a multiple of 256.");
     visit("also_export", also_export, AnyValue{},
           "Other forms of the result, beside the file: f16 (its values, for programs without ternary types), "
-          "hf-bitnet (a folder that transformers loads; one scale for each linear, so it loses more).");
+          "hf-bitnet (a folder that transformers loads; one scale for each linear, so it loses more), packed "
+          "(as forge pack writes it: forge maps and runs it at once, with int8 activations).");
     visit("training_steps", training_steps, InRange{0, 1000000},
           "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
     visit("learning_rate", learning_rate, InRange{1e-6, 1}, "Highest learning rate of that training.");
@@ -104,9 +108,10 @@ struct CompressConfig {
 struct StoragePlan {
   int group = 64;
   io::BlockType type = io::BlockType::kQ2_0;
+  io::BlockType tables = io::BlockType::kQ8_0;  // embedding and head
 };
-/// Throws Error(kUsage) for a group size that the type cannot hold, Error(kInput) listing the linears that do
-/// not divide into groups.
+/// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold,
+/// Error(kInput) listing the linears that do not divide into groups.
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 
 struct CompressInput {
@@ -135,7 +140,7 @@ struct BaselineResult {
 
 /// A form of the compressed model beside the file.
 struct ExportResult {
-  std::string name;  // "F16 GGUF", "bitnet folder"
+  std::string name;  // "F16 GGUF", "bitnet folder", "packed file"
   std::filesystem::path path;
   std::uint64_t bytes = 0;
   std::optional<Retention> retention;  // of what was loaded from it

@@ -12,7 +12,9 @@
 #include "compress/testing_folder.h"
 #include "compress/testing_model.h"
 #include "io/atomic_file.h"
+#include "io/section_file.h"
 #include "model/gguf_model.h"
+#include "runtime/packed_file.h"
 
 namespace forge::compress {
 namespace {
@@ -154,7 +156,44 @@ TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
   }
   EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
   EXPECT_NE(result.exports[1].retention->domains[1].after, result.retention->domains[1].after);
-  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}), HasSubstr("f16 and hf-bitnet"));
+  EXPECT_THAT(MessageOf({.also_export = {"onnx"}, .training_steps = 0}),
+              HasSubstr("f16, hf-bitnet and packed"));
+}
+
+TEST_F(Compressor, PacksTheFileAndMeasuresItWithItsOwnActivations) {
+  const CompressResult result =
+      Compress(input_, {.also_export = {"packed"}, .training_steps = 0}, sink_, stop_);
+  ASSERT_EQ(result.exports.size(), 1u);
+  EXPECT_EQ(result.exports[0].path.filename(), "model.forge");
+  EXPECT_EQ(result.exports[0].bytes, fs::file_size(result.exports[0].path));
+  runtime::NativeModel packed(
+      runtime::OpenPackedFile(std::make_shared<const io::SectionFile>(result.exports[0].path)));
+  runtime::NativeModel file(
+      runtime::PackWeights(*model::OpenGguf(input_.output), {.activations = runtime::Activations::kInt8}));
+  EXPECT_EQ(packed.Logits(std::vector<int>{1, 2, 3}), file.Logits(std::vector<int>{1, 2, 3}));
+  EXPECT_NE(result.exports[0].retention->domains[1].after, result.retention->domains[1].after);
+  for (const char* tier : {"dual", "auto"})
+    EXPECT_THAT(MessageOf({.also_export = {"packed"}, .training_steps = 0, .tier = tier}),
+                HasSubstr("not two"));
+  EXPECT_THAT(MessageOf({.embedding_type = "f16", .also_export = {"packed"}, .training_steps = 0}),
+              HasSubstr("embeddings of 8 or 4 bits"));
+}
+
+TEST_F(Compressor, StoresTheEmbeddingAsAskedAndRefusesAWidthThatATypeCannotHold) {
+  for (const auto& [word, type] :
+       {std::pair{"f16", "F16"}, std::pair{"q8_0", "Q8_0"}, std::pair{"q4_0", "Q4_0"}}) {
+    Compress(input_, {.embedding_type = word, .training_steps = 0}, sink_, stop_);
+    const auto file = model::OpenGguf(input_.output);
+    EXPECT_EQ(file->StoredType(model::ListTensors(config_).front()), type);
+  }
+  model::ModelConfig wide = config_;
+  EXPECT_EQ(PlanStorage({.embedding_type = "q4_0"}, wide).tables, io::BlockType::kQ4_0);
+  wide.hidden_size = wide.intermediate_size = 256;
+  EXPECT_EQ(PlanStorage({.embedding_type = "q6_k"}, wide).tables, io::BlockType::kQ6_K);
+  EXPECT_THAT(MessageOf({.embedding_type = "q6_k", .training_steps = 0}),
+              HasSubstr("64 columns do not fill blocks of 256"));
+  EXPECT_THAT(MessageOf({.embedding_type = "q6_k", .training_steps = 0}),
+              HasSubstr("--embedding-type f16 or q8_0 or q4_0"));
 }
 
 TEST_F(Compressor, TriesTiersUntilOnePasses) {

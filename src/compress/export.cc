@@ -5,10 +5,8 @@
 
 namespace forge::compress {
 
-void ExportGguf(const std::filesystem::path& path, const CompressedModel& model, io::BlockType linear_type,
+void ExportGguf(const std::filesystem::path& path, const CompressedModel& model, const ExportTypes& types,
                 const io::GgufMetadata& tokenizer, const std::string& model_name) {
-  const io::BlockType table_type =
-      model.config.hidden_size % 32 == 0 ? io::BlockType::kQ8_0 : io::BlockType::kF16;
   std::vector<model::GgufTensor> tensors;
   for (const model::TensorSpec& spec : model::ListTensors(model.config)) {
     const auto ternary = model.ternary.find(spec.name);
@@ -17,10 +15,10 @@ void ExportGguf(const std::filesystem::path& path, const CompressedModel& model,
       tensors.push_back({.name = spec.name, .type = encoded->second.type, .blocks = encoded->second.blocks});
     else if (ternary == model.ternary.end())
       tensors.push_back(
-          {.name = spec.name, .type = table_type, .values = model.weights.at(spec.name).values});
+          {.name = spec.name, .type = types.tables, .values = model.weights.at(spec.name).values});
     else
       tensors.push_back({.name = spec.name,
-                         .type = linear_type,
+                         .type = types.linears,
                          .codes = ternary->second.codes,
                          .scales = ternary->second.scales,
                          .group_size = static_cast<std::size_t>(ternary->second.group)});

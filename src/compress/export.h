@@ -10,12 +10,17 @@
 
 namespace forge::compress {
 
-/// Writes the compressed model as a GGUF file: linears as `linear_type` (Q2_0, TQ2_0 or TQ1_0: codes and
-/// scales as they are), embedding and head as Q8_0 (F16 where rows do not fill blocks of 32), norms and
-/// biases as F32. It is the only file: llama.cpp loads it, and model/ternary_gguf.h reads the same codes back
-/// for the runtime, which packs them in memory.
+/// The types of the tensors of a file.
+struct ExportTypes {
+  io::BlockType linears = io::BlockType::kQ2_0;  // ternary ones: Q2_0, TQ2_0 or TQ1_0
+  io::BlockType tables = io::BlockType::kQ8_0;   // embedding and head: any type that can be encoded
+};
+
+/// Writes the compressed model as a GGUF file: ternary linears with codes and scales as they are, embedding
+/// and head rounded to `types.tables`, norms and biases as F32. llama.cpp loads it, and model/ternary_gguf.h
+/// reads the same codes back for the runtime, which packs them in memory.
 ///   tokenizer  tokenizer.* keys (text/gguf_tokenizer.h), may be empty
-void ExportGguf(const std::filesystem::path& path, const CompressedModel& model, io::BlockType linear_type,
+void ExportGguf(const std::filesystem::path& path, const CompressedModel& model, const ExportTypes& types,
                 const io::GgufMetadata& tokenizer, const std::string& model_name);
 
 }  // namespace forge::compress

@@ -42,7 +42,7 @@ TEST_F(Export, LoadsBackAsTheSameCodesAndRunsToTheSameBits) {
       const int group = block == io::BlockType::kQ2_0 ? 64 : 256;
       const CompressedModel model = Ternarize(config, RandomWeights(config), group, {});
       const auto path = folder_.path() / "model.gguf";
-      ExportGguf(path, model, block, {}, "tiny");
+      ExportGguf(path, model, {.linears = block}, {}, "tiny");
       const model::TernaryModel loaded = model::LoadTernaryGguf(path);
       EXPECT_EQ(loaded.config, config);
       EXPECT_EQ(loaded.weights, model.weights);
@@ -70,7 +70,7 @@ TEST_F(Export, KeepsLinearsOfOtherTypesAsFloats) {
   model.ternary.erase("model.layers.0.self_attn.v_proj.weight");
   model.weights["model.layers.0.self_attn.v_proj.weight"] =
       RandomWeights(config).at("model.layers.0.self_attn.v_proj.weight");
-  ExportGguf(folder_.path() / "model.gguf", model, io::BlockType::kQ2_0, {}, "tiny");
+  ExportGguf(folder_.path() / "model.gguf", model, {}, {}, "tiny");
   const model::TernaryModel loaded = model::LoadTernaryGguf(folder_.path() / "model.gguf");
   EXPECT_EQ(loaded.ternary.size(), 11u);
   EXPECT_FALSE(loaded.ternary.contains("model.layers.0.self_attn.q_proj.weight"));
@@ -81,7 +81,7 @@ TEST_F(Export, TheLoaderReadsAGroupThatIsNotTernaryAsValues) {
   const ModelConfig config = TinyConfig();
   const CompressedModel model = Ternarize(config, RandomWeights(config), 64, {});
   const auto path = folder_.path() / "model.gguf";
-  ExportGguf(path, model, io::BlockType::kQ2_0, {}, "tiny");
+  ExportGguf(path, model, {}, {}, "tiny");
   std::string bytes = io::ReadFile(path);
   const io::GgufFile file(path);
   // The data end with the file, so the distance to its end is known.

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "model/gguf_model.h"
+#include "runtime/packed_file.h"
 
 namespace forge::compress {
 namespace {
@@ -64,6 +65,16 @@ void ExportBitnet(const fs::path& path, const model::WeightSource& compressed,
   for (const model::TensorSpec& spec : model::ListTensors(compressed.config()))
     if (!IsLinear(spec)) others[spec.name] = compressed.Read(spec);
   model::SaveBitnetFolder(path, compressed.config(), others, linears, kType, tokenizer_source);
+}
+
+void ExportPacked(const fs::path& path, const model::WeightSource& compressed,
+                  const io::GgufMetadata& tokenizer, const std::string& model_name) {
+  const runtime::PackedWeights weights =
+      runtime::PackWeights(compressed, {.linears = {},
+                                        .embeddings = {},
+                                        .activations = runtime::Activations::kInt8,
+                                        .ternary = runtime::CodeLayout::kTwoBit});
+  runtime::SavePackedFile(path, weights, tokenizer, model_name);
 }
 
 std::uint64_t BytesOnDisk(const fs::path& path) {

@@ -39,6 +39,12 @@ const std::string* FindText(const GgufMetadata& metadata, const std::string& key
 const std::vector<std::string>* FindTexts(const GgufMetadata& metadata, const std::string& key);
 std::optional<std::vector<std::int64_t>> FindIntegers(const GgufMetadata& metadata, const std::string& key);
 
+/// Keys outside of a GGUF file, in its encoding: u64 number of keys, then each key and value as in the file.
+std::string EncodeGgufMetadata(const GgufMetadata& metadata);
+/// Reads them from the bytes [begin, end) of a file, which they must fill; throws as GgufFile does, with
+/// GgufFile's limits.
+GgufMetadata DecodeGgufMetadata(const MappedFile& file, std::uint64_t begin, std::uint64_t end);
+
 /// A GGUF file, version 2 or 3, mapped (format: ggml docs/gguf.md):
 ///   "GGUF" | u32 version | u64 tensors | u64 keys | keys | tensor infos | padding | data
 /// Every length and offset is checked against the file, and tensors must not overlap. Errors are

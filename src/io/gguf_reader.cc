@@ -29,13 +29,16 @@ constexpr std::uint64_t kMaxTensors = 1 << 17;
   throw Error({.kind = ErrorKind::kInput,
                .what = "cannot read " + path.string(),
                .why = std::move(why),
-               .fix = "copy or write the GGUF file again"});
+               .fix = "copy or write the file again"});
 }
 
 /// Reads the header front to back; never past the end.
 class Cursor {
  public:
   explicit Cursor(const MappedFile& file) : bytes_(file.bytes()), path_(file.path()) {}
+  /// The bytes [begin, end) of it.
+  Cursor(const MappedFile& file, std::uint64_t begin, std::uint64_t end)
+      : bytes_(file.bytes().first(end)), path_(file.path()), position_(begin) {}
 
   std::uint64_t position() const { return position_; }
   std::uint64_t remaining() const { return bytes_.size() - position_; }
@@ -128,6 +131,23 @@ GgufValue ReadValueOf(Cursor& cursor, std::uint32_t type) {
   }
 }
 
+GgufMetadata ReadKeys(Cursor& cursor, std::uint64_t num_keys) {
+  GgufMetadata metadata;
+  for (std::uint64_t i = 0; i < num_keys; ++i) {
+    std::string key = cursor.ReadText("a key");
+    const auto type = cursor.Read<std::uint32_t>("a value type");
+    GgufValue value = ReadValueOf(cursor, type);
+    if (!metadata.emplace(key, std::move(value)).second)
+      cursor.FailHere(fmt::format("key {} occurs twice", key));
+  }
+  return metadata;
+}
+
+void CheckKeys(const Cursor& cursor, std::uint64_t num_keys) {
+  if (num_keys > kMaxKeys)
+    cursor.FailHere(fmt::format("it claims {} keys; forge reads up to {}", num_keys, kMaxKeys));
+}
+
 /// One tensor info; `offset` is from the start of the data.
 GgufFile::Entry ReadInfo(Cursor& cursor, std::uint64_t& offset) {
   GgufFile::Entry entry;
@@ -157,6 +177,18 @@ GgufFile::Entry ReadInfo(Cursor& cursor, std::uint64_t& offset) {
 
 }  // namespace
 
+GgufMetadata DecodeGgufMetadata(const MappedFile& file, std::uint64_t begin, std::uint64_t end) {
+  FORGE_CHECK(begin <= end && end <= file.bytes().size());
+  Cursor cursor(file, begin, end);
+  const auto num_keys = cursor.Read<std::uint64_t>("the number of keys");
+  CheckKeys(cursor, num_keys);
+  GgufMetadata metadata = ReadKeys(cursor, num_keys);
+  if (cursor.remaining() != 0)
+    cursor.FailHere(
+        fmt::format("{} bytes lie between the last key and the end of the metadata", cursor.remaining()));
+  return metadata;
+}
+
 std::size_t GgufFile::Entry::size() const {
   std::size_t size = 1;
   for (const std::int64_t length : shape) size *= static_cast<std::size_t>(length);
@@ -172,17 +204,10 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
     Fail(path, fmt::format("it has version {}; forge reads 2 and 3", version));
   const auto num_tensors = cursor.Read<std::uint64_t>("the number of tensors");
   const auto num_keys = cursor.Read<std::uint64_t>("the number of keys");
-  if (num_keys > kMaxKeys)
-    cursor.FailHere(fmt::format("it claims {} keys; forge reads up to {}", num_keys, kMaxKeys));
+  CheckKeys(cursor, num_keys);
   if (num_tensors > kMaxTensors)
     cursor.FailHere(fmt::format("it claims {} tensors; forge reads up to {}", num_tensors, kMaxTensors));
-  for (std::uint64_t i = 0; i < num_keys; ++i) {
-    std::string key = cursor.ReadText("a key");
-    const auto type = cursor.Read<std::uint32_t>("a value type");
-    GgufValue value = ReadValueOf(cursor, type);
-    if (!metadata_.emplace(key, std::move(value)).second)
-      cursor.FailHere(fmt::format("key {} occurs twice", key));
-  }
+  metadata_ = ReadKeys(cursor, num_keys);
   std::vector<std::uint64_t> offsets;
   for (std::uint64_t i = 0; i < num_tensors; ++i) {
     entries_.push_back(ReadInfo(cursor, offsets.emplace_back()));

@@ -63,7 +63,21 @@ void AppendValue(std::string& out, const GgufValue& value) {
       value);
 }
 
+void AppendKeys(std::string& out, const GgufMetadata& metadata) {
+  for (const auto& [key, value] : metadata) {
+    AppendText(out, key);
+    AppendValue(out, value);
+  }
+}
+
 }  // namespace
+
+std::string EncodeGgufMetadata(const GgufMetadata& metadata) {
+  std::string out;
+  Append<std::uint64_t>(out, metadata.size());
+  AppendKeys(out, metadata);
+  return out;
+}
 
 std::uint64_t GgufWriter::TensorBytes(const Declaration& tensor) {
   std::uint64_t rows = 1;
@@ -80,10 +94,7 @@ GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& me
   Append<std::uint32_t>(header, 3);
   Append<std::uint64_t>(header, tensors_.size());
   Append<std::uint64_t>(header, metadata.size());
-  for (const auto& [key, value] : metadata) {
-    AppendText(header, key);
-    AppendValue(header, value);
-  }
+  AppendKeys(header, metadata);
   std::uint64_t offset = 0;
   for (const Declaration& tensor : tensors_) {
     FORGE_CHECK(tensor.name.size() <= kMaxNameBytes && !tensor.shape.empty());

@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "base/check.h"
 #include "io/mapped_file.h"
@@ -28,12 +30,16 @@ class Digest {
   void Add(std::span<const std::byte> bytes) {
     FORGE_CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
   }
-  std::string Finish() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
+  std::vector<unsigned char> FinishBytes() {
+    std::vector<unsigned char> digest(EVP_MAX_MD_SIZE);
     unsigned int size = 0;
-    FORGE_CHECK(EVP_DigestFinal_ex(context_, digest, &size) == 1);
+    FORGE_CHECK(EVP_DigestFinal_ex(context_, digest.data(), &size) == 1);
+    digest.resize(size);
+    return digest;
+  }
+  std::string Finish() {
     std::string text;
-    for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+    for (const unsigned char byte : FinishBytes()) text += fmt::format("{:02x}", byte);
     return text;
   }
 
@@ -55,6 +61,14 @@ std::string Sha256(std::span<const std::byte> bytes) {
   Digest digest(EVP_sha256());
   digest.Add(bytes);
   return digest.Finish();
+}
+
+std::array<std::byte, 32> Sha256Bytes(std::span<const std::byte> bytes) {
+  Digest digest(EVP_sha256());
+  digest.Add(bytes);
+  std::array<std::byte, 32> sum;
+  std::memcpy(sum.data(), digest.FinishBytes().data(), sum.size());
+  return sum;
 }
 
 std::string Sha256OfFile(const std::filesystem::path& path) {

@@ -9,6 +9,7 @@
 #include "hub/repo.h"
 #include "hub/repo_cache.h"
 #include "io/safetensors_folder.h"
+#include "io/section_file.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
 #include "model/model_folder.h"
@@ -119,6 +120,11 @@ void CheckIsModel(const fs::path& base) {
                  .why = "it is a LoRA adapter, which changes a base model",
                  .fix = "name the base model before it: BASE+" + base.string()});
   if (fs::is_directory(base)) return;
+  if (io::SectionFile::Is(base))
+    throw Error({.kind = ErrorKind::kInput,
+                 .what = "cannot read the weights of " + base.string(),
+                 .why = "it is a packed file, which only runs: its weights are in the order of the kernels",
+                 .fix = "name the GGUF file or folder that it was made of"});
   if (io::IsPyTorchCheckpoint(base)) io::RefusePyTorchCheckpoint(base);
   if (base.extension() == ".safetensors")
     throw Error({.kind = ErrorKind::kInput,

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "io/gguf.h"
 #include "model/model_weights.h"
 #include "pipeline/model_reference.h"
 #include "runtime/packed_weights.h"
@@ -45,13 +46,21 @@ OpenedModel OpenModel(const std::filesystem::path& path, const std::filesystem::
 /// weight.
 void WidenTernary(LoadedModel& model);
 
-/// A model that only runs: packed straight from the mapped file or folder, without a float32 copy.
+/// How LoadModelToRun loads.
+struct RunOptions {
+  runtime::PackOptions packing;
+  bool verify = false;  // every byte of a packed file against its checksums
+  bool with_tokenizer = true;
+};
+/// A model that only runs: packed straight from the mapped file or folder, without a float32 copy; or a
+/// packed file (runtime/packed_file.h), used where it lies.
 struct ModelToRun {
   runtime::PackedWeights weights;
-  std::shared_ptr<text::Tokenizer> tokenizer;
+  std::shared_ptr<text::Tokenizer> tokenizer;  // null without_tokenizer
 };
-/// Loads what ResolveModel gave, with its adapters added.
-ModelToRun LoadModelToRun(const std::filesystem::path& path, const runtime::PackOptions& options = {});
+/// Loads what ResolveModel gave, with its adapters added. A packed file is taken as it is, with int8
+/// activations: Error(kUsage) for other weights in `packing`, Error(kInput) for adapters.
+ModelToRun LoadModelToRun(const std::filesystem::path& path, const RunOptions& options = {});
 
 /// Writes a standard model folder with the tokenizer of `model`; bfloat16 unless `full_precision`.
 void SaveLoadedModel(const std::filesystem::path& folder, const LoadedModel& model, bool full_precision,
@@ -61,6 +70,10 @@ void SaveLoadedModel(const std::filesystem::path& folder, const LoadedModel& mod
 /// GGUF file.
 void CopyTokenizer(const std::filesystem::path& base, int max_position_embeddings,
                    const std::filesystem::path& folder);
+
+/// The tokenizer.* keys for a GGUF or packed file of a model: as they are in a GGUF file, else made from the
+/// folder's tokenizer, for an embedding of config.vocab_size rows.
+io::GgufMetadata GgufTokenizerOf(const std::filesystem::path& base, const model::ModelConfig& config);
 
 /// Bytes that the float32 weights of this model take in memory.
 std::uint64_t WeightBytes(const model::ModelConfig& config);

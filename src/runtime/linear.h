@@ -24,6 +24,8 @@ class Linear {
   std::size_t bytes() const {
     return std::visit([](const auto& matrix) { return matrix.bytes(); }, matrix_);
   }
+  /// The matrix with int8 activations; null with float32 ones.
+  const CodeMatrix* codes() const { return std::get_if<CodeMatrix>(&matrix_); }
   /// How the weights are held, whatever the activations are.
   WeightType type() const;
   /// Values that share an activation scale; 0: the activations are float32.

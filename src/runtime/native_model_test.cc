@@ -13,6 +13,7 @@
 #include "model/gguf_model.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
+#include "runtime/packed_file.h"
 #include "runtime/session.h"
 
 namespace forge::runtime {
@@ -398,6 +399,19 @@ TEST(NativeModel, TwoTernaryPlanesRunWithInt8ActivationsCloseToTheirSumInFloats)
   EXPECT_LT(std::sqrt(difference / size), 0.05);
   EXPECT_GT(difference, 0.0);
   std::filesystem::remove(path);
+}
+
+TEST(NativeModel, TwoTernaryPlanesRunToTheSameBitsFromAPackedFile) {
+  const std::filesystem::path folder = testing::TempDir(), path = folder / "native_planes.gguf",
+                              packed = folder / "native_planes.forge";
+  SaveTwoPlanes(TinyConfig("llama"), path);
+  const PackedWeights weights = PackWeights(
+      *model::OpenGguf(path), {.embeddings = WeightType::kInt8, .activations = Activations::kInt8});
+  SavePackedFile(packed, weights, {}, "planes");
+  NativeModel opened(OpenPackedFile(std::make_shared<const io::SectionFile>(packed)));
+  EXPECT_EQ(opened.Logits(kTokens), NativeModel(weights).Logits(kTokens));
+  std::filesystem::remove(path);
+  std::filesystem::remove(packed);
 }
 
 TEST(NativeModel, ShowsAnObserverTheInputsOfTheLinears) {

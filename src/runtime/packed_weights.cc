@@ -13,8 +13,8 @@ namespace {
 
 class Packer {
  public:
-  Packer(const model::WeightSource& source, Activations activations)
-      : source_(source), activations_(activations) {
+  Packer(const model::WeightSource& source, Activations activations, std::optional<CodeLayout> ternary)
+      : source_(source), activations_(activations), ternary_(ternary) {
     for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
   }
 
@@ -148,13 +148,14 @@ class Packer {
     const std::size_t out = OutOf(specs), in = model::Columns(*specs.front()),
                       group = static_cast<std::size_t>(source_.TernaryGroup(*specs.front()));
     if (activations_ == Activations::kInt8 && CodeMatrix::CanHoldGroup(in, group))
-      return CodeMatrix::PackTernary(codes, scales, out, in, group, CodeMatrix::TernaryLayout(in, group),
-                                     arena_);
+      return CodeMatrix::PackTernary(codes, scales, out, in, group,
+                                     CodeMatrix::TernaryLayout(in, group, ternary_), arena_);
     return PackedMatrix::PackTernary(codes, scales, out, in, group);
   }
 
   const model::WeightSource& source_;
   Activations activations_;
+  std::optional<CodeLayout> ternary_;
   WeightArena arena_;
   std::map<std::string, model::TensorSpec> specs_;
 };
@@ -218,7 +219,7 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
   model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
   PackedWeights packed{.config = config};
   packed.activations = Resolve(source, options);
-  Packer packer(source, packed.activations);
+  Packer packer(source, packed.activations, options.ternary);
   packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
   if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);
   packed.final_norm = packer.Values("model.norm.weight");
@@ -229,7 +230,7 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
 
 PackedLayer PackLayer(const model::WeightSource& source, int layer, const PackOptions& options) {
   model::CheckEngineComputes(source.config(), {.rope_scaling = true, .qk_norm = true}, "the native runtime");
-  Packer packer(source, Resolve(source, options));
+  Packer packer(source, Resolve(source, options), options.ternary);
   return PackOneLayer(packer, source.config(), layer, options.linears);
 }
 

@@ -48,6 +48,9 @@ struct PackOptions {
   std::optional<WeightType> linears;
   std::optional<WeightType> embeddings;  // embedding and head
   Activations activations = Activations::kFloat32;
+  /// With int8 activations: kTwoBit, or kBase3 where it is smaller; nothing: what is fastest on this
+  /// processor.
+  std::optional<CodeLayout> ternary = {};
 };
 
 /// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/load_tokenizer.h"
 
+#include "io/section_file.h"
 #include "text/gguf_tokenizer.h"
 #include "text/gpt2_files.h"
 #include "text/sentencepiece_model.h"
@@ -22,6 +23,8 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::filesystem::path& path) {
   }
   if (path.extension() == ".json") return Tokenizer::FromFile(path);
   if (path.extension() == ".model") return make(ReadSentencePieceModel(path), path);
+  if (io::SectionFile::Is(path))
+    return make(ReadGgufTokenizer(io::SectionFile(path).metadata(), path.string()), path);
   const io::GgufFile file(path);
   return make(ReadGgufTokenizer(file.metadata(), path.string()), path);
 }

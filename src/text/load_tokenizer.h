@@ -11,7 +11,7 @@ namespace forge::text {
 /// The tokenizer of a model. `path` is
 ///   a folder             its tokenizer.json, else its tokenizer.model, else its vocab.json and merges.txt
 ///   x.json, x.model      a tokenizer.json or SentencePiece's tokenizer.model
-///   another file         a GGUF file
+///   another file         a GGUF file, or a packed file (io/section_file.h), which has the same keys
 /// bos, eos, pad and the chat template come from a tokenizer_config.json beside it. Throws Error(kInput) if
 /// the file cannot be read or is of a kind forge does not know. Takes about 15 ms for each MB of
 /// tokenizer.json.

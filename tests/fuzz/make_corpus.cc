@@ -9,6 +9,7 @@
 #include "model/gguf_model.h"
 #include "model/model_folder.h"
 #include "model/testing_models.h"
+#include "runtime/packed_file.h"
 #include "text/byte_tokenizer.h"
 #include "text/gguf_tokenizer.h"
 #include "text/testing_samples.h"
@@ -40,6 +41,13 @@ void WriteModels(const fs::path& folder) {
                       text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed"),
           Write(folder / "gguf", std::string(type) + "-" + std::string(io::Info(linears).name),
                 io::ReadFile(staging / "model.gguf"));
+    runtime::SavePackedFile(staging / "model.forge",
+                            runtime::PackWeights(config, weights,
+                                                 {.linears = runtime::WeightType::kInt4,
+                                                  .embeddings = runtime::WeightType::kInt8,
+                                                  .activations = runtime::Activations::kInt8}),
+                            text::ToGgufMetadata(text::MakeByteTokenizer(), config.vocab_size), "seed");
+    Write(folder / "packed_file", type, io::ReadFile(staging / "model.forge"));
     fs::remove_all(staging);
   }
 }

@@ -40,19 +40,48 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
 
 }  // namespace
 
-CodeMatrix::CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block,
-                       std::size_t group, WeightArena& arena)
-    : out_(out) {
-  const std::size_t blocks_of_group = (group + block - 1) / block;
-  panels_ = {
-      .layout = layout, .data = nullptr, .depth = in, .block = block, .group = blocks_of_group * block};
-  panels_.block_bytes = CodeBlockBytes(layout, block);
+CodeMatrix::CodeMatrix(const CodeShape& shape) : out_(shape.out), planes_(shape.planes) {
+  const std::size_t depth = shape.planes * shape.in;
+  const std::size_t blocks_of_group = (shape.group + shape.block - 1) / shape.block;
+  panels_ = {.layout = shape.layout,
+             .data = nullptr,
+             .depth = depth,
+             .block = shape.block,
+             .group = blocks_of_group * shape.block};
+  panels_.block_bytes = CodeBlockBytes(shape.layout, shape.block);
   panels_.group_bytes = 2 * kCodeRows + blocks_of_group * panels_.block_bytes;
-  const std::size_t groups = (in + group - 1) / group, rest = in % block;
+  const std::size_t groups = (depth + shape.group - 1) / shape.group, rest = depth % shape.block;
   panels_.panel_bytes = groups * panels_.group_bytes;
-  if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(layout, rest);
-  memory_ = arena.Allocate(panels() * panels_.panel_bytes);
-  panels_.data = memory_.get();
+  if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(shape.layout, rest);
+}
+
+CodeMatrix::CodeMatrix(const CodeShape& shape, WeightArena& arena) : CodeMatrix(shape) {
+  const std::shared_ptr<std::byte> memory = arena.Allocate(bytes());
+  writable_ = memory.get();
+  memory_ = memory;
+  panels_.data = writable_;
+}
+
+bool CodeMatrix::CanHold(const CodeShape& shape) {
+  constexpr std::size_t kLimit = std::size_t{1} << 31;
+  const auto& [layout, out, in, block, group, planes] = shape;
+  if (out == 0 || in == 0 || out > kLimit || in > kLimit || planes == 0 || planes > 2) return false;
+  if (planes == 2)
+    return IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0 &&
+           block == TernaryBlock(2 * in, group);
+  if (!IsTernary(layout)) return block == kStoredBlock && group == kStoredBlock && in % kStoredBlock == 0;
+  if (group >= in) return block == kMostBlock && group == (in + block - 1) / block * block;
+  return CanHoldGroup(in, group) && block == TernaryBlock(in, group);
+}
+
+std::size_t CodeMatrix::BytesOf(const CodeShape& shape) { return CodeMatrix(shape).bytes(); }
+
+CodeMatrix CodeMatrix::View(const CodeShape& shape, std::shared_ptr<const std::byte> panels) {
+  FORGE_CHECK(CanHold(shape) && reinterpret_cast<std::uintptr_t>(panels.get()) % 64 == 0);
+  CodeMatrix matrix(shape);
+  matrix.memory_ = std::move(panels);
+  matrix.panels_.data = matrix.memory_.get();
+  return matrix;
 }
 
 std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
@@ -60,11 +89,12 @@ std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
   return group % 256 == 0 ? 256 : group % 128 == 0 ? 128 : 64;
 }
 
-CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group) {
+CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted) {
   const std::size_t block = TernaryBlock(in, group);
   const bool is_smaller =
       CodeBlockBytes(CodeLayout::kBase3, block) < CodeBlockBytes(CodeLayout::kTwoBit, block);
-  return is_smaller && HasFastBase3() ? CodeLayout::kBase3 : CodeLayout::kTwoBit;
+  const bool is_wanted = wanted ? *wanted == CodeLayout::kBase3 : HasFastBase3();
+  return is_smaller && is_wanted ? CodeLayout::kBase3 : CodeLayout::kTwoBit;
 }
 
 CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
@@ -74,7 +104,7 @@ CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span
               (group == in || (group > 0 && group % 64 == 0 && in % group == 0)));
   const std::size_t groups = in / group;
   FORGE_CHECK(codes.size() == out * in && scales.size() == out * groups);
-  CodeMatrix matrix(layout, out, in, TernaryBlock(in, group), group, arena);
+  CodeMatrix matrix({layout, out, in, TernaryBlock(in, group), group}, arena);
   matrix.PutPlane(0, {codes, scales}, group);
   return matrix;
 }
@@ -85,8 +115,7 @@ CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, st
   for (const Plane* plane : {&first, &second})
     FORGE_CHECK(plane->codes.size() == out * in && plane->scales.size() == out * (in / group));
   // TernaryBlock of a group that is all inputs may leave a rest, which must not reach into the other plane.
-  CodeMatrix matrix(layout, out, 2 * in, TernaryBlock(2 * in, group), group, arena);
-  matrix.planes_ = 2;
+  CodeMatrix matrix({layout, out, in, TernaryBlock(2 * in, group), group, 2}, arena);
   matrix.PutPlane(0, first, group);
   matrix.PutPlane(1, second, group);
   return matrix;
@@ -118,12 +147,12 @@ void CodeMatrix::PutTernaryRow(std::size_t row, std::size_t plane, const std::in
 
 CodeMatrix CodeMatrix::Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena) {
   FORGE_CHECK((stored == io::BlockType::kQ8_0 || stored == io::BlockType::kQ4_0) && in % kStoredBlock == 0);
-  return CodeMatrix(stored == io::BlockType::kQ8_0 ? CodeLayout::kInt8 : CodeLayout::kInt4, out, in,
-                    kStoredBlock, kStoredBlock, arena);
+  const CodeLayout layout = stored == io::BlockType::kQ8_0 ? CodeLayout::kInt8 : CodeLayout::kInt4;
+  return CodeMatrix({layout, out, in, kStoredBlock, kStoredBlock}, arena);
 }
 
 void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
-  FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout));
+  FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout) && writable_ != nullptr);
   const std::size_t first_panel = first / kCodeRows;
   const std::size_t panels = (first + count + kCodeRows - 1) / kCodeRows - first_panel;
   ParallelFor(panels, 2, [&](std::size_t begin, std::size_t end) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,15 @@
 #include "runtime/ternary/weight_arena.h"
 
 namespace forge::runtime {
+
+/// What the bytes of a CodeMatrix follow from, on every target.
+struct CodeShape {
+  CodeLayout layout = CodeLayout::kTwoBit;
+  std::size_t out = 0, in = 0;       // of one plane
+  std::size_t block = 0, group = 0;  // as in CodePanels: inputs with one activation scale, one weight scale
+  std::size_t planes = 1;            // 1, or 2 of ternary codes (CodeMatrix::PackTwoPlanes)
+  bool operator==(const CodeShape&) const = default;
+};
 
 /// A linear layer y = x W^T + b with integer weights and int8 activations. For row o of the weights
 ///   y[o] = b[o] + sum over blocks of float(integer dot product) * (weight scale * activation scale),
@@ -38,11 +48,20 @@ class CodeMatrix {
   };
   static CodeMatrix PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
                                   std::size_t group, CodeLayout layout, WeightArena& arena);
-  /// The layout for a group: kBase3 where it is smaller and as fast (HasFastBase3), else kTwoBit.
-  static CodeLayout TernaryLayout(std::size_t in, std::size_t group);
+  /// The layout for a group: kBase3 where it is smaller and wanted, else kTwoBit. `wanted` nothing: kBase3
+  /// where it is as fast (HasFastBase3).
+  static CodeLayout TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted = {});
   /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
   /// the end, where a row is one group.
   static std::size_t TernaryBlock(std::size_t in, std::size_t group);
+
+  /// Whether a matrix can have this shape; `out` and `in` at most 2^31.
+  static bool CanHold(const CodeShape& shape);
+  /// Bytes of a matrix of a shape that it CanHold.
+  static std::size_t BytesOf(const CodeShape& shape);
+  /// A matrix whose panels are there already, in a mapped file: BytesOf(shape) bytes at a multiple of 64,
+  /// which are not looked at: a code that the layout does not have gives a wrong value, no more.
+  static CodeMatrix View(const CodeShape& shape, std::shared_ptr<const std::byte> panels);
 
   /// The bytes of one row (output feature) of a stored matrix.
   using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
@@ -56,6 +75,9 @@ class CodeMatrix {
   std::size_t out() const { return out_; }
   std::size_t bytes() const { return panels() * panels_.panel_bytes; }
   CodeLayout layout() const { return panels_.layout; }
+  CodeShape shape() const { return {panels_.layout, out_, in(), panels_.block, panels_.group, planes_}; }
+  /// The panels, as View takes them.
+  std::span<const std::byte> data() const { return {panels_.data, bytes()}; }
   /// Values that share an activation scale.
   std::size_t block() const { return panels_.block; }
 
@@ -74,14 +96,16 @@ class CodeMatrix {
   void MultiplyGated(const Int8Rows& x, float* y) const;
 
  private:
-  CodeMatrix(CodeLayout layout, std::size_t out, std::size_t in, std::size_t block, std::size_t group,
-             WeightArena& arena);
+  /// Sizes, without memory.
+  explicit CodeMatrix(const CodeShape& shape);
+  /// Zeros.
+  CodeMatrix(const CodeShape& shape, WeightArena& arena);
   std::size_t panels() const { return (out_ + kCodeRows - 1) / kCodeRows; }
   std::byte* Scales(std::size_t panel, std::size_t block) {
-    return memory_.get() + (panels_.Scales(panel, block) - panels_.data);
+    return writable_ + (panels_.Scales(panel, block) - panels_.data);
   }
   std::byte* Codes(std::size_t panel, std::size_t block) {
-    return memory_.get() + (panels_.Codes(panel, block) - panels_.data);
+    return writable_ + (panels_.Codes(panel, block) - panels_.data);
   }
   /// Codes and scales of all rows into the blocks of one plane.
   void PutPlane(std::size_t plane, const Plane& values, std::size_t group);
@@ -103,7 +127,8 @@ class CodeMatrix {
                     const Piece& piece) const;
 
   std::size_t out_ = 0, planes_ = 1;
-  std::shared_ptr<std::byte> memory_;
+  std::shared_ptr<const std::byte> memory_;
+  std::byte* writable_ = nullptr;  // the same; null for a View
   CodePanels panels_{};
 };
 
