@@ -172,9 +172,12 @@ TEST_F(Compressor, PacksTheFileAndMeasuresItWithItsOwnActivations) {
       runtime::PackWeights(*model::OpenGguf(input_.output), {.activations = runtime::Activations::kInt8}));
   EXPECT_EQ(packed.Logits(std::vector<int>{1, 2, 3}), file.Logits(std::vector<int>{1, 2, 3}));
   EXPECT_NE(result.exports[0].retention->domains[1].after, result.retention->domains[1].after);
-  for (const char* tier : {"dual", "auto"})
+  for (const char* tier : {"mixed", "auto"})
     EXPECT_THAT(MessageOf({.also_export = {"packed"}, .training_steps = 0, .tier = tier}),
-                HasSubstr("not two"));
+                HasSubstr("that tier has others too"));
+  EXPECT_EQ(Compress(input_, {.also_export = {"packed"}, .training_steps = 0, .tier = "dual"}, sink_, stop_)
+                .exports.size(),
+            1u);
   EXPECT_THAT(MessageOf({.embedding_type = "f16", .also_export = {"packed"}, .training_steps = 0}),
               HasSubstr("embeddings of 8 or 4 bits"));
 }
