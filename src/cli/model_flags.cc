@@ -34,6 +34,9 @@ void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
       "What ternary, 8-bit and 4-bit weights are multiplied with: float32 is exact, int8 is rounded "
       "block by block and much faster; auto is int8 for ternary models, else float32. Those of a packed file "
       "are int8.");
+  flags.AddWord(
+      "--kv-cache-type", kv_cache_type, {"f32", "f16"},
+      "How the keys and values of the text so far are held: f16 takes half the memory and is rounded.");
   flags.AddSwitch("--verify", verify, "Check every byte of a packed file against its checksums first.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
@@ -59,7 +62,9 @@ runtime::PackOptions ModelFlags::Packing() const {
           .embeddings = type,
           .activations = activations == "int8"   ? runtime::Activations::kInt8
                          : activations == "auto" ? runtime::Activations::kInt8IfTernary
-                                                 : runtime::Activations::kFloat32};
+                                                 : runtime::Activations::kFloat32,
+          .key_values =
+              kv_cache_type == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32};
 }
 
 pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool with_tokenizer) const {
@@ -69,8 +74,11 @@ pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool wi
                  .what = "cannot run " + path.string() + " with --activations float32",
                  .why = "a packed file holds weights for int8 activations",
                  .fix = "leave out --activations, or name the model that it was made of"});
-  return pipeline::LoadModelToRun(path,
-                                  {.packing = Packing(), .verify = verify, .with_tokenizer = with_tokenizer});
+  const runtime::PackOptions packing = Packing();
+  pipeline::ModelToRun loaded = pipeline::LoadModelToRun(
+      path, {.packing = packing, .verify = verify, .with_tokenizer = with_tokenizer});
+  loaded.weights.key_values = packing.key_values;  // also of a packed file
+  return loaded;
 }
 
 runtime::PackedWeights ModelFlags::LoadWeights(const std::string& name) const {

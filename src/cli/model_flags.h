@@ -28,6 +28,7 @@ struct ModelFlags {
   std::string base;  // of a LoRA adapter: --base BASE ADAPTER is BASE+ADAPTER
   std::string weights = "auto";
   std::string activations = "float32";
+  std::string kv_cache_type = "f32";
   bool verify = false;
 
   /// `activations` is the default of --activations: "auto" where speed counts, "float32" where figures are
@@ -40,7 +41,7 @@ struct ModelFlags {
   std::filesystem::path Resolve(const std::string& name) const;
   /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
   std::filesystem::path ResolveTokenizer(const std::string& name) const;
-  /// What --weights and --activations ask for.
+  /// What --weights, --activations and --kv-cache-type ask for.
   runtime::PackOptions Packing() const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;

@@ -160,7 +160,8 @@ class ServeCommand : public Command {
 
   void Announce(const serve::ServedModel& served, const serve::Server& server, Terminal& terminal) const {
     const std::size_t weights = served.transformer.weight_bytes();
-    const std::size_t per_token = runtime::KeyValueBytesPerToken(served.transformer.config());
+    const std::size_t per_token =
+        runtime::KeyValueBytesPerToken(served.transformer.config(), served.transformer.key_values());
     const std::size_t per_context = per_token * static_cast<std::size_t>(served.context());
     const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576; };
     terminal.Print(

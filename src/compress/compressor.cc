@@ -86,7 +86,8 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
                             .bits_per_weight = config.bits_per_weight,
                             .quantiser = &FindQuantiser(config.quantiser),
                             .with_feedback = config.method == "feedback",
-                            .compares = config.compare_quantisers},
+                            .compares = config.compare_quantisers,
+                            .kept = input.kept_linears},
                            sink, stop);
 }
 

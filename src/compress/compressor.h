@@ -131,6 +131,9 @@ struct CompressInput {
       tokenizer_files;  // a folder to copy them from, for exports that are folders; or empty
   std::string device = "cpu";
   std::filesystem::path checkpoint;  // of the training; empty: none
+  /// Folder for the linears that are done, without training; empty: none. A call that was stopped and is made
+  /// again goes on behind them. Left there.
+  std::filesystem::path kept_linears;
 };
 
 struct BaselineResult {

@@ -109,44 +109,52 @@ class Layerwise {
     const runtime::LayerPass pass(config_, packed, rows_.longest());
     std::vector<float> inner(rows_.longest() * Hidden());
     {
+      const std::vector<Part> parts = Ask(layer, {0, 1, 2});
       Moments moments(Hidden());
-      ForTexts([&](std::size_t t) {
-        pass.AttentionInput(State(t), rows_.length(t), inner.data());
-        moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
-      });
-      packed.query_key_value = Quantise(layer, {0, 1, 2}, moments);
+      if (NeedsMoments(parts))
+        ForTexts([&](std::size_t t) {
+          pass.AttentionInput(State(t), rows_.length(t), inner.data());
+          moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
+        });
+      packed.query_key_value = Quantise(parts, moments);
     }
     {
       std::vector<float> attended(rows_.tokens() * QuerySize());
+      const std::vector<Part> parts = Ask(layer, {3});
+      const bool needs_moments = NeedsMoments(parts);
       Moments moments(QuerySize());
       ForTexts([&](std::size_t t) {
         pass.AttentionInput(State(t), rows_.length(t), inner.data());
         float* rows = rows_.At(attended, t, QuerySize());
         pass.Attended(inner.data(), rows_.length(t), rows);
-        moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
+        if (needs_moments) moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
       });
-      packed.attention_output = Quantise(layer, {3}, moments);
+      packed.attention_output = Quantise(parts, moments);
       ForTexts([&](std::size_t t) {
         pass.AddAttentionOutput(rows_.At(attended, t, QuerySize()), rows_.length(t), State(t));
       });
     }
     {
+      const std::vector<Part> parts = Ask(layer, {4, 5});
       Moments moments(Hidden());
-      ForTexts([&](std::size_t t) {
-        pass.MlpInput(State(t), rows_.length(t), inner.data());
-        moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
-      });
-      packed.gate_up = Quantise(layer, {4, 5}, moments);
+      if (NeedsMoments(parts))
+        ForTexts([&](std::size_t t) {
+          pass.MlpInput(State(t), rows_.length(t), inner.data());
+          moments.Of(rows_.IsHeldOut(t)).Add(inner.data(), rows_.length(t));
+        });
+      packed.gate_up = Quantise(parts, moments);
     }
     std::vector<float> gated(rows_.tokens() * Intermediate());
+    const std::vector<Part> parts = Ask(layer, {6});
+    const bool needs_moments = NeedsMoments(parts);
     Moments moments(Intermediate());
     ForTexts([&](std::size_t t) {
       pass.MlpInput(State(t), rows_.length(t), inner.data());
       float* rows = rows_.At(gated, t, Intermediate());
       pass.Gated(inner.data(), rows_.length(t), rows);
-      moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
+      if (needs_moments) moments.Of(rows_.IsHeldOut(t)).Add(rows, rows_.length(t));
     });
-    packed.down = Quantise(layer, {6}, moments);
+    packed.down = Quantise(parts, moments);
     ForTexts(
         [&](std::size_t t) { pass.AddDown(rows_.At(gated, t, Intermediate()), rows_.length(t), State(t)); });
   }
@@ -160,28 +168,53 @@ class Layerwise {
   }
   float* State(std::size_t text) { return rows_.At(states_, text, Hidden()); }
 
-  /// The linears that share an input, quantised, as one matrix.
-  PackedMatrix Quantise(int layer, const std::vector<int>& which, Moments& moments) {
-    const std::vector<float> h = moments.fitted.Diagonal(), held_out = moments.held_out.TakeMean();
-    const std::vector<float> gram = moments.fitted.TakeMean();
-    FeedbackFactor factor;
-    if (options_.with_feedback) factor = FactorGram(gram, h.size(), options_.damping);
-    std::vector<float> values;
+  /// What is to become of a linear.
+  struct Part {
+    const model::TensorSpec* spec;
+    LayerwiseOptions::Choice choice;
+    std::optional<std::vector<float>> values;  // known already
+  };
+
+  std::vector<Part> Ask(int layer, const std::vector<int>& which) const {
+    std::vector<Part> parts;
     for (const int index : which) {
-      stop_.ThrowIfRequested("the compression of a layer");
-      const model::TensorSpec& spec =
-          specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index]));
-      const model::Tensor tensor = source_.Read(spec);
-      const LinearToQuantise linear{tensor.values, spec.shape[0], spec.shape[1], h};
-      const LayerwiseOptions::Choice choice = options_.choose(spec);
-      if (choice.quantiser == nullptr) {
-        values.insert(values.end(), tensor.values.begin(), tensor.values.end());
-        continue;
-      }
-      const QuantisedLinear result = QuantiseOne(linear, choice, gram, held_out, factor, spec);
-      values.insert(values.end(), result.values.begin(), result.values.end());
+      Part part{&specs_.at(fmt::format("model.layers.{}.{}.weight", layer, kNames[index])), {}, {}};
+      part.choice = options_.choose(*part.spec);
+      if (part.choice.quantiser == nullptr)
+        part.values = source_.Read(*part.spec).values;
+      else if (options_.known)
+        part.values = options_.known(*part.spec);
+      parts.push_back(std::move(part));
     }
-    const std::size_t in = h.size();
+    return parts;
+  }
+  static bool NeedsMoments(const std::vector<Part>& parts) {
+    return !std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.values.has_value(); });
+  }
+
+  /// The linears that share an input, quantised, as one matrix.
+  PackedMatrix Quantise(const std::vector<Part>& parts, Moments& moments) {
+    std::vector<float> values;
+    if (NeedsMoments(parts)) {
+      const std::vector<float> h = moments.fitted.Diagonal(), held_out = moments.held_out.TakeMean();
+      const std::vector<float> gram = moments.fitted.TakeMean();
+      FeedbackFactor factor;
+      if (options_.with_feedback) factor = FactorGram(gram, h.size(), options_.damping);
+      for (const Part& part : parts) {
+        stop_.ThrowIfRequested("the compression of a layer");
+        if (part.values) {
+          values.insert(values.end(), part.values->begin(), part.values->end());
+          continue;
+        }
+        const model::Tensor tensor = source_.Read(*part.spec);
+        const LinearToQuantise linear{tensor.values, part.spec->shape[0], part.spec->shape[1], h};
+        const QuantisedLinear result = QuantiseOne(linear, part.choice, gram, held_out, factor, *part.spec);
+        values.insert(values.end(), result.values.begin(), result.values.end());
+      }
+    } else {
+      for (const Part& part : parts) values.insert(values.end(), part.values->begin(), part.values->end());
+    }
+    const auto in = static_cast<std::size_t>(parts[0].spec->shape[1]);
     return PackedMatrix::Pack(values, values.size() / in, in, runtime::WeightType::kFloat32);
   }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ struct LayerwiseOptions {
   double damping = 0.01;             // FactorGram
   int polish_rounds = 2;             // PolishCodes; 0: none
   std::vector<Choice> compare = {};  // whose errors by nearest rounding are reported too
+  /// [out, in] of a linear that was done before: it is taken as it is, and `done` not called. Asked for each
+  /// linear that is to be quantised, in order. Empty: none is known.
+  std::function<std::optional<std::vector<float>>(const model::TensorSpec&)> known = {};
 };
 
 /// What was done with one linear. Errors are of outputs on texts that were not used to fit, relative to the

@@ -2,14 +2,17 @@
 #include "compress/untrained.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 
 #include "base/error.h"
+#include "compress/kept_linears.h"
 #include "compress/mixed_precision.h"
 #include "compress/sensitivity.h"
+#include "io/sha256.h"
 
 namespace forge::compress {
 namespace {
@@ -116,15 +119,30 @@ class Untrained {
         if (storage.quantiser != nullptr) layerwise.compare.push_back(storage.choice());
     const std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared = Compared();
     for (const auto& [name, choice] : compared) layerwise.compare.push_back(choice);
+    const KeptLinears kept = OpenKept(storages);
+    const auto take = [&](const model::TensorSpec& spec, KeptLinear linear) {
+      for (std::size_t i = 0; i < compared.size(); ++i)
+        result.compared[compared[i].first] +=
+            linear.report.compared[linear.report.compared.size() - compared.size() + i];
+      result.linears.push_back(linear.report);
+      result.stored_as.push_back(storage_of(spec.name).name);
+      if (linear.first) result.model.ternary[spec.name] = *std::move(linear.first);
+      if (linear.second) result.model.second_plane[spec.name] = *std::move(linear.second);
+      if (linear.blocks) result.model.encoded[spec.name] = *std::move(linear.blocks);
+    };
+    layerwise.known = [&](const model::TensorSpec& spec) -> std::optional<std::vector<float>> {
+      std::optional<KeptLinear> found = kept.Find(spec);
+      if (!found) return std::nullopt;
+      std::vector<float> values = found->Values();
+      take(spec, *std::move(found));
+      return values;
+    };
     QuantiseLayerwise(
         source_, result.model.weights.at("model.embed_tokens.weight"), texts_, held_out_, layerwise,
         [&](const model::TensorSpec& spec, const QuantisedLinear& linear, const LinearReport& report) {
-          Keep(spec, linear, storage_of(spec.name), result);
-          result.linears.push_back(report);
-          for (std::size_t i = 0; i < compared.size(); ++i)
-            result.compared[compared[i].first] +=
-                report.compared[report.compared.size() - compared.size() + i];
-          result.stored_as.push_back(storage_of(spec.name).name);
+          KeptLinear made = Stored(linear, storage_of(spec.name), report);
+          kept.Keep(spec, made);
+          take(spec, std::move(made));
         },
         sink_, stop_);
     for (auto& [name, error] : result.compared) error /= static_cast<double>(result.linears.size());
@@ -139,15 +157,35 @@ class Untrained {
     return result;
   }
 
-  void Keep(const model::TensorSpec& spec, const QuantisedLinear& linear, const Storage& storage,
-            UntrainedResult& result) const {
+  KeptLinear Stored(const QuantisedLinear& linear, const Storage& storage, const LinearReport& report) const {
+    KeptLinear made{.report = report};
     if (storage.quantiser->blocks) {
-      result.model.encoded[spec.name] = EncodeLevels(linear, *storage.quantiser->blocks);
-      return;
+      made.blocks = EncodeLevels(linear, *storage.quantiser->blocks);
+      return made;
     }
-    result.model.ternary[spec.name] = ToTernary(linear, 0, options_.group);
-    if (options_.tier == Tier::kDual)
-      result.model.second_plane[spec.name] = ToTernary(linear, 1, options_.group);
+    made.first = ToTernary(linear, 0, options_.group);
+    if (options_.tier == Tier::kDual) made.second = ToTernary(linear, 1, options_.group);
+    return made;
+  }
+
+  /// Of this pass, by all that its linears are made from; of the weights the first rows.
+  KeptLinears OpenKept(const StorageOf& storages) const {
+    if (options_.kept.empty()) return KeptLinears({}, {});
+    std::string key =
+        fmt::format("{} {} {} {} {} {}\n", Name(options_.tier), options_.quantiser->name, options_.group,
+                    options_.fitted_group, options_.with_feedback, options_.compares);
+    for (const auto& [name, index] : storages) key += fmt::format("{} {}\n", name, storages_[index].name);
+    for (const auto part : {texts_, held_out_})
+      for (const std::vector<int>& text : part) key += fmt::format("{}\n", fmt::join(text, " "));
+    for (const auto& [name, spec] : specs_) {
+      std::vector<float> row(static_cast<std::size_t>(model::Columns(spec)));
+      source_.ReadRows(spec, 0, row);
+      const std::span<const std::byte> bytes = std::as_bytes(std::span(row));
+      key += fmt::format("{} {}\n", name, io::Sha256(bytes));
+    }
+    return KeptLinears(options_.kept / fmt::format("{}-{}", Name(options_.tier), storages.empty() ? 1 : 2),
+                       io::Sha256(std::as_bytes(std::span(key))),
+                       [this](const std::string& line) { sink_.Log("compress: " + line); });
   }
 
   std::uint64_t BytesOf(const std::vector<std::string>& unit, io::BlockType type) const {

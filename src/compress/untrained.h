@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct UntrainedOptions {
   const Quantiser* quantiser = nullptr;       // of one plane
   bool with_feedback = true;
   bool compares = false;  // report the error of every quantiser of the table beside
+  /// Folder that linears are kept in as they are done (KeptLinears), so that the same call goes on behind
+  /// them; empty: none. Who calls removes it in the end.
+  std::filesystem::path kept = {};
 };
 
 struct UntrainedResult {

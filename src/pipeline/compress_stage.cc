@@ -313,9 +313,11 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   input.tokenizer_files = tokenizer.path();
   input.device = context.device;
   input.checkpoint = folder / "training.safetensors";
+  input.kept_linears = folder / "linears";
   const compress::CompressResult result = compress::Compress(input, config, sink, *context.stop);
   std::error_code ignored;  // the checkpoint of a finished training takes space and nothing else
   fs::remove(input.checkpoint, ignored);
+  fs::remove_all(input.kept_linears, ignored);
   fs::remove(input.checkpoint.string() + ".steps", ignored);
   const std::string metric =
       domains[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token";

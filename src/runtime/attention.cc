@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/thread_pool.h"
+#include "io/float_arrays.h"
 #include "runtime/kernels/kernel_table.h"
 
 namespace forge::runtime {
@@ -38,7 +39,67 @@ struct Scratch {
   std::vector<float> queries;  // [rows, head_dim]
   std::vector<float> scores;   // [rows, context]
   std::vector<float> results;  // [rows, head_dim]
+  std::vector<float> widened;  // keys or values of kChunk positions
 };
+
+/// Positions whose keys or values are widened at a time; a multiple of the panels' width.
+constexpr std::size_t kChunk = 256;
+
+/// scores [rows, context] of the span's positions from column `start` on.
+void AddScores(std::size_t head_dim, const KeyValueSpan& span, std::size_t rows, std::size_t context,
+               std::size_t start, Scratch& s) {
+  const auto length = static_cast<std::size_t>(span.length);
+  const bool is_wide = span.type == KeyValueType::kFloat32;
+  const std::size_t step = is_wide ? length : kChunk;
+  for (std::size_t first = 0; first < length; first += step) {
+    const std::size_t count = std::min(step, length - first);
+    const std::byte* stored = span.keys + first * head_dim * BytesOf(span.type);
+    if (!is_wide) {
+      s.widened.resize((count + kPanelWidth - 1) / kPanelWidth * kPanelWidth * head_dim);
+      io::WidenFloats({stored, s.widened.size() * BytesOf(span.type)}, io::FloatType::kF16, s.widened);
+    }
+    Multiply({.x = s.queries.data(),
+              .x_stride = head_dim,
+              .rows = rows,
+              .panels = is_wide ? reinterpret_cast<const float*>(stored) : s.widened.data(),
+              .panel_stride = head_dim * kPanelWidth,
+              .depth = head_dim,
+              .out = s.scores.data() + start + first,
+              .out_stride = context,
+              .columns = count});
+  }
+}
+
+/// Adds the span's share to results [rows, head_dim]; start 0 begins them.
+void AddValues(std::size_t head_dim, const KeyValueSpan& span, std::size_t rows, std::size_t context,
+               std::size_t start, Scratch& s) {
+  const auto length = static_cast<std::size_t>(span.length);
+  const bool is_wide = span.type == KeyValueType::kFloat32;
+  const std::size_t step = is_wide ? length : kChunk;
+  for (std::size_t first = 0; first < length; first += step) {
+    const std::size_t count = std::min(step, length - first),
+                      panels = (head_dim + kPanelWidth - 1) / kPanelWidth;
+    if (!is_wide) {
+      s.widened.resize(panels * count * kPanelWidth);
+      for (std::size_t panel = 0; panel < panels; ++panel)
+        io::WidenFloats(
+            {span.values + (panel * span.value_panel_stride + first * kPanelWidth) * BytesOf(span.type),
+             count * kPanelWidth * BytesOf(span.type)},
+            io::FloatType::kF16,
+            std::span(s.widened).subspan(panel * count * kPanelWidth, count * kPanelWidth));
+    }
+    Multiply({.x = s.scores.data() + start + first,
+              .x_stride = context,
+              .rows = rows,
+              .panels = is_wide ? reinterpret_cast<const float*>(span.values) : s.widened.data(),
+              .panel_stride = is_wide ? span.value_panel_stride : count * kPanelWidth,
+              .depth = count,
+              .out = s.results.data(),
+              .out_stride = head_dim,
+              .columns = head_dim,
+              .accumulate = start + first > 0});
+  }
+}
 
 /// results = softmax(queries K^T scale) V; row r sees the first seen[r] positions of the spans.
 void AttendRows(std::size_t head_dim, float scale, std::span<const std::size_t> seen, Scratch& s) {
@@ -47,15 +108,7 @@ void AttendRows(std::size_t head_dim, float scale, std::span<const std::size_t> 
   s.scores.resize(seen.size() * context);
   std::size_t start = 0;
   for (const KeyValueSpan& span : s.spans) {
-    Multiply({.x = s.queries.data(),
-              .x_stride = head_dim,
-              .rows = seen.size(),
-              .panels = span.keys,
-              .panel_stride = head_dim * kPanelWidth,
-              .depth = head_dim,
-              .out = s.scores.data() + start,
-              .out_stride = context,
-              .columns = static_cast<std::size_t>(span.length)});
+    AddScores(head_dim, span, seen.size(), context, start, s);
     start += static_cast<std::size_t>(span.length);
   }
   for (std::size_t r = 0; r < seen.size(); ++r) {
@@ -66,16 +119,7 @@ void AttendRows(std::size_t head_dim, float scale, std::span<const std::size_t> 
   s.results.resize(seen.size() * head_dim);
   start = 0;
   for (const KeyValueSpan& span : s.spans) {
-    Multiply({.x = s.scores.data() + start,
-              .x_stride = context,
-              .rows = seen.size(),
-              .panels = span.values,
-              .panel_stride = span.value_panel_stride,
-              .depth = static_cast<std::size_t>(span.length),
-              .out = s.results.data(),
-              .out_stride = head_dim,
-              .columns = head_dim,
-              .accumulate = start > 0});
+    AddValues(head_dim, span, seen.size(), context, start, s);
     start += static_cast<std::size_t>(span.length);
   }
 }

@@ -65,8 +65,8 @@ void BatchGenerator::Hold(int index, std::span<const int> prompt, ForwardStep& s
   if (beginning.parent >= 0) Hold(beginning.parent, prompt, step);
   const std::shared_ptr<KeyValueCache> below =
       beginning.parent < 0 ? nullptr : beginnings_[static_cast<std::size_t>(beginning.parent)].cache;
-  beginning.cache = std::make_shared<KeyValueCache>(transformer_.config(),
-                                                    static_cast<int>(beginning.end - beginning.start), below);
+  beginning.cache = std::make_shared<KeyValueCache>(
+      transformer_.MakeCache(static_cast<int>(beginning.end - beginning.start), below));
   cache_bytes_ += beginning.cache->bytes();
   step.Add(prompt.subspan(beginning.start, beginning.end - beginning.start), beginning.cache.get(),
            static_cast<int>(beginning.start));
@@ -99,7 +99,7 @@ void BatchGenerator::Admit(ForwardStep& step) {
     sequence.pending.assign(request.prompt.begin() + static_cast<std::ptrdiff_t>(start),
                             request.prompt.end());
     sequence.cache = std::make_unique<KeyValueCache>(
-        transformer_.config(), static_cast<int>(sequence.pending.size()) + sequence.limit, std::move(below));
+        transformer_.MakeCache(static_cast<int>(sequence.pending.size()) + sequence.limit, std::move(below)));
     cache_bytes_ += sequence.cache->bytes();
     active_.push_back(std::move(sequence));
   }

@@ -104,7 +104,9 @@ void NativeModel::VisitScores(std::span<const ScoredSequence> sequences, const S
       std::size_t end = first, count = 0;
       for (; end < last; ++end) {
         count += at(end).size() - (end == first ? 0 : CommonPrefix(at(end - 1), at(end)));
-        if (end > first && count * KeyValueBytesPerToken(config()) > kScoreCacheBudget) break;
+        if (end > first &&
+            count * KeyValueBytesPerToken(config(), transformer_.key_values()) > kScoreCacheBudget)
+          break;
       }
       VisitGroup(sequences, std::span(order).subspan(first, end - first), visit);
       first = end;
@@ -125,7 +127,8 @@ void NativeModel::VisitGroup(std::span<const ScoredSequence> sequences, std::spa
   std::vector<int> first_token;  // of each node
   for (const PrefixTree::Node& node : tree.nodes) {
     const auto parent = node.parent < 0 ? nullptr : owned[static_cast<std::size_t>(node.parent)];
-    owned.push_back(std::make_shared<KeyValueCache>(config(), static_cast<int>(node.tokens.size()), parent));
+    owned.push_back(std::make_shared<KeyValueCache>(
+        transformer_.MakeCache(static_cast<int>(node.tokens.size()), parent)));
     first_token.push_back(static_cast<int>(tokens.size()));
     for (std::size_t i = 0; i < node.tokens.size(); ++i)
       tokens.push_back(
@@ -194,7 +197,7 @@ std::vector<Generation> NativeModel::Generate(std::span<const GenerateRequest> r
 
 std::vector<float> NativeModel::Logits(std::span<const int> tokens) {
   CheckTokens(tokens);
-  KeyValueCache cache(config(), static_cast<int>(tokens.size()));
+  KeyValueCache cache = transformer_.MakeCache(static_cast<int>(tokens.size()));
   KeyValueCache* caches[] = {&cache};
   std::vector<TokenInput> inputs;
   std::vector<int> rows;
@@ -226,7 +229,8 @@ std::vector<float> NativeModel::LastHidden(std::span<const std::vector<int>> seq
       std::vector<int> rows;
       std::size_t end = first;
       for (; end < last && (end == first || tokens.size() < kTokensPerGroup); ++end) {
-        owned.push_back(std::make_unique<KeyValueCache>(config(), static_cast<int>(sequences[end].size())));
+        owned.push_back(
+            std::make_unique<KeyValueCache>(transformer_.MakeCache(static_cast<int>(sequences[end].size()))));
         caches.push_back(owned.back().get());
         for (std::size_t i = 0; i < sequences[end].size(); ++i)
           tokens.push_back({sequences[end][i], static_cast<int>(caches.size()) - 1, static_cast<int>(i)});

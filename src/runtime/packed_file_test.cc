@@ -154,6 +154,18 @@ TEST_F(PackedFile, RefusesWhatItHasNoFormFor) {
   EXPECT_FALSE(fs::exists(path_));
 }
 
+TEST_F(PackedFile, RefusesANormThatIsNoNumberThoughItsChecksumHolds) {
+  SavePackedFile(whole_, Pack(MakeTernary(model::testing::TinyConfig("qwen2"), 64)), {}, "tiny");
+  std::vector<float> norm(64, 1.0f);
+  norm[5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(ProblemAfter([&](std::vector<io::Section>& sections, io::GgufMetadata&) {
+                for (io::Section& section : sections)
+                  if (section.name == "layers.1.input_norm") section.bytes = std::as_bytes(std::span(norm));
+              }),
+              HasSubstr("section layers.1.input_norm holds nan"));
+  fs::remove(whole_);
+}
+
 TEST_F(PackedFile, RefusesSectionsThatAreNotThoseOfItsConfig) {
   SavePackedFile(whole_, Pack(MakeTernary(model::testing::TinyConfig("qwen2"), 64)), {}, "tiny");
   using Sections = std::vector<io::Section>;

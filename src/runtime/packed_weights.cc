@@ -219,6 +219,7 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
   model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
   PackedWeights packed{.config = config};
   packed.activations = Resolve(source, options);
+  packed.key_values = options.key_values;
   Packer packer(source, packed.activations, options.ternary);
   packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
   if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);

@@ -6,6 +6,7 @@
 
 #include "model/model_weights.h"
 #include "model/weight_source.h"
+#include "runtime/kv_cache.h"
 #include "runtime/linear.h"
 
 namespace forge::runtime {
@@ -34,7 +35,8 @@ void NormHeads(const model::ModelConfig& config, const PackedLayer& layer, float
 
 struct PackedWeights {
   model::ModelConfig config;
-  Activations activations = Activations::kFloat32;  // never kInt8IfTernary
+  Activations activations = Activations::kFloat32;   // never kInt8IfTernary
+  KeyValueType key_values = KeyValueType::kFloat32;  // of the caches of who runs them
   Linear embedding;  // [vocab_size, hidden_size]; also the head when that is tied
   std::vector<PackedLayer> layers;
   std::vector<float> final_norm;
@@ -51,6 +53,7 @@ struct PackOptions {
   /// With int8 activations: kTwoBit, or kBase3 where it is smaller; nothing: what is fastest on this
   /// processor.
   std::optional<CodeLayout> ternary = {};
+  KeyValueType key_values = KeyValueType::kFloat32;
 };
 
 /// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where

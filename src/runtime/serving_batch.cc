@@ -78,7 +78,7 @@ int ServingBatch::LimitOf(const ServingRequest& request) const {
 std::size_t ServingBatch::BytesFor(const ServingRequest& request) const {
   constexpr std::size_t kPadding = 16;  // a panel of keys
   const std::size_t tokens = request.prompt->size() + static_cast<std::size_t>(LimitOf(request));
-  return (tokens + kPadding) * KeyValueBytesPerToken(transformer_.config());
+  return (tokens + kPadding) * KeyValueBytesPerToken(transformer_.config(), transformer_.key_values());
 }
 
 bool ServingBatch::HasRoomFor(const ServingRequest& request) const {
@@ -91,9 +91,9 @@ void ServingBatch::Hold(Sequence& sequence) {
   std::weak_ptr<Beginning>& known = beginnings_[&prompt];
   sequence.beginning = known.lock();
   if (sequence.beginning) return;
-  sequence.beginning = std::make_shared<Beginning>(
-      Beginning{sequence.request.prompt,
-                std::make_shared<KeyValueCache>(transformer_.config(), static_cast<int>(prompt.size()) - 1)});
+  sequence.beginning = std::make_shared<Beginning>(Beginning{
+      sequence.request.prompt,
+      std::make_shared<KeyValueCache>(transformer_.MakeCache(static_cast<int>(prompt.size()) - 1))});
   key_value_bytes_ += sequence.beginning->cache->bytes();
   known = sequence.beginning;
 }
@@ -118,7 +118,7 @@ ServingBatch::Id ServingBatch::Join(ServingRequest request) {
     const std::shared_ptr<KeyValueCache> below = sequence.beginning ? sequence.beginning->cache : nullptr;
     const int prefix = below ? below->capacity() : 0;
     sequence.cache = std::make_unique<KeyValueCache>(
-        transformer_.config(), static_cast<int>(sequence.request.prompt->size()) + limit - prefix, below);
+        transformer_.MakeCache(static_cast<int>(sequence.request.prompt->size()) + limit - prefix, below));
     key_value_bytes_ += sequence.cache->bytes();
   } catch (const std::bad_alloc&) {
     LetGo(sequence);

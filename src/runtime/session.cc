@@ -8,7 +8,7 @@
 
 namespace forge::runtime {
 
-Session::Session(const NativeModel& model) : model_(model), cache_(model.config(), 0) {}
+Session::Session(const NativeModel& model) : model_(model), cache_(model.transformer().MakeCache(0)) {}
 
 void Session::Run(std::span<const int> tokens, std::vector<float>& logits) {
   const auto hidden = static_cast<std::size_t>(model_.config().hidden_size);

@@ -27,6 +27,11 @@ class Transformer {
   const model::ModelConfig& config() const { return weights_.config; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
   Activations activations() const { return weights_.activations; }
+  KeyValueType key_values() const { return weights_.key_values; }
+  /// An empty cache for this model.
+  KeyValueCache MakeCache(int capacity, std::shared_ptr<const KeyValueCache> prefix = nullptr) const {
+    return KeyValueCache(config(), capacity, std::move(prefix), key_values());
+  }
 
   /// From now on shows `observer` every input of the linears; an empty one ends that. Not during a forward
   /// pass.
