@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kMaxSections = 1 << 17;
 constexpr std::uint64_t kMaxMetadataBytes = 64 << 20;
+constexpr std::uint64_t kWorthSharing = 1 << 20;  // bytes to sum; fewer cost less than waking threads
 // Where the fields of the header are.
 constexpr std::uint64_t kVersionAt = 8, kHeaderBytesAt = 12, kFileBytesAt = 16, kMetadataAt = 24,
                         kMetadataBytesAt = 32, kTableAt = 40, kSectionsAt = 48, kDataAt = 56,
@@ -170,7 +171,10 @@ void SectionFile::Verify(const Section& section) const {
 void SectionFile::VerifyAll() const {
   for (std::size_t i = 1; i < sections_.size(); ++i)
     CheckZeros(OffsetOf(sections_[i - 1]) + sections_[i - 1].bytes.size(), OffsetOf(sections_[i]));
-  ThreadPool::Global().Run(sections_.size(), [&](std::size_t i) { Verify(sections_[i]); });
+  if (file_.bytes().size() < kWorthSharing)
+    for (const Section& section : sections_) Verify(section);
+  else
+    ThreadPool::Global().Run(sections_.size(), [&](std::size_t i) { Verify(sections_[i]); });
 }
 
 }  // namespace forge::io

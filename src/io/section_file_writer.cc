@@ -10,6 +10,8 @@
 namespace forge::io {
 namespace {
 
+constexpr std::uint64_t kWorthSharing = 1 << 20;  // bytes to sum; fewer cost less than waking threads
+
 std::uint64_t Padded(std::uint64_t size, std::uint64_t alignment) {
   return (size + alignment - 1) / alignment * alignment;
 }
@@ -48,7 +50,13 @@ void WriteSectionFile(const std::filesystem::path& path, const GgufMetadata& met
   const std::uint64_t table_offset = Padded(kSectionHeaderBytes + keys.size(), kSectionAlignment);
   const std::uint64_t table_end = table_offset + sections.size() * kSectionEntryBytes;
   std::vector<std::array<std::byte, 32>> sums(sections.size());
-  ThreadPool::Global().Run(sections.size(), [&](std::size_t i) { sums[i] = Sha256Bytes(sections[i].bytes); });
+  std::uint64_t bytes = 0;
+  for (const Section& section : sections) bytes += section.bytes.size();
+  const auto sum = [&](std::size_t i) { sums[i] = Sha256Bytes(sections[i].bytes); };
+  if (bytes < kWorthSharing)
+    for (std::size_t i = 0; i < sections.size(); ++i) sum(i);
+  else
+    ThreadPool::Global().Run(sections.size(), sum);
   std::string table;
   std::uint64_t end = Padded(table_end, kSectionDataAlignment);
   for (std::size_t i = 0; i < sections.size(); ++i) {
