@@ -212,10 +212,6 @@ void Report(const CompressResult& result, MetricSink& sink) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 /// The type of that name, if rows of the embedding fill its blocks.
 io::BlockType TableType(const std::string& word, const model::ModelConfig& model) {
   constexpr std::pair<const char*, io::BlockType> kTypes[] = {{"f16", io::BlockType::kF16},
@@ -260,6 +256,11 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
 
 namespace {
 
+Retention Compare(const CompressInput& input, const CompressConfig& config, const Scores& before,
+                  const Scores& after) {
+  return CompareScores(before, after, input.domains, config.seed, input.chance);
+}
+
 /// Writes the model and measures the file, not the model: from here on everything is about what lies there.
 void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, const CompressedModel& made,
                       std::span<const std::vector<int>> windows, const Scores& before, CompressResult& result,
@@ -276,8 +277,7 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
   }
   if (input.evaluate) {
     sink.Log("compress: scoring " + input.output.string());
-    result.retention =
-        CompareScores(before, input.evaluate(compressed), input.domains, config.seed, input.chance);
+    result.retention = Compare(input, config, before, input.evaluate(compressed));
     result.passed = Passes(*result.retention, config);
   }
 }
@@ -291,8 +291,7 @@ void MeasureBaselines(const CompressInput& input, const CompressConfig& config, 
         MeasureBaseline(type, input.output, *input.weights, input.tokenizer, input.evaluate);
     if (!baseline) continue;
     BaselineResult& entry = result.baselines.emplace_back();
-    if (input.evaluate)
-      entry.retention = CompareScores(before, baseline->scores, input.domains, config.seed, input.chance);
+    if (input.evaluate) entry.retention = Compare(input, config, before, baseline->scores);
     entry.baseline = std::move(*baseline);
   }
 }
@@ -313,7 +312,7 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
       if (input.evaluate) {
         runtime::NativeModel loaded(
             runtime::OpenPackedFile(std::make_shared<const io::SectionFile>(entry.path)));
-        entry.retention = CompareScores(before, input.evaluate(loaded), input.domains, config.seed);
+        entry.retention = Compare(input, config, before, input.evaluate(loaded));
       }
     } else {
       entry = {.name = "bitnet folder", .path = input.output.parent_path() / "hf_bitnet"};
@@ -321,8 +320,7 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
       ExportBitnet(entry.path, *file, input.tokenizer_files);
       if (input.evaluate) {
         runtime::NativeModel loaded(runtime::PackWeights(*model::OpenModelFolder(entry.path), {}));
-        entry.retention =
-            CompareScores(before, input.evaluate(loaded), input.domains, config.seed, input.chance);
+        entry.retention = Compare(input, config, before, input.evaluate(loaded));
       }
     }
     entry.bytes = BytesOnDisk(entry.path);

@@ -125,8 +125,7 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
   job.micro_batches = training.micro_batches;
   job.batch = training.batch;
-  job.optimizer = {.learning_rate = training.learning_rate,
-                   .warmup_steps = std::clamp(training.steps / 20, 1, 20)};
+  job.optimizer.learning_rate = training.learning_rate;
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
   job.straight_through = {.quantize =
                               [&](const std::string& name, const float* values, std::int64_t out,
@@ -139,10 +138,8 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.teacher_temperature = training.temperature;
   job.environment = &training.environment;
   LogMemory(job);
-  if (training.minutes > 0) {
-    job.steps = StepsOf(training, job);
-    job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
-  }
+  if (training.minutes > 0) job.steps = StepsOf(training, job);
+  job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
   train::OpenEngine().Tune(job);
   return Ternarize(config, trained, training.group, moments);  // rounding a rounded table changes nothing
 }

@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
+#include "io/section_layout.h"
 #include "io/sha256.h"
 
 namespace forge::io {
@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::uint64_t kMaxSections = 1 << 17;
 constexpr std::uint64_t kMaxMetadataBytes = 64 << 20;
-constexpr std::uint64_t kWorthSharing = 1 << 20;  // bytes to sum; fewer cost less than waking threads
 // Where the fields of the header are.
 constexpr std::uint64_t kVersionAt = 8, kHeaderBytesAt = 12, kFileBytesAt = 16, kMetadataAt = 24,
                         kMetadataBytesAt = 32, kTableAt = 40, kSectionsAt = 48, kDataAt = 56,
@@ -26,10 +25,6 @@ constexpr std::uint64_t kFormatAt = 56, kZeroAt = 60, kRowsAt = 64, kColumnsAt =
                         kGroupAt = 88, kOffsetAt = 96, kBytesAt = 104, kSumAt = 112;
 static_assert(kHeaderSumAt + 32 == kSectionHeaderBytes && kSumAt + 32 == kSectionEntryBytes);
 static_assert(kFormatAt == kMaxSectionName + 1);
-
-std::uint64_t Padded(std::uint64_t size, std::uint64_t alignment) {
-  return (size + alignment - 1) / alignment * alignment;
-}
 
 }  // namespace
 
@@ -171,10 +166,7 @@ void SectionFile::Verify(const Section& section) const {
 void SectionFile::VerifyAll() const {
   for (std::size_t i = 1; i < sections_.size(); ++i)
     CheckZeros(OffsetOf(sections_[i - 1]) + sections_[i - 1].bytes.size(), OffsetOf(sections_[i]));
-  if (file_.bytes().size() < kWorthSharing)
-    for (const Section& section : sections_) Verify(section);
-  else
-    ThreadPool::Global().Run(sections_.size(), [&](std::size_t i) { Verify(sections_[i]); });
+  ForEachSection(sections_.size(), file_.bytes().size(), [&](std::size_t i) { Verify(sections_[i]); });
 }
 
 }  // namespace forge::io

@@ -2,19 +2,13 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/thread_pool.h"
 #include "io/atomic_file.h"
 #include "io/section_file.h"
+#include "io/section_layout.h"
 #include "io/sha256.h"
 
 namespace forge::io {
 namespace {
-
-constexpr std::uint64_t kWorthSharing = 1 << 20;  // bytes to sum; fewer cost less than waking threads
-
-std::uint64_t Padded(std::uint64_t size, std::uint64_t alignment) {
-  return (size + alignment - 1) / alignment * alignment;
-}
 
 template <class T>
 void Append(std::string& out, T value) {
@@ -52,11 +46,7 @@ void WriteSectionFile(const std::filesystem::path& path, const GgufMetadata& met
   std::vector<std::array<std::byte, 32>> sums(sections.size());
   std::uint64_t bytes = 0;
   for (const Section& section : sections) bytes += section.bytes.size();
-  const auto sum = [&](std::size_t i) { sums[i] = Sha256Bytes(sections[i].bytes); };
-  if (bytes < kWorthSharing)
-    for (std::size_t i = 0; i < sections.size(); ++i) sum(i);
-  else
-    ThreadPool::Global().Run(sections.size(), sum);
+  ForEachSection(sections.size(), bytes, [&](std::size_t i) { sums[i] = Sha256Bytes(sections[i].bytes); });
   std::string table;
   std::uint64_t end = Padded(table_end, kSectionDataAlignment);
   for (std::size_t i = 0; i < sections.size(); ++i) {
