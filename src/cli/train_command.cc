@@ -65,7 +65,7 @@ class TrainCommand : public Command {
                                        .length = packs ? config_.sequence_length : MaxTokens(),
                                        .threads = ThreadPool::Global().num_threads(),
                                        .lora = lora,
-                                       .precision = ChoosePrecision(device)};
+                                       .precision = train::ChoosePrecision(config_.precision, device)};
     const train::MemoryPlan plan = train::ChooseMemoryPlan(
         model.config, request, static_cast<std::uint64_t>(config_.max_memory_gb * 1e9));
     terminal.Log(train::Describe(plan));
@@ -86,14 +86,15 @@ class TrainCommand : public Command {
                                             .checkpoint_interval = 50,
                                             .identity = Identity(data.sha256),
                                             .tokens_per_step = packs ? rows * config_.sequence_length : 0};
-    train::TuneJob job{.config = model.config,
-                       .weights = &model.weights,
-                       .steps = config_.steps,
-                       .micro_batches = plan.micro_batches,
-                       .lora = lora,
-                       .recompute_activations = plan.recompute_activations,
-                       .precision = request.precision,
-                       .environment = &environment};
+    train::TuneJob job;
+    job.config = model.config;
+    job.weights = &model.weights;
+    job.steps = config_.steps;
+    job.micro_batches = plan.micro_batches;
+    job.lora = lora;
+    job.recompute_activations = plan.recompute_activations;
+    job.precision = request.precision;
+    job.environment = &environment;
     job.optimizer = {.learning_rate = config_.learning_rate,
                      .warmup_steps = std::min(20, std::max(1, config_.steps / 10)),
                      .weight_decay = config_.weight_decay};
@@ -185,15 +186,6 @@ class TrainCommand : public Command {
                          "give some of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all");
     }
     return lora;
-  }
-
-  train::Precision ChoosePrecision(const std::string& device) const {
-    const std::vector<std::string> features = CpuFeatureNames();
-    const bool has_bf16 =
-        device == "cpu" && std::find(features.begin(), features.end(), "avx512bf16") != features.end();
-    return config_.precision == "bf16" || (config_.precision == "auto" && has_bf16)
-               ? train::Precision::kBFloat16
-               : train::Precision::kFloat32;
   }
 
   /// Of all that decides the bytes of the result and that the engine does not see.

@@ -91,18 +91,25 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
                            sink, stop);
 }
 
-CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config, int group,
-                            const SecondMoments& moments, MetricSink& sink, const StopToken& stop) {
+CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config,
+                            const StoragePlan& storage, const CalibrationTexts& texts, MetricSink& sink,
+                            const StopToken& stop) {
+  UntrainedResult start;
+  if (config.training_start == "feedback")
+    start = MakeUntrained(input, config, Tier::kStrict, storage, texts, sink, stop);
+  const SecondMoments moments = Calibrate(input, texts.fitted, sink, stop);
   TernaryTraining training{.steps = config.training_steps,
                            .learning_rate = config.learning_rate,
                            .lambda = {LambdaShape(config.lambda_schedule), config.lambda_fraction},
-                           .group = group,
+                           .group = storage.group,
+                           .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
                            .minutes = config.training_minutes,
                            .micro_batches = input.micro_batches,
                            .batch = input.batch,
                            .environment = {}};
+  if (config.training_start == "feedback") training.start = &start.model.ternary;
   training.environment.device = input.device;
   training.environment.sink = &sink;
   training.environment.stop = &stop;
@@ -111,64 +118,8 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
   return TrainTernary(input.weights->config(), input.weights->ReadAll(), moments, training);
 }
 
-/// Settings that would have no effect are refused.
-void CheckFlagsFit(const CompressConfig& config) {
-  if (config.training_steps == 0 && config.training_minutes > 0)
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot train for minutes with --training-steps 0",
-                 .why = "0 steps mean that there is no training",
-                 .fix = "leave out --training-steps, or --training-minutes"});
-  const CompressConfig usual;
-  std::vector<std::string> unfit;
-  const auto note = [&](bool differs, const char* flag) {
-    if (differs) unfit.emplace_back(flag);
-  };
-  if (config.training_steps > 0) {
-    note(config.tier != usual.tier, "--tier");
-    note(config.quantiser != usual.quantiser, "--quantiser");
-    note(config.method != usual.method, "--method");
-    note(config.granularity != usual.granularity, "--granularity");
-    note(config.compare_quantisers, "--compare-quantisers");
-    note(config.bits_per_weight != usual.bits_per_weight, "--bits-per-weight");
-    if (unfit.empty()) return;
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("cannot use {} with training", fmt::join(unfit, ", ")),
-                 .why = "training makes one ternary plane of each linear, with a scale for each group",
-                 .fix = "add --training-steps 0, or leave them out"});
-  }
-  note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
-       "--bits-per-weight");
-  note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
-  if (unfit.empty()) return;
-  throw Error({.kind = ErrorKind::kUsage,
-               .what = fmt::format("cannot use {} with --tier {}", fmt::join(unfit, ", "), config.tier),
-               .why = "--bits-per-weight is for mixed and auto, --granularity for strict",
-               .fix = "choose another tier, or leave them out"});
-}
-
-void CheckExport(const std::string& what, const CompressConfig& config) {
-  if (what != "f16" && what != "hf-bitnet" && what != "packed")
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot export " + what,
-                 .why = "the forms are f16, hf-bitnet and packed",
-                 .fix = "give one of these to --also-export"});
-  if (what != "packed") return;
-  if (config.tier == "mixed" || config.tier == "auto")
-    throw Error(
-        {.kind = ErrorKind::kUsage,
-         .what = "cannot export packed from tier " + config.tier,
-         .why = "a packed file holds ternary, 8-bit and 4-bit linears, and that tier has others too",
-         .fix = "use --tier strict or dual, or round the file: forge pack MODEL.gguf OUT --linears q8_0"});
-  if (config.embedding_type == "f16" || config.embedding_type == "q6_k")
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot export packed with embeddings of type " + config.embedding_type,
-                 .why = "a packed file holds embeddings of 8 or 4 bits",
-                 .fix = "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
-}
-
 void CheckInput(const CompressInput& input, const CompressConfig& config) {
   CheckFlagsFit(config);
-  for (const std::string& what : config.also_export) CheckExport(what, config);
   std::string why;
   if (config.training_steps > 0 && !input.batch)
     why = "there is no training data, and training_steps is not 0";
@@ -211,50 +162,6 @@ void Report(const CompressResult& result, MetricSink& sink) {
                          domain.before, domain.after, 100 * domain.retention));
   }
 }
-
-/// The type of that name, if rows of the embedding fill its blocks.
-io::BlockType TableType(const std::string& word, const model::ModelConfig& model) {
-  constexpr std::pair<const char*, io::BlockType> kTypes[] = {{"f16", io::BlockType::kF16},
-                                                              {"q8_0", io::BlockType::kQ8_0},
-                                                              {"q6_k", io::BlockType::kQ6_K},
-                                                              {"q4_0", io::BlockType::kQ4_0}};
-  std::vector<std::string> others;
-  for (const auto& [name, type] : kTypes) {
-    const bool holds = model.hidden_size % static_cast<int>(io::Info(type).elements) == 0;
-    if (name == word && holds) return type;
-    if (holds) others.emplace_back(name);
-  }
-  throw Error({.kind = ErrorKind::kUsage,
-               .what = "embeddings of this model cannot be stored as " + word,
-               .why = fmt::format("their {} columns do not fill blocks of {}", model.hidden_size,
-                                  word == "q6_k" ? 256 : 32),
-               .fix = fmt::format("use --embedding-type {}", fmt::join(others, " or "))});
-}
-
-}  // namespace
-
-StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {
-  StoragePlan plan;
-  const bool wants_large = config.export_type == "tq2_0" || config.export_type == "tq1_0";
-  plan.group = config.group_size != 0 ? config.group_size : wants_large ? 256 : 64;
-  const bool is_large = wants_large || (config.export_type == "auto" && plan.group == 256);
-  plan.type = config.export_type == "tq1_0" ? io::BlockType::kTQ1_0
-              : is_large                    ? io::BlockType::kTQ2_0
-                                            : io::BlockType::kQ2_0;
-  const int block = static_cast<int>(io::Info(plan.type).elements);
-  if (plan.group % block != 0)
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("groups of {} weights cannot be stored as {}", plan.group,
-                                     io::Info(plan.type).name),
-                 .why = fmt::format("a block of it has {} weights with one scale", block),
-                 .fix = is_large ? "use --group-size 256, or --export-type q2_0"
-                                 : "use --group-size 64, 128 or 256"});
-  CheckGroups(model, plan.group);
-  plan.tables = TableType(config.embedding_type, model);
-  return plan;
-}
-
-namespace {
 
 Retention Compare(const CompressInput& input, const CompressConfig& config, const Scores& before,
                   const Scores& after) {
@@ -357,8 +264,7 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
   result.float16_bytes = Float16Bytes(input.weights->config());
   if (config.training_steps > 0) {
-    const CompressedModel made = MakeTernary(input, config, result.storage.group,
-                                             Calibrate(input, texts.fitted, sink, stop), sink, stop);
+    const CompressedModel made = MakeTernary(input, config, result.storage, texts, sink, stop);
     ExportAndMeasure(input, config, made, windows, before, result, sink, stop);
   } else {
     for (const Tier tier : TiersOf(config)) {

@@ -133,6 +133,19 @@ TEST_F(Compressor, TrainingKeepsMoreAndTheSameSeedGivesTheSameBytes) {
   EXPECT_EQ(io::ReadFile(input_.output), bytes);
 }
 
+// From the ternary model of feedback few steps are enough; from the weights they are not.
+TEST_F(Compressor, TrainingFromFeedbackNeedsFewerSteps) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const auto divergence = [&](int steps, const char* start) {
+    CompressConfig config{.training_steps = steps};
+    if (steps > 0) config.training_start = start;
+    return Compress(input_, config, sink_, stop_).divergence.mean;
+  };
+  const double untrained = divergence(0, ""), trained = divergence(25, "feedback");
+  EXPECT_LT(trained, untrained);
+  EXPECT_LT(trained, divergence(25, "weights"));
+}
+
 TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
   const CompressResult result =
       Compress(input_, {.also_export = {"f16", "hf-bitnet"}, .training_steps = 0}, sink_, stop_);
@@ -227,6 +240,16 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
               HasSubstr("cannot use --bits-per-weight with --tier strict"));
   EXPECT_THAT(MessageOf({.granularity = "row", .training_steps = 0, .tier = "dual"}),
               HasSubstr("cannot use --granularity with --tier dual"));
+  EXPECT_THAT(MessageOf({.training_steps = 0,
+                         .training_start = "feedback",
+                         .learning_rate = 1,
+                         .lambda_schedule = "none",
+                         .lambda_fraction = 0,
+                         .distillation_temperature = 2,
+                         .int8_activations = true,
+                         .precision = "bf16"}),
+              HasSubstr("cannot use --training-start, --learning-rate, --lambda-schedule, --lambda-fraction, "
+                        "--distillation-temperature, --int8-activations, --precision without training"));
   EXPECT_EQ(evaluations_, 0);
 }
 

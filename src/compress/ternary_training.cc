@@ -35,6 +35,7 @@ void LogMemory(const train::TuneJob& job) {
                                                     .length = batch.length,
                                                     .threads = threads,
                                                     .lora = {},
+                                                    .precision = job.precision,
                                                     .has_teacher = true,
                                                     .is_ternary = true,
                                                     .trainable = job.trainable},
@@ -122,6 +123,8 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   model::ModelWeights trained = weights;
   for (const model::TensorSpec& spec : model::ListTensors(config))
     if (IsTable(spec)) RoundTable(trained.at(spec.name).values, config.hidden_size);
+  if (training.start != nullptr)
+    for (const auto& [name, linear] : *training.start) trained.at(name) = model::Dequantize(linear);
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
   job.micro_batches = training.micro_batches;
   job.batch = training.batch;
@@ -136,6 +139,7 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                           .lambda = [&](int step) { return Lambda(step, job.steps, training.lambda); }};
   job.straight_through.int8_activations = training.int8_activations;
   job.teacher_temperature = training.temperature;
+  job.precision = training.precision;
   job.environment = &training.environment;
   LogMemory(job);
   if (training.minutes > 0) job.steps = StepsOf(training, job);

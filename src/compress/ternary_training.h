@@ -10,6 +10,7 @@
 #include "compress/linear_storage.h"
 #include "model/model_weights.h"
 #include "train/engine.h"
+#include "train/tune_job.h"
 
 namespace forge::compress {
 
@@ -43,6 +44,9 @@ struct TernaryTraining {
   double learning_rate = 2e-3;
   LambdaSchedule lambda;
   int group = 64;
+  /// Ternary linears to start from, whose training begins at their values; null: the model's own weights.
+  const model::TernaryWeights* start = nullptr;
+  train::Precision precision = train::Precision::kFloat32;
   double temperature = 1;         // TuneJob::teacher_temperature
   bool int8_activations = false;  // StraightThrough::int8_activations
   /// Instead of `steps`, as many as fit into so many minutes at the pace of the first ones, which are taken
@@ -57,7 +61,8 @@ struct TernaryTraining {
 /// Trains the linears so that the model survives being ternary: every step runs W + lambda * sg(Q(W) - W), Q
 /// being the same optimum with the same moments and binary16 scales as Ternarize, and learns from the
 /// distribution of the uncompressed model. Embedding and head stay at their rounded values, so the trained
-/// model is the exported one; norms and biases are trained. Resumes from environment.checkpoint.
+/// model is the exported one; norms and biases are trained. Q keeps ternary values as they are, so a training
+/// with `start` begins at the loss of that model whatever lambda is. Resumes from environment.checkpoint.
 CompressedModel TrainTernary(const model::ModelConfig& config, const model::ModelWeights& weights,
                              const SecondMoments& moments, const TernaryTraining& training);
 

@@ -142,6 +142,32 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
   EXPECT_NEAR(losses.last, expected, 1e-5);  // float32 sums of O(1) logits in two engines
 }
 
+// A start that nearest rounding of the weights would not give, with a learning rate of 0: it comes back.
+TEST(TrainTernary, BeginsAtTheTernaryModelThatItIsGiven) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  model::TernaryWeights start = Ternarize(config, weights, 64, {}).ternary;
+  SecondMoments moments;
+  for (auto& [name, tensor] : start) {
+    for (std::size_t i = 0; i < tensor.codes.size(); i += 3)
+      tensor.codes[i] = static_cast<std::int8_t>(tensor.codes[i] == 1 ? -1 : tensor.codes[i] + 1);
+    for (std::int64_t i = 0; i < tensor.shape[1]; ++i)
+      moments[name].push_back(1.0f + static_cast<float>(i % 5));
+  }
+  for (const auto shape : {LambdaSchedule::Shape::kLinear, LambdaSchedule::Shape::kNone}) {
+    TernaryTraining training = Training(config, 3);
+    training.learning_rate = 0;
+    training.start = &start;
+    training.lambda.shape = shape;
+    const CompressedModel made = TrainTernary(config, weights, moments, training);
+    for (const auto& [name, tensor] : start) {
+      EXPECT_EQ(made.ternary.at(name).codes, tensor.codes) << name;
+      EXPECT_EQ(made.ternary.at(name).scales, tensor.scales) << name;
+    }
+  }
+}
+
 TEST(TrainTernary, GoesOnAfterAStopToTheSameBits) {
   FORGE_SKIP_WITHOUT_ENGINE();
   const testing::TestFolder folder;

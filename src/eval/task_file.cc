@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -103,6 +105,14 @@ class Reader {
     if (!found->is_number()) Refuse(inside + key, "it is no number but " + found->dump());
     return *found;
   }
+  int Whole(const io::Json& object, const char* key, int otherwise, int lowest,
+            const std::string& inside = "") const {
+    const double number = Number(object, key, otherwise, inside);
+    constexpr int kHighest = std::numeric_limits<int>::max();
+    if (!(number >= lowest && number <= kHighest) || number != std::floor(number))
+      Refuse(inside + key, fmt::format("{} is no whole number from {} to {}", number, lowest, kHighest));
+    return static_cast<int>(number);
+  }
   /// A text or a list of texts.
   std::vector<std::string> Texts(const io::Json& object, const char* key, const std::string& inside) const {
     std::vector<std::string> texts;
@@ -167,8 +177,7 @@ class Reader {
   }
 
   void ReadFewShot() {
-    task_.num_fewshot = static_cast<int>(Number(json_, "num_fewshot", 0));
-    if (task_.num_fewshot < 0) Refuse("num_fewshot", "it is negative");
+    task_.num_fewshot = Whole(json_, "num_fewshot", 0, 0);
     const auto config = json_.find("fewshot_config");
     if (config == json_.end() || config->is_null()) return;
     if (!config->is_object()) Refuse("fewshot_config", "it is not an object");
@@ -194,11 +203,12 @@ class Reader {
     const std::string inside = "generation_kwargs.";
     if (given->contains("until")) task_.generation.until = Texts(*given, "until", inside);
     std::erase(task_.generation.until, "");
-    task_.generation.max_new_tokens = static_cast<int>(
-        Number(*given, "max_gen_toks", Number(*given, "max_new_tokens", 256, inside), inside));
-    if (task_.generation.max_new_tokens < 1) Refuse(inside + "max_gen_toks", "it is less than 1");
+    const int otherwise = Whole(*given, "max_new_tokens", 256, 1, inside);
+    task_.generation.max_new_tokens = Whole(*given, "max_gen_toks", otherwise, 1, inside);
     if (Flag(*given, "do_sample", inside))
       task_.generation.temperature = Number(*given, "temperature", 1, inside);
+    if (!(task_.generation.temperature >= 0 && std::isfinite(task_.generation.temperature)))
+      Refuse(inside + "temperature", "it is not a finite number of at least 0");
   }
 
   void ReadFilters() {
@@ -225,7 +235,7 @@ class Reader {
     if (step.function == "regex")
       step.regex.emplace_back(Text(json, "regex_pattern", "#### (\\-?[0-9\\.\\,]+)", inside),
                               Place("filter_list"));
-    step.group_select = static_cast<int>(Number(json, "group_select", 0, inside));
+    step.group_select = Whole(json, "group_select", 0, std::numeric_limits<int>::min(), inside);
     step.fallback = Text(json, "fallback", step.fallback, inside);
     return step;
   }

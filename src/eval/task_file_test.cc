@@ -57,6 +57,15 @@ TEST(TaskFile, RefusesWhatItDoesNotKnowByName) {
   EXPECT_THAT(ErrorOf(choice + "process_docs: f\n"), HasSubstr("Python code"));
   EXPECT_THAT(ErrorOf(choice + "process_results: !function utils.f\n"), HasSubstr("!function"));
   EXPECT_THAT(ErrorOf(choice + "num_fewshot: many\n"), HasSubstr("no number"));
+  EXPECT_THAT(ErrorOf(choice + "num_fewshot: -1\n"), HasSubstr("num_fewshot"));
+  EXPECT_THAT(ErrorOf(choice + "num_fewshot: -1.5e26\n"), HasSubstr("no whole number"));
+  EXPECT_THAT(ErrorOf(choice + "num_fewshot: 2.5\n"), HasSubstr("no whole number"));
+  EXPECT_THAT(ErrorOf(choice + "generation_kwargs: {max_gen_toks: 0}\n"), HasSubstr("from 1 to"));
+  EXPECT_THAT(ErrorOf(choice + "generation_kwargs: {max_new_tokens: 1e99}\n"), HasSubstr("max_new_tokens"));
+  EXPECT_THAT(ErrorOf(choice + "generation_kwargs: {do_sample: true, temperature: -1}\n"),
+              HasSubstr("temperature"));
+  EXPECT_THAT(ErrorOf(choice + "filter_list: [{filter: [{function: take_first, group_select: 3e9}]}]\n"),
+              HasSubstr("group_select"));
   EXPECT_THAT(ErrorOf(choice + "fewshot_config: {sampler: best}\n"), HasSubstr("default, first_n"));
   EXPECT_THAT(ErrorOf(choice + "repeats: 3\n"), HasSubstr("repeats"));
   EXPECT_THAT(ErrorOf(choice + "program: x\n"), HasSubstr("program"));

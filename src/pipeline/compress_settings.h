@@ -30,9 +30,8 @@ struct CompressSettings {
           "file of "
           "{domain, prompt, completion}, or data:FOLDER (see --tasks of evo).");
     visit("calibration_texts", calibration_texts, AnyValue{},
-          "Text files or corpora to calibrate on besides, so that the calibration has more kinds of text; "
-          "they are not "
-          "measured.");
+          "Text files or corpora to calibrate on besides, and with training to train on (other parts of "
+          "them), so that there are more kinds of text; they are not measured.");
     visit("second_corpus", second_corpus, AnyValue{},
           "Another text to measure on, which nothing is fitted to: a text file (*.txt), wikitext, "
           "wikitext103 or "

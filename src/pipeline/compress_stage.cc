@@ -11,13 +11,8 @@
 #include "eval/evaluator.h"
 #include "eval/starter_items.h"
 #include "io/atomic_file.h"
-#include "io/json_lines.h"
-#include "pipeline/corpus_items.h"
-#include "pipeline/distillation_rows.h"
-#include "pipeline/self_texts.h"
-#include "pipeline/starter_batches.h"
+#include "pipeline/compress_texts.h"
 #include "pipeline/tasks.h"
-#include "pipeline/text_items.h"
 #include "text/gguf_tokenizer.h"
 #include "track/store_metric_sink.h"
 
@@ -28,56 +23,6 @@ namespace fs = std::filesystem;
 using io::Json;
 
 constexpr const char* kStage = "compress";
-constexpr int kDomainRows = 32, kDirectRows = 24;  // of a training step on the starter tasks
-constexpr std::size_t kCalibrationTokens = 512;    // of one text
-constexpr int kTextRows = 4;                       // of a training step on ordinary text
-constexpr const char* kSelf = "self";              // the data set that the model writes
-constexpr int kMostSelfTests = 100;                // texts, which take their time to write
-
-using TrainingItems = std::map<std::string, std::vector<eval::Item>>;
-
-void AddText(const eval::Item& item, const text::Tokenizer& tokenizer, int max_tokens,
-             std::vector<std::vector<int>>& texts) {
-  std::vector<int> tokens = tokenizer.Encode(item.prompt + item.completion);
-  tokens.resize(std::min({tokens.size(), kCalibrationTokens, static_cast<std::size_t>(max_tokens)}));
-  if (!tokens.empty()) texts.push_back(std::move(tokens));
-}
-
-/// Texts for the activations, the domains in turn.
-std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
-                                               const text::Tokenizer& tokenizer, int max_tokens) {
-  std::vector<std::vector<int>> texts;
-  std::size_t longest = 0;
-  for (const eval::DomainItems& domain : domains) longest = std::max(longest, domain.search.size());
-  for (std::size_t i = 0; i < longest; ++i)
-    for (const eval::DomainItems& domain : domains)
-      if (i < domain.search.size()) AddText(domain.search[i], tokenizer, max_tokens, texts);
-  return texts;
-}
-
-/// The item cut to what the model can read, with a little room for tokens that a cut makes.
-void CutToFit(eval::Item& item, const text::Tokenizer& tokenizer, int max_tokens) {
-  constexpr int kRoom = 8;
-  std::vector<int> prompt = tokenizer.Encode(item.prompt), completion = tokenizer.Encode(item.completion);
-  const auto limit = static_cast<std::size_t>(std::max(2 * kRoom, max_tokens - kRoom));
-  if (prompt.size() + completion.size() <= limit) return;
-  if (prompt.size() > limit / 4) {
-    prompt.resize(limit / 4);
-    item.prompt = tokenizer.Decode(prompt);
-  }
-  completion.resize(std::min(completion.size(), limit - prompt.size()));
-  item.completion = tokenizer.Decode(completion);
-}
-
-/// Pieces of a text file or corpus, at most `count`; of a file evenly spread over it.
-std::vector<eval::Item> SomePieces(const std::string& spec, int count) {
-  if (IsCorpus(spec)) return LoadCorpusTraining(spec, static_cast<std::size_t>(count));
-  const std::vector<NamedItem> pieces = ReadTextItems(spec);
-  const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
-  std::vector<eval::Item> items;
-  for (std::size_t i = 0; i < taken; ++i) items.push_back(pieces[i * pieces.size() / taken].item);
-  return items;
-}
 
 Json RetentionJson(const std::optional<compress::Retention>& retention) {
   Json json = Json::object();
@@ -173,53 +118,6 @@ double ChanceOf(const eval::DomainItems& domain, int vocab_size) {
   return static_cast<double>(most) / static_cast<double>(domain.test.size());
 }
 
-/// All pieces of a text or corpus that nothing was fitted to.
-eval::DomainItems LoadSecondCorpus(const std::string& spec, int count) {
-  eval::DomainItems domain{.name = spec, .metric = eval::Metric::kNegativeLogLikelihood};
-  if (IsCorpus(spec)) {
-    domain = LoadCorpus(spec, {.search = 1, .selection = 1, .test = count});
-  } else if (IsTextFile(spec)) {
-    domain.test = SomePieces(spec, count);
-    domain.name = fs::path(spec).stem().string();
-  } else {
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot measure on --second-corpus " + spec,
-                 .why = "it is neither a text file nor a corpus that forge knows",
-                 .fix = "give a path ending in .txt, wikitext, wikitext103 or openwebtext"});
-  }
-  domain.search.clear();
-  return domain;
-}
-
-/// Texts of the model, written once in a run.
-eval::DomainItems SelfDomain(const CompressSettings& settings, const OpenedModel& model,
-                             const RunContext& context, MetricSink& sink) {
-  const fs::path path = context.folder / "compress" / "self.jsonl";
-  eval::DomainItems domain{.name = kSelf, .metric = eval::Metric::kNegativeLogLikelihood};
-  const int tests = std::min(settings.eval_samples, kMostSelfTests);
-  if (!fs::exists(path)) {
-    std::string lines;
-    for (const eval::Item& item :
-         WriteSelfTexts(model, {.count = settings.compress.calibration_samples + tests, .seed = context.seed},
-                        sink, *context.stop))
-      lines += Json{{"prompt", item.prompt}, {"completion", item.completion}}.dump(
-                   -1, ' ', false, Json::error_handler_t::replace) +
-               "\n";
-    io::WriteFileAtomically(path, lines);
-  }
-  io::JsonLines lines(path, "{\"prompt\": .., \"completion\": ..}");
-  while (lines.Next()) {
-    std::vector<eval::Item>& split =
-        static_cast<int>(domain.test.size()) < tests ? domain.test : domain.search;
-    split.push_back({lines.FilledText("prompt"), lines.FilledText("completion")});
-  }
-  if (domain.search.empty())
-    throw Error({.what = "the model wrote too few texts to calibrate on",
-                 .why = fmt::format("{} came of it, and these are held out", domain.test.size()),
-                 .fix = "give more --calibration-samples, or a text file as --calibration-dataset"});
-  return domain;
-}
-
 }  // namespace
 
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
@@ -258,8 +156,8 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   track::StoreMetricSink sink(*context.store, context.run, kStage, context.terminal);
   const fs::path folder = context.folder / "compress";
   io::CreateFolders(folder);
-  const bool is_self = settings.calibration_dataset == kSelf;
-  if (is_self) domains.insert(domains.begin(), SelfDomain(settings, model, context, sink));
+  if (settings.calibration_dataset == kSelf)
+    domains.insert(domains.begin(), SelfDomain(settings, model, context, sink));
   for (eval::DomainItems& domain : domains)
     if (domain.metric == eval::Metric::kNegativeLogLikelihood)
       for (eval::Item& item : domain.test)
@@ -269,34 +167,18 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   compress::CompressInput input{.weights = model.weights.get()};
   input.tokenizer = text::ToGgufMetadata(model.tokenizer->data(), model.config.vocab_size);
   input.model_name = model.name;
-  input.calibration = CalibrationTexts(domains, *model.tokenizer, model.config.max_position_embeddings);
-  for (const std::string& spec : settings.calibration_texts)
-    for (const eval::Item& item : SomePieces(spec, config.calibration_samples))
-      AddText(item, *model.tokenizer, model.config.max_position_embeddings, input.calibration);
-  if (settings.calibration_dataset == "starter") {
-    const StarterMixture mixture{.math = kDomainRows,
-                                 .code = kDomainRows,
-                                 .structured = kDomainRows,
-                                 .direct = kDirectRows,
-                                 .direct_operations = 3};
-    input.batch = [&, mixture](int step, int micro) {
-      return BatchOf(*model.tokenizer,
-                     MixedStarterItems(mixture, context.seed + 99, step, micro, input.micro_batches),
-                     Target::kTeacher);
-    };
-  } else if (config.training_steps > 0) {
-    // Minutes are taken for a step a second, which is faster than any model that one would train so long.
-    const std::int64_t steps = config.training_minutes > 0
-                                   ? static_cast<std::int64_t>(std::ceil(60 * config.training_minutes))
-                                   : config.training_steps;
-    const std::int64_t tokens = kTextRows * DistillationRows::kRowTokens * steps;
-    const auto rows = std::make_shared<DistillationRows>(
-        is_self ? TrainingItems{{kSelf, domains[0].search}} : LoadTrainingItems(settings.calibration_dataset),
-        *model.tokenizer, model.config, tokens, context.seed);
-    input.batch = [rows, micro_batches = input.micro_batches](int step, int micro) {
-      return rows->Batch(step, micro, micro_batches, kTextRows);
-    };
-  }
+  const std::vector<CalibrationPieces> more = ReadCalibrationTexts(settings);
+  input.calibration = CalibrationTexts(domains, more, *model.tokenizer, model.config.max_position_embeddings);
+  if (settings.calibration_dataset == "starter" && !more.empty() && config.training_steps > 0)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot use --calibration-texts with training on the starter tasks",
+                 .why = "that training has batches of its own",
+                 .fix = "leave them out, or add --training-steps 0"});
+  if (config.training_steps > 0)
+    input.batch =
+        settings.calibration_dataset == "starter"
+            ? StarterTrainingBatches(*model.tokenizer, context.seed + 99, input.micro_batches)
+            : TextTrainingBatches(settings, domains, more, model, context.seed, input.micro_batches);
   input.evaluate = [&](model::LanguageModel& candidate) {
     compress::Scores scores;
     for (const eval::DomainItems& domain : domains)

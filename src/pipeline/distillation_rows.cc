@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/distillation_rows.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace forge::pipeline {
@@ -12,8 +14,19 @@ std::vector<int> TokensOf(const eval::Item& item, const text::Tokenizer& tokeniz
   const std::vector<int> completion = tokenizer.Encode(item.completion);
   tokens.insert(tokens.end(), completion.begin(), completion.end());
   if (!config.eos_token_ids.empty()) tokens.push_back(config.eos_token_ids.front());
-  if (tokens.size() > DistillationRows::kRowTokens) tokens.resize(DistillationRows::kRowTokens);
   return tokens;
+}
+
+/// Each part of at most kRowTokens as a document of its own, without a last part of one token.
+std::int64_t AddParts(const std::vector<int>& tokens, std::vector<train::Document>& documents) {
+  std::int64_t added = 0;
+  for (std::size_t first = 0; first + 1 < tokens.size(); first += DistillationRows::kRowTokens) {
+    const std::size_t count = std::min<std::size_t>(DistillationRows::kRowTokens, tokens.size() - first);
+    const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(first);
+    documents.push_back({std::vector<int>(begin, begin + static_cast<std::ptrdiff_t>(count)), 1});
+    added += static_cast<std::int64_t>(count);
+  }
+  return added;
 }
 
 std::vector<train::Document> Documents(const std::map<std::string, std::vector<eval::Item>>& domains,
@@ -23,12 +36,8 @@ std::vector<train::Document> Documents(const std::map<std::string, std::vector<e
   for (const auto& [name, items] : domains) {
     std::int64_t left = tokens / static_cast<std::int64_t>(domains.size());
     const std::size_t first = documents.size();
-    for (std::size_t i = 0; i < items.size() && left > 0; ++i) {
-      std::vector<int> text = TokensOf(items[i], tokenizer, config);
-      if (text.size() < 2) continue;
-      left -= static_cast<std::int64_t>(text.size());
-      documents.push_back({std::move(text), 1});
-    }
+    for (std::size_t i = 0; i < items.size() && left > 0; ++i)
+      left -= AddParts(TokensOf(items[i], tokenizer, config), documents);
     if (documents.size() == first)
       throw Error({.what = "there is nothing to train on in the domain " + name,
                    .why = "it has no text of two tokens",

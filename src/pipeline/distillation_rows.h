@@ -20,8 +20,8 @@ class DistillationRows {
   static constexpr int kRowTokens = 256;
 
   /// `tokens` tokens in all, the same number of each domain: texts of a small domain come back, of a large
-  /// one the first are used. A text is the prompt, the completion and the model's end of text; what is beyond
-  /// kRowTokens is cut off. Throws Error(kInput) if a domain has no text of two tokens.
+  /// one the first are used. A text is the prompt, the completion and the model's end of text; what is longer
+  /// than kRowTokens becomes several. Throws Error(kInput) if a domain has no text of two tokens.
   DistillationRows(const std::map<std::string, std::vector<eval::Item>>& domains,
                    const text::Tokenizer& tokenizer, const model::ModelConfig& config, std::int64_t tokens,
                    std::uint64_t seed);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/error.h"
@@ -46,10 +47,13 @@ TEST(DistillationRows, GiveEachDomainAsManyTokensAndATeacherEveryTokenButTheFirs
   EXPECT_EQ(learned + starts, many + few + starts);
 }
 
-TEST(DistillationRows, CutLongTextsAndRefuseADomainWithoutAny) {
-  const DistillationRows rows({{"long", Items('x', 2, 1000)}}, kTokenizer, kConfig, 300, 1);
-  const train::TokenBatch batch = rows.Batch(0, 0, 1, 1);
-  EXPECT_EQ(batch.tokens, std::vector<int>(256, 'x'));
+TEST(DistillationRows, DivideLongTextsAndRefuseADomainWithoutAny) {
+  // 700 letters and the end: rows of 256, 256 and 189.
+  const DistillationRows rows({{"long", Items('x', 2, 700)}}, kTokenizer, kConfig, 700, 1);
+  const train::TokenBatch batch = rows.Batch(0, 0, 1, 3);
+  EXPECT_EQ(batch.length, 256);
+  EXPECT_EQ(std::count(batch.tokens.begin(), batch.tokens.end(), 'x'), 700);
+  EXPECT_EQ(std::count(batch.teacher_weights.begin(), batch.teacher_weights.end(), 1.0f), 255 + 255 + 188);
   const model::ModelConfig endless{.vocab_size = 264};
   EXPECT_THROW(DistillationRows({{"short", {{"a", ""}}}}, kTokenizer, endless, 300, 1), Error);
 }

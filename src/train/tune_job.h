@@ -9,16 +9,13 @@
 #include "model/lora.h"
 #include "model/model_weights.h"
 #include "train/optimizer_config.h"
+#include "train/precision.h"
 #include "train/straight_through.h"
 #include "train/token_batch.h"
 
 namespace forge::train {
 
 struct JobEnvironment;
-
-/// What the matrix products of a TuneJob are computed in. Weights, sums, norms and the optimizer are float32
-/// in both.
-enum class Precision { kFloat32, kBFloat16 };
 
 /// A LoRA adapter to be trained (Hu et al. 2021, arXiv:2106.09685): W x + alpha / rank * B A x. A starts
 /// uniform in +-1/sqrt(in), as in PEFT, B at zero, so that training starts at the base model.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compress/compress_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "compress/ternary_training.h"
+
+namespace forge::compress {
+namespace {
+
+void CheckExport(const std::string& what, const CompressConfig& config) {
+  if (what != "f16" && what != "hf-bitnet" && what != "packed")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot export " + what,
+                 .why = "the forms are f16, hf-bitnet and packed",
+                 .fix = "give one of these to --also-export"});
+  if (what != "packed") return;
+  if (config.tier == "mixed" || config.tier == "auto")
+    throw Error(
+        {.kind = ErrorKind::kUsage,
+         .what = "cannot export packed from tier " + config.tier,
+         .why = "a packed file holds ternary, 8-bit and 4-bit linears, and that tier has others too",
+         .fix = "use --tier strict or dual, or round the file: forge pack MODEL.gguf OUT --linears q8_0"});
+  if (config.embedding_type == "f16" || config.embedding_type == "q6_k")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot export packed with embeddings of type " + config.embedding_type,
+                 .why = "a packed file holds embeddings of 8 or 4 bits",
+                 .fix = "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
+}
+
+/// The type of that name, if rows of the embedding fill its blocks.
+io::BlockType TableType(const std::string& word, const model::ModelConfig& model) {
+  constexpr std::pair<const char*, io::BlockType> kTypes[] = {{"f16", io::BlockType::kF16},
+                                                              {"q8_0", io::BlockType::kQ8_0},
+                                                              {"q6_k", io::BlockType::kQ6_K},
+                                                              {"q4_0", io::BlockType::kQ4_0}};
+  std::vector<std::string> others;
+  for (const auto& [name, type] : kTypes) {
+    const bool holds = model.hidden_size % static_cast<int>(io::Info(type).elements) == 0;
+    if (name == word && holds) return type;
+    if (holds) others.emplace_back(name);
+  }
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "embeddings of this model cannot be stored as " + word,
+               .why = fmt::format("their {} columns do not fill blocks of {}", model.hidden_size,
+                                  word == "q6_k" ? 256 : 32),
+               .fix = fmt::format("use --embedding-type {}", fmt::join(others, " or "))});
+}
+
+}  // namespace
+
+void CheckFlagsFit(const CompressConfig& config) {
+  for (const std::string& what : config.also_export) CheckExport(what, config);
+  if (config.training_steps == 0 && config.training_minutes > 0)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot train for minutes with --training-steps 0",
+                 .why = "0 steps mean that there is no training",
+                 .fix = "leave out --training-steps, or --training-minutes"});
+  const CompressConfig usual;
+  std::vector<std::string> unfit;
+  const auto note = [&](bool differs, const char* flag) {
+    if (differs) unfit.emplace_back(flag);
+  };
+  if (config.training_steps > 0) {
+    note(config.tier != usual.tier, "--tier");
+    note(config.quantiser != usual.quantiser, "--quantiser");
+    note(config.method != usual.method, "--method");
+    note(config.granularity != usual.granularity, "--granularity");
+    note(config.compare_quantisers, "--compare-quantisers");
+    note(config.bits_per_weight != usual.bits_per_weight, "--bits-per-weight");
+    if (unfit.empty()) return;
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = fmt::format("cannot use {} with training", fmt::join(unfit, ", ")),
+                 .why = "training makes one ternary plane of each linear, with a scale for each group",
+                 .fix = "add --training-steps 0, or leave them out"});
+  }
+  note(config.training_start != usual.training_start, "--training-start");
+  note(config.learning_rate != usual.learning_rate, "--learning-rate");
+  note(config.lambda_schedule != usual.lambda_schedule, "--lambda-schedule");
+  note(config.lambda_fraction != usual.lambda_fraction, "--lambda-fraction");
+  note(config.distillation_temperature != usual.distillation_temperature, "--distillation-temperature");
+  note(config.int8_activations, "--int8-activations");
+  note(config.precision != usual.precision, "--precision");
+  if (!unfit.empty())
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = fmt::format("cannot use {} without training", fmt::join(unfit, ", ")),
+                 .why = "--training-steps is 0",
+                 .fix = "leave out --training-steps 0, or these"});
+  note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
+       "--bits-per-weight");
+  note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
+  if (unfit.empty()) return;
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = fmt::format("cannot use {} with --tier {}", fmt::join(unfit, ", "), config.tier),
+               .why = "--bits-per-weight is for mixed and auto, --granularity for strict",
+               .fix = "choose another tier, or leave them out"});
+}
+
+StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {
+  StoragePlan plan;
+  const bool wants_large = config.export_type == "tq2_0" || config.export_type == "tq1_0";
+  plan.group = config.group_size != 0 ? config.group_size : wants_large ? 256 : 64;
+  const bool is_large = wants_large || (config.export_type == "auto" && plan.group == 256);
+  plan.type = config.export_type == "tq1_0" ? io::BlockType::kTQ1_0
+              : is_large                    ? io::BlockType::kTQ2_0
+                                            : io::BlockType::kQ2_0;
+  const int block = static_cast<int>(io::Info(plan.type).elements);
+  if (plan.group % block != 0)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = fmt::format("groups of {} weights cannot be stored as {}", plan.group,
+                                     io::Info(plan.type).name),
+                 .why = fmt::format("a block of it has {} weights with one scale", block),
+                 .fix = is_large ? "use --group-size 256, or --export-type q2_0"
+                                 : "use --group-size 64, 128 or 256"});
+  CheckGroups(model, plan.group);
+  plan.tables = TableType(config.embedding_type, model);
+  return plan;
+}
+
+}  // namespace forge::compress
