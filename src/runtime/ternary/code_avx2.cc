@@ -295,7 +295,7 @@ const CodeKernels& Avx2CodeKernels() {
       .tile_tokens = kTokensOfTile,
       .tile = Tile<PairSums>,
       .byte_tile = Tile<SignedSums>,
-      .packed_tile = {},
+      .packed_tile = {nullptr, nullptr, nullptr, nullptr, Avx2HalfKernels().packed_tile},
       .tables = &Avx2TableKernels(),
       .halves = &Avx2HalfKernels()};
   return table;

@@ -84,11 +84,63 @@ void Join(const std::byte* upper, const std::byte* lower, std::size_t quads, std
   }
 }
 
+// Eight rows at a time: sums of both halves for four tokens, and a chunk of each, fit 16 registers.
+constexpr int kTokensOfTile = 4;
+
+template <int kTokens>
+void TileTokens(const CodeTile& tile) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const std::size_t x_step = 4 * tile.x_width;
+  for (std::size_t block = 0; block < tile.blocks; ++block)
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const std::byte* upper = tile.codes + block * tile.code_stride + 32 * quarter;
+      const std::byte* lower = tile.lower + block * tile.lower_stride + 32 * quarter;
+      const std::int8_t* x = tile.x + block * tile.quads * x_step;
+      __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+      for (std::size_t q = 0; q < tile.quads;
+           q += 2, upper += kChunkBytes, lower += kChunkBytes, x += 2 * x_step) {
+        if (quarter == 0) {
+          Prefetch(upper);
+          Prefetch(lower);
+        }
+        const __m256i u = Load(upper), l = Load(lower);
+        const __m256i u0 = _mm256_and_si256(u, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(u, 4), mask);
+        const __m256i l0 = _mm256_and_si256(l, mask), l1 = _mm256_and_si256(_mm256_srli_epi16(l, 4), mask);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256i even = Broadcast(x + 4 * t), odd = Broadcast(x + x_step + 4 * t);
+          sums[t][0] = AddPairs(AddPairs(sums[t][0], u0, even), u1, odd);
+          sums[t][1] = AddPairs(AddPairs(sums[t][1], l0, even), l1, odd);
+        }
+      }
+      const __m256 weight_scale = Scales(tile.weight_scales[block], quarter);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) {
+        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
+        const __m256i dot =
+            _mm256_add_epi32(_mm256_madd_epi16(sums[t][0], _mm256_set1_epi16(16)), PairsToQuads(sums[t][1]));
+        const __m256i zeros = _mm256_set1_epi32(128 * tile.x_sums[at]);
+        float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * quarter;
+        const __m256 scale = _mm256_mul_ps(weight_scale, _mm256_set1_ps(tile.x_scales[at]));
+        _mm256_storeu_ps(
+            y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(dot, zeros)), scale, _mm256_loadu_ps(y)));
+      }
+    }
+}
+
+void PackedTile(const CodeTile& tile) {
+  static constexpr void (*kByTokens[kTokensOfTile])(const CodeTile&) = {TileTokens<1>, TileTokens<2>,
+                                                                        TileTokens<3>, TileTokens<4>};
+  kByTokens[tile.tokens - 1](tile);
+}
+
 }  // namespace
 
 const HalfKernels& Avx2HalfKernels() {
   static constexpr HalfKernels table{
-      .multiply_row = MultiplyRow, .packed_tile = nullptr, .join = Join, .bound_panels = BoundPanels};
+      .multiply_row = MultiplyRow, .packed_tile = PackedTile, .join = Join, .bound_panels = BoundPanels};
   return table;
 }
 

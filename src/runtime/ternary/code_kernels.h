@@ -72,7 +72,7 @@ struct CodeKernels {
   void (*tile)(const CodeTile& tile);
   /// Codes 0 .. 255 with zero 128.
   void (*byte_tile)(const CodeTile& tile);
-  /// Codes as they are packed, unpacked in registers: for one tile, which would not pay for unpack. By
+  /// Codes as they are packed, unpacked in registers: for few tokens, which would not pay for unpack. By
   /// CodeLayout; none where there is no such kernel.
   void (*packed_tile[kCodeLayouts])(const CodeTile& tile);
   /// Products of many tokens with ternary codes that are faster than tiles; none where tiles are.

@@ -82,9 +82,9 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   const CodeKernels& kernels = ChosenCodeKernels();
   const auto layout = static_cast<std::size_t>(panels_.layout);
   const bool is_halves = panels_.layout == CodeLayout::kHalves;
-  // Two tiles: half a byte is unpacked faster than it goes through the first cache.
-  const bool is_few =
-      x.tiles() == 1 || (x.tiles() == 2 && (is_halves || panels_.layout == CodeLayout::kInt4));
+  // Twice as many: half a byte is unpacked faster than it goes through the first cache.
+  const bool has_half_bytes = is_halves || panels_.layout == CodeLayout::kInt4;
+  const bool is_few = x.rows() <= kernels.tile_tokens * (has_half_bytes ? 2 : 1);
   const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
   const bool unpacks = packed_tile == nullptr && panels_.layout != CodeLayout::kInt8;
   const auto multiply = packed_tile != nullptr          ? packed_tile
