@@ -85,6 +85,7 @@ void CheckFlagsFit(const CompressConfig& config) {
   note(config.distillation_temperature != usual.distillation_temperature, "--distillation-temperature");
   note(config.int8_activations, "--int8-activations");
   note(config.precision != usual.precision, "--precision");
+  note(config.max_memory_gb != usual.max_memory_gb, "--max-memory-gb");
   if (!unfit.empty())
     throw Error({.kind = ErrorKind::kUsage,
                  .what = fmt::format("cannot use {} without training", fmt::join(unfit, ", ")),

@@ -29,6 +29,7 @@ struct CompressConfig {
   double distillation_temperature = 1;
   bool int8_activations = false;
   std::string precision = "f32";
+  double max_memory_gb = 0;
   int calibration_samples = 1000;
   std::string tier = "strict";
   double bits_per_weight = 3.5;
@@ -85,6 +86,8 @@ struct CompressConfig {
           "runtime are.");
     visit("precision", precision, OneOf{{"auto", "f32", "bf16"}},
           "Of the matrix products of training; auto: bf16 where the processor has it.");
+    visit("max_memory_gb", max_memory_gb, InRange{0, 100000},
+          "Memory that training may take, in 10^9 bytes: it then works in smaller parts. 0: no limit.");
     visit("calibration_samples", calibration_samples, InRange{1, 1000000},
           "Texts whose activations weigh the weights; at most as many as there are.");
     visit(

@@ -106,7 +106,7 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
                            .minutes = config.training_minutes,
-                           .micro_batches = input.micro_batches,
+                           .max_memory = static_cast<std::uint64_t>(config.max_memory_gb * 1e9),
                            .batch = input.batch,
                            .environment = {}};
   if (config.training_start == "feedback") training.start = &start.model.ternary;

@@ -24,9 +24,7 @@ struct CompressInput {
   io::GgufMetadata tokenizer;                    // text::ToGgufMetadata; may be empty
   std::string model_name = "forge";
   std::vector<std::vector<int>> calibration;  // token sequences; calibration_samples of them are used
-  /// Training batches with teacher_weights, pure in (step, micro); not called when training_steps is 0.
-  std::function<train::TokenBatch(int step, int micro)> batch;
-  int micro_batches = 2;
+  TrainingBatches batch;                      // not called when training_steps is 0
   /// Scores of a model, higher is better, the same items each time; may be empty.
   Evaluation evaluate;
   std::vector<std::string> domains;  // names of what evaluate returns

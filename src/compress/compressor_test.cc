@@ -34,7 +34,9 @@ class Compressor : public ::testing::Test {
     for (std::uint64_t i = 0; i < 20; ++i) input_.calibration.push_back(RandomText(config_, i));
     input_.weights = source_.get();
     input_.output = folder_.path() / "out" / "model.gguf";
-    input_.batch = [this](int step, int micro) { return TeacherBatch(config_, step, micro); };
+    input_.batch = [this](int step, int micro, int micro_batches) {
+      return TeacherBatch(config_, step, micro, micro_batches);
+    };
     input_.domains = {"copy", "nats"};
     // Domain 1: share of positions where the model still prefers what it preferred. Domain 2: minus nats of
     // random texts.

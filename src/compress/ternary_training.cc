@@ -26,21 +26,19 @@ std::span<const float> MomentsOf(const SecondMoments& moments, const std::string
   return found == moments.end() ? std::span<const float>() : std::span<const float>(found->second);
 }
 
-void LogMemory(const train::TuneJob& job) {
-  if (job.environment->sink == nullptr) return;
-  const train::TokenBatch batch = job.batch(0, 0);
-  const int threads = ThreadPool::Global().num_threads();
-  const train::MemoryPlan plan = train::PlanMemory(job.config,
-                                                   {.rows = batch.rows * job.micro_batches,
-                                                    .length = batch.length,
-                                                    .threads = threads,
-                                                    .lora = {},
-                                                    .precision = job.precision,
-                                                    .has_teacher = true,
-                                                    .is_ternary = true,
-                                                    .trainable = job.trainable},
-                                                   batch.rows, false);
-  job.environment->sink->Log(train::Describe(plan));
+/// How a step is divided: in two, or as the memory allows.
+train::MemoryPlan PlanOf(const train::TuneJob& job, const TernaryTraining& training) {
+  const train::TokenBatch step = training.batch(0, 0, 1);
+  train::MemoryRequest request;
+  request.rows = step.rows;
+  request.length = step.length;
+  request.threads = ThreadPool::Global().num_threads();
+  request.precision = job.precision;
+  request.has_teacher = true;
+  request.is_ternary = true;
+  request.trainable = job.trainable;
+  if (training.max_memory == 0) return train::PlanMemory(job.config, request, (step.rows + 1) / 2, false);
+  return train::ChooseMemoryPlan(job.config, request, training.max_memory);
 }
 
 /// How many steps fit into the minutes: from the time of a few, on copies of the weights.
@@ -126,8 +124,6 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   if (training.start != nullptr)
     for (const auto& [name, linear] : *training.start) trained.at(name) = model::Dequantize(linear);
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
-  job.micro_batches = training.micro_batches;
-  job.batch = training.batch;
   job.optimizer.learning_rate = training.learning_rate;
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
   job.straight_through = {.quantize =
@@ -141,7 +137,11 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.teacher_temperature = training.temperature;
   job.precision = training.precision;
   job.environment = &training.environment;
-  LogMemory(job);
+  const train::MemoryPlan plan = PlanOf(job, training);
+  if (training.environment.sink != nullptr) training.environment.sink->Log(train::Describe(plan));
+  job.micro_batches = plan.micro_batches;
+  job.recompute_activations = plan.recompute_activations;
+  job.batch = [&](int step, int micro) { return training.batch(step, micro, job.micro_batches); };
   if (training.minutes > 0) job.steps = StepsOf(training, job);
   job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
   train::OpenEngine().Tune(job);

@@ -175,10 +175,9 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
                  .why = "that training has batches of its own",
                  .fix = "leave them out, or add --training-steps 0"});
   if (config.training_steps > 0)
-    input.batch =
-        settings.calibration_dataset == "starter"
-            ? StarterTrainingBatches(*model.tokenizer, context.seed + 99, input.micro_batches)
-            : TextTrainingBatches(settings, domains, more, model, context.seed, input.micro_batches);
+    input.batch = settings.calibration_dataset == "starter"
+                      ? StarterTrainingBatches(*model.tokenizer, context.seed + 99)
+                      : TextTrainingBatches(settings, domains, more, model, context.seed);
   input.evaluate = [&](model::LanguageModel& candidate) {
     compress::Scores scores;
     for (const eval::DomainItems& domain : domains)
