@@ -16,6 +16,7 @@ struct CompressConfig {
   std::string granularity = "group";
   std::string method = "feedback";
   std::string quantiser = "weighted";
+  std::string rotation = "none";
   std::string export_type = "auto";
   std::string embedding_type = "q8_0";
   bool compare_quantisers = false;
@@ -53,6 +54,9 @@ struct CompressConfig {
           "Without training: the rule for the scale of a group; weighted is the best for the calibration's "
           "inputs, "
           "the others are there to compare (docs/compression.md).");
+    visit("rotation", rotation, OneOf{{"none", "heads", "full"}},
+          "Hadamard rotations folded into the weights first, which spread outliers: heads, of the values of "
+          "each head; full, of the residual stream too (a tied head is then stored by itself).");
     visit(
         "compare_quantisers", compare_quantisers, AnyValue{},
         "Without training: report the output error, on held-out texts, of every rule and group size beside.");
