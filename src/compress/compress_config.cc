@@ -65,6 +65,11 @@ void CheckFlagsFit(const CompressConfig& config) {
   const auto note = [&](bool differs, const char* flag) {
     if (differs) unfit.emplace_back(flag);
   };
+  if (config.relation_share == 0 && config.relation_layer != usual.relation_layer)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot use --relation-layer without --relation-share",
+                 .why = "with a share of 0 no relations are learned",
+                 .fix = "give a --relation-share above 0"});
   if (config.training_steps > 0) {
     note(config.tier != usual.tier, "--tier");
     note(config.quantiser != usual.quantiser, "--quantiser");
@@ -84,6 +89,8 @@ void CheckFlagsFit(const CompressConfig& config) {
   note(config.lambda_fraction != usual.lambda_fraction, "--lambda-fraction");
   note(config.distillation_temperature != usual.distillation_temperature, "--distillation-temperature");
   note(config.int8_activations, "--int8-activations");
+  note(config.relation_share != usual.relation_share, "--relation-share");
+  note(config.relation_layer != usual.relation_layer, "--relation-layer");
   note(config.precision != usual.precision, "--precision");
   note(config.max_memory_gb != usual.max_memory_gb, "--max-memory-gb");
   if (!unfit.empty())

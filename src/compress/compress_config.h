@@ -29,6 +29,8 @@ struct CompressConfig {
   double training_minutes = 0;
   double distillation_temperature = 1;
   bool int8_activations = false;
+  double relation_share = 0;
+  int relation_layer = -1;
   std::string precision = "f32";
   double max_memory_gb = 0;
   int calibration_samples = 1000;
@@ -88,6 +90,11 @@ struct CompressConfig {
     visit("int8_activations", int8_activations, AnyValue{},
           "Train with inputs of the linears rounded to 8 bits, one scale a token, as int8 activations of a "
           "runtime are.");
+    visit("relation_share", relation_share, InRange{0, 100},
+          "Training also learns how tokens relate in the attention of one layer (MiniLMv2, BitDistill), with "
+          "so much of the gradient's norm there that the divergence has; 0: not.");
+    visit("relation_layer", relation_layer, InRange{-1, 100000},
+          "The layer of --relation-share, from 0; -1: three quarters of the way up.");
     visit("precision", precision, OneOf{{"auto", "f32", "bf16"}},
           "Of the matrix products of training; auto: bf16 where the processor has it.");
     visit("max_memory_gb", max_memory_gb, InRange{0, 100000},

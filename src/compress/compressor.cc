@@ -106,6 +106,8 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
+                           .relation_share = config.relation_share,
+                           .relation_layer = config.relation_layer,
                            .minutes = config.training_minutes,
                            .max_memory = static_cast<std::uint64_t>(config.max_memory_gb * 1e9),
                            .batch = input.batch,

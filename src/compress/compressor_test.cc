@@ -144,6 +144,8 @@ TEST_F(Compressor, TrainingStartsAtTheModelOfFeedbackIfAsked) {
   EXPECT_NEAR(divergence({.training_steps = 1, .training_start = "feedback", .learning_rate = 1e-6}),
               untrained, 1e-3);
   EXPECT_LT(divergence({.training_steps = 60, .training_start = "feedback"}), untrained - 0.05);
+  EXPECT_THAT(MessageOf({.training_steps = 1, .relation_share = 1, .relation_layer = 2}),
+              HasSubstr("cannot learn relations in layer 2"));
 }
 
 TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
@@ -247,9 +249,13 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
                          .lambda_fraction = 0,
                          .distillation_temperature = 2,
                          .int8_activations = true,
-                         .precision = "bf16"}),
+                         .relation_share = 1,
+                         .precision = "bf16",
+                         .max_memory_gb = 3}),
               HasSubstr("cannot use --training-start, --learning-rate, --lambda-schedule, --lambda-fraction, "
-                        "--distillation-temperature, --int8-activations, --precision without training"));
+                        "--distillation-temperature, --int8-activations, --relation-share, --precision, "
+                        "--max-memory-gb without training"));
+  EXPECT_THAT(MessageOf({.relation_layer = 1}), HasSubstr("--relation-layer without --relation-share"));
   EXPECT_EQ(evaluations_, 0);
 }
 

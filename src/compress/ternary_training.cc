@@ -118,6 +118,11 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                              const SecondMoments& moments, const TernaryTraining& training) {
   CheckGroups(config, training.group);
   FORGE_CHECK(training.steps > 0 && training.batch);
+  if (training.relation_layer >= config.num_hidden_layers)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = fmt::format("cannot learn relations in layer {}", training.relation_layer),
+                 .why = fmt::format("the model has layers 0 to {}", config.num_hidden_layers - 1),
+                 .fix = "give another --relation-layer, or -1"});
   model::ModelWeights trained = weights;
   for (const model::TensorSpec& spec : model::ListTensors(config))
     if (IsTable(spec)) RoundTable(trained.at(spec.name).values, config.hidden_size);
@@ -136,6 +141,9 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.straight_through.int8_activations = training.int8_activations;
   job.teacher_temperature = training.temperature;
   job.precision = training.precision;
+  job.relation_share = training.relation_share;
+  job.relation_layer =
+      training.relation_layer < 0 ? config.num_hidden_layers * 3 / 4 : training.relation_layer;
   job.environment = &training.environment;
   const train::MemoryPlan plan = PlanOf(job, training);
   if (training.environment.sink != nullptr) training.environment.sink->Log(train::Describe(plan));

@@ -53,6 +53,8 @@ struct TernaryTraining {
   train::Precision precision = train::Precision::kFloat32;
   double temperature = 1;         // TuneJob::teacher_temperature
   bool int8_activations = false;  // StraightThrough::int8_activations
+  double relation_share = 0;      // TuneJob::relation_share
+  int relation_layer = -1;        // TuneJob::relation_layer; below 0: three quarters of the way up
   /// Instead of `steps`, as many as fit into so many minutes at the pace of the first ones, which are taken
   /// twice; kept beside the checkpoint, so that a resumed training has the same number. 0: `steps`.
   double minutes = 0;

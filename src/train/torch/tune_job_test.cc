@@ -386,6 +386,39 @@ TEST(Tune, RoundsInputsToEightBitsAsFarAsTheWeightsAreTernary) {
 
 // Heads divided by T give at temperature 1 what the heads themselves give at T, but for the factor T^2. Gold
 // tokens have no temperature.
+// The relations of the layer come closer to the teacher's when they are asked for, and the pass is the usual
+// one when they are not.
+TEST(Tune, RelationsOfALayerAreLearnedToo) {
+  const ModelConfig config = SmallConfig();
+  const ModelWeights teacher = RandomWeights(config, 2);
+  struct Relations : NullMetricSink {
+    void Metric(std::string_view name, std::int64_t, double value) override {
+      if (name.ends_with("/relation_loss")) values.push_back(value);
+    }
+    std::vector<double> values;
+  };
+  const auto train = [&](double share, int steps) {
+    Relations sink;
+    JobEnvironment environment;
+    environment.sink = &sink;
+    ModelWeights weights = RandomWeights(config);
+    TuneJob job{.config = config, .weights = &weights, .teacher = &teacher};
+    job.steps = steps;
+    job.relation_share = share;
+    job.relation_layer = 1;
+    job.optimizer.learning_rate = 3e-3;
+    job.batch = [](int, int) { return PackedTaught(); };
+    job.environment = &environment;
+    TorchEngine().Tune(job);
+    return sink.values;
+  };
+  EXPECT_TRUE(train(0, 10).empty());
+  const std::vector<double> little = train(1e-6, 60), much = train(3, 60);
+  ASSERT_EQ(much.size(), 6u);
+  EXPECT_GT(little.front(), 0);
+  EXPECT_LT(much.back(), 0.7 * little.back());
+}
+
 TEST(Tune, TemperatureIsThatOfHeadsDividedByIt) {
   constexpr double kTemperature = 4;
   const ModelConfig config = SmallConfig(/*tied=*/false);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "model/rope.h"
 #include "train/torch/matrix_product.h"
+#include "train/torch/relation_loss.h"
 
 namespace forge::train {
 namespace {
@@ -191,13 +192,16 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
   return loss;
 }
 
-/// The normed states [n, hidden] that a frozen model predicts the targets from.
+/// The normed states [n, hidden] that a frozen model predicts the targets from. Of one layer (or none) also
+/// what it keeps.
 at::Tensor StatesOf(const model::ModelConfig& config, const TunedWeights& weights, const at::Tensor& tokens,
-                    const RowLayout& layout, const at::Tensor& slots) {
+                    const RowLayout& layout, const at::Tensor& slots, int kept_layer,
+                    DecoderLayer::Tape& kept) {
   at::Tensor stream = at::embedding(weights.Weight(kEmbedding), tokens);
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
     DecoderLayer::Tape tape;
     stream = DecoderLayer(config, weights, layer).Forward(stream, layout, tape);
+    if (layer == kept_layer) kept = {.query = tape.query, .key = tape.key, .value = tape.value};
   }
   return RmsNorm(stream.index_select(0, slots), weights.Weight("model.norm.weight"), config.rms_norm_eps).y;
 }
@@ -229,8 +233,11 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
             {},
             settings.teacher_temperature};
   // First, so that what it needs is free again before the activations of the model are kept.
-  if (!targets.teacher_weights.empty())
-    head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots);
+  const bool has_teacher = !targets.teacher_weights.empty();
+  const int relation_layer = has_teacher && settings.relation_share > 0 ? settings.relation_layer : -1;
+  DecoderLayer::Tape teacher_tape;
+  if (has_teacher)
+    head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots, relation_layer, teacher_tape);
 
   std::vector<DecoderLayer> layers;
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers.emplace_back(config, weights, layer);
@@ -255,7 +262,13 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
   for (std::size_t layer = layers.size(); layer-- > 0;) {
     if (settings.recompute_activations)
       layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);
-    gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink);
+    DecoderLayer::HeadGradients change;
+    if (static_cast<int>(layer) == relation_layer)
+      change = [&](std::vector<at::Tensor>& heads) {
+        result.relation_loss =
+            AddRelationLoss(tapes[layer], teacher_tape, layout, settings.relation_share, heads);
+      };
+    gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink, change);
     tapes[layer] = {};
   }
   if (weights.IndexOf(kEmbedding) >= 0) {
