@@ -106,6 +106,8 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
+                           .teacher_top_k = config.teacher_top_k,
+                           .teacher_folder = input.teacher_folder,
                            .relation_share = config.relation_share,
                            .relation_layer = config.relation_layer,
                            .minutes = config.training_minutes,

@@ -33,7 +33,8 @@ struct CompressInput {
   std::filesystem::path
       tokenizer_files;  // a folder to copy them from, for exports that are folders; or empty
   std::string device = "cpu";
-  std::filesystem::path checkpoint;  // of the training; empty: none
+  std::filesystem::path checkpoint;      // of the training; empty: none
+  std::filesystem::path teacher_folder;  // for the teacher's answers (teacher_top_k); left there
   /// Folder for the linears that are done, without training; empty: none. A call that was stopped and is made
   /// again goes on behind them. Left there.
   std::filesystem::path kept_linears;

@@ -256,6 +256,11 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
                         "--distillation-temperature, --int8-activations, --relation-share, --precision, "
                         "--max-memory-gb without training"));
   EXPECT_THAT(MessageOf({.relation_layer = 1}), HasSubstr("--relation-layer without --relation-share"));
+  EXPECT_THAT(
+      MessageOf(
+          {.training_minutes = 1, .distillation_temperature = 2, .teacher_top_k = 8, .relation_share = 1}),
+      HasSubstr("cannot use --training-minutes, --distillation-temperature, --relation-share with "
+                "--teacher-top-k"));
   EXPECT_EQ(evaluations_, 0);
 }
 

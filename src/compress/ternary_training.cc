@@ -8,14 +8,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/thread_pool.h"
 #include "compress/group_ternary.h"
+#include "compress/teacher_cache.h"
 #include "io/atomic_file.h"
 #include "io/gguf_blocks.h"
+#include "io/sha256.h"
+#include "runtime/native_model.h"
 #include "train/memory_plan.h"
 
 namespace forge::compress {
@@ -34,11 +38,30 @@ train::MemoryPlan PlanOf(const train::TuneJob& job, const TernaryTraining& train
   request.length = step.length;
   request.threads = ThreadPool::Global().num_threads();
   request.precision = job.precision;
-  request.has_teacher = true;
+  request.has_teacher = job.teacher != nullptr;
   request.is_ternary = true;
   request.trainable = job.trainable;
   if (training.max_memory == 0) return train::PlanMemory(job.config, request, (step.rows + 1) / 2, false);
   return train::ChooseMemoryPlan(job.config, request, training.max_memory);
+}
+
+/// What the teacher says about all batches of the training.
+TeacherCache AskTeacher(const model::ModelConfig& config, const model::ModelWeights& weights,
+                        const TernaryTraining& training, int micro_batches) {
+  static NullMetricSink no_sink;
+  static const StopToken never;
+  std::string key;
+  for (const auto& [name, tensor] : weights)
+    key += name + " " + io::Sha256(std::as_bytes(std::span(tensor.values))) + "\n";
+  TeacherCache answers(training.teacher_folder, training.teacher_top_k,
+                       io::Sha256(std::as_bytes(std::span(key))));
+  answers.Fill(
+      training.steps * micro_batches,
+      [&](int i) { return training.batch(i / micro_batches, i % micro_batches, micro_batches); },
+      [&] { return std::make_unique<runtime::NativeModel>(config, weights); },
+      training.environment.sink != nullptr ? *training.environment.sink : no_sink,
+      training.environment.stop != nullptr ? *training.environment.stop : never);
+  return answers;
 }
 
 /// How many steps fit into the minutes: from the time of a few, on copies of the weights.
@@ -129,6 +152,7 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   if (training.start != nullptr)
     for (const auto& [name, linear] : *training.start) trained.at(name) = model::Dequantize(linear);
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
+  if (training.teacher_top_k > 0) job.teacher = nullptr;
   job.optimizer.learning_rate = training.learning_rate;
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
   job.straight_through = {.quantize =
@@ -150,6 +174,13 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.micro_batches = plan.micro_batches;
   job.recompute_activations = plan.recompute_activations;
   job.batch = [&](int step, int micro) { return training.batch(step, micro, job.micro_batches); };
+  std::optional<TeacherCache> answers;
+  if (training.teacher_top_k > 0) {
+    answers.emplace(AskTeacher(config, weights, training, job.micro_batches));
+    job.batch = [&](int step, int micro) {
+      return answers->Taught(training.batch(step, micro, job.micro_batches));
+    };
+  }
   if (training.minutes > 0) job.steps = StepsOf(training, job);
   job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
   train::OpenEngine().Tune(job);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -53,8 +54,12 @@ struct TernaryTraining {
   train::Precision precision = train::Precision::kFloat32;
   double temperature = 1;         // TuneJob::teacher_temperature
   bool int8_activations = false;  // StraightThrough::int8_activations
-  double relation_share = 0;      // TuneJob::relation_share
-  int relation_layer = -1;        // TuneJob::relation_layer; below 0: three quarters of the way up
+  /// Above 0: learn from so many likeliest tokens of the teacher, found before by TeacherCache in
+  /// `teacher_folder`. Not with a temperature, relations or minutes.
+  int teacher_top_k = 0;
+  std::filesystem::path teacher_folder = {};
+  double relation_share = 0;  // TuneJob::relation_share
+  int relation_layer = -1;    // TuneJob::relation_layer; below 0: three quarters of the way up
   /// Instead of `steps`, as many as fit into so many minutes at the pace of the first ones, which are taken
   /// twice; kept beside the checkpoint, so that a resumed training has the same number. 0: `steps`.
   double minutes = 0;

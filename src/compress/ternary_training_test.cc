@@ -172,6 +172,21 @@ TEST(TrainTernary, WorksInSmallerPartsWithinItsMemory) {
   EXPECT_NEAR(Divergence(weights, divided), Divergence(weights, at_ease), 0.02);
 }
 
+TEST(TrainTernary, LearnsFromKeptAnswersAsFromTheTeacher) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const testing::TestFolder folder;
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  TernaryTraining training = Training(config, 150);
+  const double beside = Divergence(weights, TrainTernary(config, weights, {}, training));
+  training.teacher_folder = folder.path() / "teacher";
+  training.teacher_top_k = config.vocab_size - 1;
+  EXPECT_NEAR(Divergence(weights, TrainTernary(config, weights, {}, training)), beside, 0.15 * beside);
+  training.teacher_top_k = 8;
+  const double rounded = Divergence(weights, Ternarize(config, weights, 64, {}));
+  EXPECT_LT(Divergence(weights, TrainTernary(config, weights, {}, training)), 0.75 * rounded);
+}
+
 // A start that nearest rounding of the weights would not give, with a learning rate of 0: it comes back.
 TEST(TrainTernary, BeginsAtTheTernaryModelThatItIsGiven) {
   FORGE_SKIP_WITHOUT_ENGINE();

@@ -33,7 +33,7 @@ struct TuneJob {
   model::ModelConfig config;
   model::ModelWeights* weights = nullptr;  // trained in place; only read when an adapter is trained
   const model::ModelWeights* teacher =
-      nullptr;  // frozen, of the same shape; for batches with teacher_weights
+      nullptr;  // frozen, of the same shape; for batches with teacher_weights and without top_ids
   /// Both distributions are softened by it (Hinton et al. 2015, arXiv:1503.02531, section 2.1), and the
   /// divergence is multiplied by its square, so that its gradients stay as large. Above 0.
   double teacher_temperature = 1;
