@@ -73,8 +73,41 @@ TEST_F(Files, PackedFilesRunAsTheModelTheyWereMadeOf) {
   EXPECT_EQ(text("perplexity", "q.forge", verified), text("perplexity", "q.gguf", readme8));
   EXPECT_EQ(text("tokenize", "q.forge", {"--text", "ab c"}), text("tokenize", "q.gguf", {"--text", "ab c"}));
   EXPECT_THAT(text("inspect", "q.forge", {}), HasSubstr("(packed)"));
-  EXPECT_THAT(text("bench", "q.forge", {"--prompt-tokens", "4", "--new-tokens", "4", "--repetitions", "1"}),
-              HasSubstr("first token after"));
+  const std::vector<std::string> short_test{"--prompt-tokens", "4", "--new-tokens", "4",
+                                            "--repetitions",   "1"};
+  const std::string speed = text("bench", "q.forge", short_test);
+  EXPECT_THAT(speed, HasSubstr("first token after"));
+  EXPECT_THAT(speed, HasSubstr("head by top-k"));
+}
+
+TEST_F(Files, GreedyTokensOfAnInt8HeadAreTheSameByTopKAndInFull) {
+  Make("in", Config("llama"));
+  ASSERT_EQ(Run({"convert", Path("in"), Path("q.gguf"), "--type", "q8_0"}).code, 0);
+  ASSERT_EQ(Run({"pack", Path("q.gguf"), Path("q.forge")}).code, 0);
+  const auto generate = [&](const std::string& model, std::vector<std::string> rest) {
+    rest.insert(rest.begin(), {"generate", Path(model), "--prompt", "ab", "--max-new-tokens", "16"});
+    return Run(rest);
+  };
+  const testing::Outcome top_k = generate("q.forge", {}), full = generate("q.forge", {"--head", "full"}),
+                         gguf = generate("q.gguf", {"--head", "top-k", "--activations", "int8"});
+  EXPECT_EQ(top_k.code, 0) << top_k.err;
+  EXPECT_EQ(full.out, top_k.out);
+  EXPECT_EQ(gguf.out, top_k.out);
+  const testing::Outcome cannot = generate("q.gguf", {"--head", "top-k"});
+  EXPECT_EQ(cannot.code, 2);
+  EXPECT_THAT(cannot.err, HasSubstr("not held as 8 bits in halves"));
+  const auto bench = [&](const std::string& head) {
+    return io::Json::parse(Run({"bench", Path("q.forge"), "--head", head, "--prompt-tokens", "0",
+                                "--new-tokens", "4", "--repetitions", "1", "--json"})
+                               .out);
+  };
+  const io::Json counted = bench("top-k"), all = bench("full");
+  EXPECT_EQ(counted["head"], "top-k");
+  EXPECT_EQ(counted["head_top_k_tokens"], 2 * 4);  // one run is not counted in the figures
+  EXPECT_GT(counted["head_exact_share"].get<double>(), 0);
+  EXPECT_TRUE(counted.contains("head_fallbacks"));
+  EXPECT_EQ(all["head"], "full");
+  EXPECT_FALSE(all.contains("head_top_k_tokens"));
 }
 
 TEST_F(Files, PackedFilesSayWhatTheyAreNotFor) {

@@ -83,6 +83,7 @@ class BenchCommand : public Command {
         "file");
     flags.AddConfig(config_);
     model_.AddTo(flags, "auto");
+    model_.AddHeadTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {
@@ -122,8 +123,10 @@ class BenchCommand : public Command {
       options.embeddings = embeddings_ == "f16"    ? runtime::WeightType::kFloat16
                            : embeddings_ == "q8_0" ? runtime::WeightType::kInt8
                                                    : runtime::WeightType::kInt4;
-    return std::make_unique<runtime::NativeModel>(
-        runtime::PackWeights(*model::RandomTernaryWeights(shape_, seed_), options));
+    runtime::PackedWeights weights =
+        runtime::PackWeights(*model::RandomTernaryWeights(shape_, seed_), options);
+    model_.CheckHead(name_, weights);
+    return std::make_unique<runtime::NativeModel>(std::move(weights));
   }
 
   int WriteGguf(Terminal& terminal) const {
@@ -190,9 +193,11 @@ class BenchCommand : public Command {
       json["prefill_peak_share"] = Median(runs.shares);
     }
     if (config_.new_tokens > 0) {
-      const Runs runs = Repeat(
+      Runs runs = Repeat(
           config_.new_tokens, weight_bytes, [] { return runtime::MeasureReadBandwidth(0.3); }, terminal,
           [&] { Write(model, 1); });
+      const double read = ShowHead(model, terminal, json);
+      for (double& share : runs.shares) share *= read;
       Show("tg", "decode", config_.new_tokens, runs, "of the memory bandwidth", terminal, json);
       json["decode_bandwidth_share"] = Median(runs.shares);
       const Runs batch = Repeat(kBatch * config_.new_tokens, linear_operations + head_operations, operations,
@@ -229,6 +234,25 @@ class BenchCommand : public Command {
     return runs;
   }
 
+  /// How the greedy tokens so far were found; the part of the weights that was read for each.
+  static double ShowHead(const runtime::NativeModel& model, Terminal& terminal, io::Json& json) {
+    const runtime::Transformer& transformer = model.transformer();
+    const bool is_top_k = transformer.CanFindBestToken();
+    json["head"] = is_top_k ? "top-k" : "full";
+    if (!is_top_k) return 1;
+    const runtime::BestTokenCounts counts = transformer.best_token_counts();
+    const double exact = static_cast<double>(counts.exact_rows) / static_cast<double>(counts.tokens) /
+                         model.config().vocab_size;
+    json["head_top_k_tokens"] = counts.tokens;
+    json["head_fallbacks"] = counts.fallbacks;
+    json["head_exact_share"] = exact;
+    terminal.Print(
+        fmt::format("head by top-k: {:.1f} % of its rows in full, {} of {} tokens with more than half\n",
+                    100 * exact, counts.fallbacks, counts.tokens));
+    const double unread = (1 - std::min(1.0, exact)) * static_cast<double>(transformer.lower_half_bytes());
+    return 1 - unread / static_cast<double>(model.weight_bytes());
+  }
+
   int RandomToken(runtime::NativeModel& model, Random& random) const {
     return static_cast<int>(random.Below(static_cast<std::uint32_t>(model.config().vocab_size)));
   }
@@ -243,7 +267,7 @@ class BenchCommand : public Command {
     std::vector<model::GenerateRequest> requests;
     Random random(1, "bench/starts");
     for (int i = 0; i < sequences; ++i) requests.push_back({{RandomToken(model, random)}, 1});
-    model.Generate(requests, {.max_new_tokens = config_.new_tokens});
+    model.Generate(requests, {.max_new_tokens = config_.new_tokens, .log_probs = false});
   }
 
   /// Weights of the linears: a prompt token is multiplied with each once (attention left out).

@@ -30,6 +30,7 @@ class ChatCommand : public Command {
                     "No chat template: each line is a text that the model goes on from, without memory.");
     flags.AddConfig(sampling_);
     model_.AddTo(flags, "auto");
+    model_.AddHeadTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {

@@ -22,6 +22,7 @@ class GenerateCommand : public Command {
     flags.AddText("--prompt-file", prompt_file_, "File with the text to go on from.", "file");
     flags.AddConfig(sampling_);
     model_.AddTo(flags, "auto");
+    model_.AddHeadTo(flags);
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {

@@ -40,6 +40,7 @@ GeneratedText GenerateText(const RunnableModel& model, runtime::Session& session
                                  .top_k = sampling.top_k,
                                  .stop_token_ids = model.stop_token_ids,
                                  .banned_token_ids = {},
+                                 .log_probs = false,
                                  .on_token = {}};
   options.on_token = [&](std::size_t, int token) {
     last = Now();

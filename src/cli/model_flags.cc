@@ -42,6 +42,27 @@ void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
   AddFolderTo(flags);
 }
 
+void ModelFlags::AddHeadTo(FlagSet& flags) {
+  flags.AddWord(
+      "--head", head, {"full", "top-k"},
+      "How a greedy token (temperature 0, no log-probabilities) is found: full computes all logits; top-k, "
+      "for "
+      "one text at a time and 8-bit heads with int8 activations, reads half of each weight, and the other "
+      "half "
+      "only of the tokens that can still be the best. Other heads, and those of packed files written before, "
+      "are always computed in full.");
+}
+
+void ModelFlags::CheckHead(const std::string& name, const runtime::PackedWeights& loaded) const {
+  if (head != "top-k" || !flags_->Has("--head") || !flags_->Given("--head") || loaded.HasHeadInHalves())
+    return;
+  throw Error({.kind = ErrorKind::kUsage,
+               .what = "cannot run " + name + " with --head top-k",
+               .why = "its vocabulary head is not held as 8 bits in halves for int8 activations",
+               .fix = "leave out --head; or give --activations int8 for a model with a Q8_0 head, or pack it "
+                      "with forge pack (again, if it is a packed file)"});
+}
+
 void ModelFlags::AddFolderTo(FlagSet& flags) {
   flags.AddText("--models-dir", models_dir, "Folder that short model names are looked up in.");
 }
@@ -64,7 +85,8 @@ runtime::PackOptions ModelFlags::Packing() const {
                          : activations == "auto" ? runtime::Activations::kInt8IfTernary
                                                  : runtime::Activations::kFloat32,
           .key_values =
-              kv_cache_type == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32};
+              kv_cache_type == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32,
+          .greedy_head = head == "full" ? runtime::GreedyHead::kFull : runtime::GreedyHead::kTopK};
 }
 
 pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool with_tokenizer) const {
@@ -78,6 +100,8 @@ pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool wi
   pipeline::ModelToRun loaded = pipeline::LoadModelToRun(
       path, {.packing = packing, .verify = verify, .with_tokenizer = with_tokenizer});
   loaded.weights.key_values = packing.key_values;  // also of a packed file
+  loaded.weights.greedy_head = packing.greedy_head;
+  CheckHead(path.string(), loaded.weights);
   return loaded;
 }
 

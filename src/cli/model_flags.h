@@ -29,11 +29,14 @@ struct ModelFlags {
   std::string weights = "auto";
   std::string activations = "float32";
   std::string kv_cache_type = "f32";
+  std::string head = "top-k";
   bool verify = false;
 
   /// `activations` is the default of --activations: "auto" where speed counts, "float32" where figures are
   /// compared.
   void AddTo(FlagSet& flags, const std::string& activations = "float32");
+  /// --head, for commands that generate.
+  void AddHeadTo(FlagSet& flags);
   /// --models-dir alone, for commands that look at files only.
   void AddFolderTo(FlagSet& flags);
 
@@ -41,12 +44,14 @@ struct ModelFlags {
   std::filesystem::path Resolve(const std::string& name) const;
   /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
   std::filesystem::path ResolveTokenizer(const std::string& name) const;
-  /// What --weights, --activations and --kv-cache-type ask for.
+  /// What --weights, --activations, --kv-cache-type and --head ask for.
   runtime::PackOptions Packing() const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
   /// Its weights alone.
   runtime::PackedWeights LoadWeights(const std::string& name) const;
+  /// Throws Error(kUsage) if --head top-k was given for a head that cannot.
+  void CheckHead(const std::string& name, const runtime::PackedWeights& loaded) const;
 
  private:
   pipeline::ModelToRun Load(const std::filesystem::path& path, bool with_tokenizer) const;

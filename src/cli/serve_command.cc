@@ -89,6 +89,7 @@ class ServeCommand : public Command {
     flags.AddText("--api-key-file", api_key_file_,
                   "File whose first line is that key. The variable FORGE_API_KEY holds one, too.", "file");
     model_.AddTo(flags);
+    model_.AddHeadTo(flags);
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {

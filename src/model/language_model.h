@@ -38,13 +38,14 @@ struct GenerateOptions {
   int top_k = 0;                      // 0: all
   std::vector<int> stop_token_ids;    // generation ends after one of these; it is part of the result
   std::vector<int> banned_token_ids;  // never generated
+  bool log_probs = true;              // false: not wanted, which lets a greedy token cost less
   /// Called for each new token of each request (index, token); return false to stop that request.
   std::function<bool(std::size_t, int)> on_token;
 };
 
 struct Generation {
   std::vector<int> tokens;       // the new ones
-  std::vector<float> log_probs;  // of each new token, at temperature 1 without top-p and top-k
+  std::vector<float> log_probs;  // of each new token, at temperature 1 without top-p and top-k; if wanted
   bool stopped = false;          // by a stop token or on_token, not by max_new_tokens
 };
 

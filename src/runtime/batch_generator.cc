@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "runtime/sampler.h"
-
 namespace forge::runtime {
 namespace {
 
@@ -116,11 +114,9 @@ void BatchGenerator::LetGo(Active& sequence) {
   }
 }
 
-bool BatchGenerator::Pick(Active& sequence, const float* logits, model::Generation& result) {
-  const auto vocabulary = static_cast<std::size_t>(transformer_.config().vocab_size);
-  const SampledToken sampled = SampleToken({logits, vocabulary}, options_, sequence.random);
+bool BatchGenerator::Take(Active& sequence, const SampledToken& sampled, model::Generation& result) {
   result.tokens.push_back(sampled.token);
-  result.log_probs.push_back(sampled.log_prob);
+  if (options_.log_probs) result.log_probs.push_back(sampled.log_prob);
   sequence.pending = {sampled.token};
   const std::vector<int>& stops = options_.stop_token_ids;
   result.stopped = std::find(stops.begin(), stops.end(), sampled.token) != stops.end();
@@ -140,16 +136,23 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
       last_tokens.push_back(static_cast<int>(step.tokens.size()) - 1);
     }
     std::deque<Active> kept;
-    VisitLogits(transformer_, step, last_tokens,
-                [&](std::size_t first, std::size_t count, const float* logits) {
-                  for (std::size_t row = 0; row < count; ++row) {
-                    Active& sequence = active_[first + row];
-                    if (Pick(sequence, logits + row * vocabulary, results[sequence.index]))
-                      kept.push_back(std::move(sequence));
-                    else
-                      LetGo(sequence);
-                  }
-                });
+    const auto take = [&](Active& sequence, const SampledToken& sampled) {
+      if (Take(sequence, sampled, results[sequence.index]))
+        kept.push_back(std::move(sequence));
+      else
+        LetGo(sequence);
+    };
+    if (active_.size() == 1 && AsksForBestOnly(options_) && transformer_.CanFindBestToken())
+      take(active_.front(),
+           {BestNextToken(transformer_, step, last_tokens.front(), options_.banned_token_ids), 0});
+    else
+      VisitLogits(
+          transformer_, step, last_tokens, [&](std::size_t first, std::size_t count, const float* logits) {
+            for (std::size_t row = 0; row < count; ++row) {
+              Active& sequence = active_[first + row];
+              take(sequence, SampleToken({logits + row * vocabulary, vocabulary}, options_, sequence.random));
+            }
+          });
     active_ = std::move(kept);
   }
 }

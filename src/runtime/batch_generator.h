@@ -10,6 +10,7 @@
 #include "model/language_model.h"
 #include "runtime/forward_step.h"
 #include "runtime/prefix_tree.h"
+#include "runtime/sampler.h"
 
 namespace forge::runtime {
 
@@ -49,8 +50,8 @@ class BatchGenerator {
   void Admit(ForwardStep& step);
   void Hold(int beginning, std::span<const int> prompt, ForwardStep& step);
   void LetGo(Active& sequence);
-  /// Picks the next token of a sequence; whether it goes on.
-  bool Pick(Active& sequence, const float* logits, model::Generation& result);
+  /// Gives a sequence its next token; whether it goes on.
+  bool Take(Active& sequence, const SampledToken& sampled, model::Generation& result);
 
   const Transformer& transformer_;
   std::span<const model::GenerateRequest> requests_;

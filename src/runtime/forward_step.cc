@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "runtime/sampler.h"
+
 namespace forge::runtime {
 namespace {
 
@@ -27,6 +29,15 @@ void VisitLogits(const Transformer& transformer, const ForwardStep& step, std::s
     transformer.Head(states.data() + first * hidden, count, logits.data());
     visit(first, count, logits.data());
   }
+}
+
+int BestNextToken(const Transformer& transformer, const ForwardStep& step, int wanted,
+                  std::span<const int> banned) {
+  std::vector<float> state(static_cast<std::size_t>(transformer.config().hidden_size));
+  transformer.Forward(step.tokens, step.caches, {&wanted, 1}, state.data());
+  const std::optional<int> token = transformer.BestToken(state.data(), banned);
+  if (!token) ThrowAllBanned();
+  return *token;
 }
 
 }  // namespace forge::runtime

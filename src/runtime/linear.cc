@@ -7,6 +7,7 @@ WeightType Linear::type() const {
   if (const PackedMatrix* packed = std::get_if<PackedMatrix>(&matrix_)) return packed->type();
   switch (std::get<CodeMatrix>(matrix_).layout()) {
     case CodeLayout::kInt8:
+    case CodeLayout::kHalves:
       return WeightType::kInt8;
     case CodeLayout::kInt4:
       return WeightType::kInt4;

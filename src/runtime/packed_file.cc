@@ -54,7 +54,8 @@ constexpr FormOfCodes kForms[] = {{PackedFormat::kTwoBit, CodeLayout::kTwoBit, 1
                                   {PackedFormat::kInt4, CodeLayout::kInt4, 1},
                                   {PackedFormat::kInt8, CodeLayout::kInt8, 1},
                                   {PackedFormat::kTwoBitPlanes, CodeLayout::kTwoBit, 2},
-                                  {PackedFormat::kBase3Planes, CodeLayout::kBase3, 2}};
+                                  {PackedFormat::kBase3Planes, CodeLayout::kBase3, 2},
+                                  {PackedFormat::kInt8Halves, CodeLayout::kHalves, 1}};
 
 /// Nothing for a matrix that the file has no form for.
 std::optional<PackedFormat> FormatOf(const CodeMatrix* codes) {
@@ -236,6 +237,8 @@ const char* Name(PackedFormat format) {
       return "two-bit, two planes";
     case PackedFormat::kBase3Planes:
       return "base-3, two planes";
+    case PackedFormat::kInt8Halves:
+      return "int8 in halves";
   }
   return "unknown";
 }

@@ -99,6 +99,48 @@ TEST_F(PackedFile, RunsToTheBitsOfTheWeightsInMemory) {
       }
 }
 
+TEST_F(PackedFile, HoldsAnInt8HeadInHalvesAndRunsOneThatIsNot) {
+  ModelConfig config = model::testing::TinyConfig("qwen2");
+  TernaryParts parts = MakeTernary(config, 64);
+  const auto format = [&](const char* section) {
+    return static_cast<PackedFormat>(io::SectionFile(path_).Find(section)->format);
+  };
+  SavePackedFile(path_, Pack(parts), {}, "tied");
+  EXPECT_EQ(format("embedding"), PackedFormat::kInt8Halves);
+  EXPECT_TRUE(Open().HasHeadInHalves());
+  const std::vector<float> logits = NativeModel(Open()).Logits(kTokens);
+
+  // The same rows as an embedding of its own, which is not in halves: what files of before have as the head.
+  parts.config.tie_word_embeddings = false;
+  parts.weights["lm_head.weight"] = parts.weights.at("model.embed_tokens.weight");
+  PackedWeights old = Pack(parts);
+  SavePackedFile(path_, old, {}, "untied");
+  EXPECT_EQ(format("embedding"), PackedFormat::kInt8);
+  EXPECT_EQ(format("head"), PackedFormat::kInt8Halves);
+  EXPECT_EQ(NativeModel(Open()).Logits(kTokens), logits);
+  old.config = config;
+  old.head = {};
+  SavePackedFile(path_, old, {}, "before");
+  EXPECT_EQ(format("embedding"), PackedFormat::kInt8);
+  EXPECT_FALSE(Open().HasHeadInHalves());
+  EXPECT_EQ(NativeModel(Open()).Logits(kTokens), logits);
+}
+
+// The second example of docs/format.md.
+TEST(CodeMatrix, HasTheHalvesOfRow33AndColumn38WhereTheFormatSays) {
+  WeightArena arena;
+  CodeMatrix matrix = CodeMatrix::EmptyHalves(64, 64, arena);
+  std::vector<std::byte> row(2 * 34);
+  row[34 + 1] = std::byte{0x40};      // 2 in binary16
+  row[34 + 2 + 6] = std::byte{0x2b};  // 43: the code is 171 = 16 * 10 + 11
+  matrix.PutRows(33, 1, [&](std::size_t) { return std::span<const std::byte>(row); });
+  const auto at = [&](std::size_t offset) { return std::to_integer<int>(matrix.data()[offset]); };
+  EXPECT_EQ(matrix.data().size(), 2u * 1152 + 2 * 1024);
+  EXPECT_EQ(at(1152 + 576 + 2 * 1 + 1), 0x40);
+  EXPECT_EQ(at(1152 + 576 + 64 + 4 * 1 + 2), 8 + 16 * 10);  // code 128 of input 2 is in the lower half
+  EXPECT_EQ(at(2 * 1152 + 1024 + 512 + 4 * 1 + 2), 0 + 16 * 11);
+}
+
 TEST_F(PackedFile, HoldsEveryGroupInEitherKindOfCodes) {
   ModelConfig config = model::testing::TinyConfig("llama");
   config.hidden_size = config.intermediate_size = 256;
@@ -184,7 +226,10 @@ TEST_F(PackedFile, RefusesSectionsThatAreNotThoseOfItsConfig) {
               HasSubstr("format 9, which this forge does not know"));
   EXPECT_THAT(problem([](Sections& s) { s[0].format = 6; }), HasSubstr("embedding has two planes"));
   EXPECT_THAT(problem([](Sections& s) { s[0].format = 4; }), HasSubstr("its codes take"));
-  EXPECT_THAT(problem([](Sections& s) { s[0].block = 64; }), HasSubstr("int8 codes have no blocks of 64"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].bytes = s[0].bytes.first(s[0].bytes.size() - 64); }),
+              HasSubstr("its codes take"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].block = 64; }),
+              HasSubstr("int8 in halves codes have no blocks of 64"));
   EXPECT_THAT(problem([](Sections& s) { s[2].group = 96; }), HasSubstr("two-bit codes have no blocks"));
   EXPECT_THAT(problem([](Sections& s) { s[2].block = 0; }), HasSubstr("two-bit codes have no blocks of 0"));
   EXPECT_THAT(problem([](Sections& s) { s[2].group = std::uint64_t{1} << 63; }),

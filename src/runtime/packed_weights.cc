@@ -21,7 +21,7 @@ class Packer {
   std::vector<float> Values(const std::string& name) const { return source_.Read(specs_.at(name)).values; }
 
   /// The named matrices, one below the other.
-  Linear Pack(const std::vector<std::string>& names, std::optional<WeightType> type) {
+  Linear Pack(const std::vector<std::string>& names, std::optional<WeightType> type, bool is_head = false) {
     std::vector<const model::TensorSpec*> specs;
     for (const std::string& name : names) specs.push_back(&specs_.at(name));
     if (!type && HaveOneTernaryGroup(specs)) return PackTernary(specs);
@@ -36,7 +36,8 @@ class Packer {
                    .why = fmt::format("its input size {} is not a multiple of 32", in),
                    .fix = "use float32 or bfloat16 weights for this model"});
     if (activations_ == Activations::kInt8 && (held == WeightType::kInt8 || held == WeightType::kInt4))
-      return PackCodes(specs, held == WeightType::kInt8 ? io::BlockType::kQ8_0 : io::BlockType::kQ4_0);
+      return PackCodes(specs, held == WeightType::kInt8 ? io::BlockType::kQ8_0 : io::BlockType::kQ4_0,
+                       is_head);
     PackedMatrix matrix = PackedMatrix::Empty(held, OutOf(specs), in);
     std::size_t first = 0;
     for (const model::TensorSpec* spec : specs) {
@@ -94,10 +95,13 @@ class Packer {
     });
   }
 
-  /// 8-bit or 4-bit weights for int8 activations: stored so, or rounded to it.
-  CodeMatrix PackCodes(const std::vector<const model::TensorSpec*>& specs, io::BlockType type) {
+  /// 8-bit or 4-bit weights for int8 activations: stored so, or rounded to it. A head of 8 bits is held in
+  /// halves.
+  CodeMatrix PackCodes(const std::vector<const model::TensorSpec*>& specs, io::BlockType type, bool is_head) {
     const std::size_t in = model::Columns(*specs.front());
-    CodeMatrix matrix = CodeMatrix::Empty(type, OutOf(specs), in, arena_);
+    CodeMatrix matrix = is_head && type == io::BlockType::kQ8_0
+                            ? CodeMatrix::EmptyHalves(OutOf(specs), in, arena_)
+                            : CodeMatrix::Empty(type, OutOf(specs), in, arena_);
     std::size_t first = 0;
     for (const model::TensorSpec* spec : specs) {
       const std::optional<model::StoredRows> stored = source_.FindStoredRows(*spec);
@@ -203,6 +207,11 @@ void NormHeads(const model::ModelConfig& config, const PackedLayer& layer, float
                        head_dim, static_cast<float>(config.rms_norm_eps), row);
 }
 
+bool PackedWeights::HasHeadInHalves() const {
+  const CodeMatrix* codes = head_or_embedding().codes();
+  return codes != nullptr && codes->layout() == CodeLayout::kHalves;
+}
+
 std::size_t PackedWeights::bytes() const {
   std::size_t total = embedding.bytes() + head.bytes() + final_norm.size() * sizeof(float);
   for (const PackedLayer& layer : layers)
@@ -220,9 +229,11 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
   PackedWeights packed{.config = config};
   packed.activations = Resolve(source, options);
   packed.key_values = options.key_values;
+  packed.greedy_head = options.greedy_head;
   Packer packer(source, packed.activations, options.ternary);
-  packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings);
-  if (!config.tie_word_embeddings) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings);
+  const bool is_tied = config.tie_word_embeddings;
+  packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings, is_tied);
+  if (!is_tied) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings, true);
   packed.final_norm = packer.Values("model.norm.weight");
   for (int i = 0; i < config.num_hidden_layers; ++i)
     packed.layers.push_back(PackOneLayer(packer, config, i, options.linears));

@@ -29,6 +29,11 @@ struct PackedLayer {
 /// kInt8 for a model that has ternary linears, else kFloat32.
 enum class Activations { kFloat32, kInt8, kInt8IfTernary };
 
+/// How the best token is found where nothing else is asked of the head (a greedy token without its
+/// log-probability): kTopK by FindBestRow (ternary/best_row.h), where the head is held in halves; kFull by
+/// all logits, as it is where the head is held in another way.
+enum class GreedyHead { kFull, kTopK };
+
 /// The norms of qwen3 on each query and key head of one token, in place: row [query_size + key_value_size].
 /// Nothing without qk_norm.
 void NormHeads(const model::ModelConfig& config, const PackedLayer& layer, float* row);
@@ -37,10 +42,15 @@ struct PackedWeights {
   model::ModelConfig config;
   Activations activations = Activations::kFloat32;   // never kInt8IfTernary
   KeyValueType key_values = KeyValueType::kFloat32;  // of the caches of who runs them
+  GreedyHead greedy_head = GreedyHead::kTopK;        // of who runs them, too
   Linear embedding;  // [vocab_size, hidden_size]; also the head when that is tied
   std::vector<PackedLayer> layers;
   std::vector<float> final_norm;
   Linear head;  // empty when tied
+  const Linear& head_or_embedding() const { return config.tie_word_embeddings ? embedding : head; }
+  /// Whether greedy_head can be kTopK: with int8 activations and a Q8_0 head that was packed so (not one of
+  /// an old packed file).
+  bool HasHeadInHalves() const;
   std::size_t bytes() const;
 };
 
@@ -54,6 +64,7 @@ struct PackOptions {
   /// processor.
   std::optional<CodeLayout> ternary = {};
   KeyValueType key_values = KeyValueType::kFloat32;
+  GreedyHead greedy_head = GreedyHead::kTopK;
 };
 
 /// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where

@@ -31,26 +31,29 @@ void CheckGenerateOptions(const model::GenerateOptions& options) {
                .fix = "see forge generate --help"});
 }
 
+void ThrowAllBanned() {
+  throw Error({.what = "cannot generate a token",
+               .why = "every token of the vocabulary is banned",
+               .fix = "ban fewer tokens"});
+}
+
 SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
                          Random& random) {
-  const double log_total = Kernels().log_sum_exp(logits.data(), logits.size());
+  const double log_total = options.log_probs ? Kernels().log_sum_exp(logits.data(), logits.size()) : 0;
   const auto banned = [&](int id) {
     return std::find(options.banned_token_ids.begin(), options.banned_token_ids.end(), id) !=
            options.banned_token_ids.end();
   };
   const auto result = [&](int id) {
-    return SampledToken{
-        id, static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_total)};
+    const auto logit = static_cast<double>(logits[static_cast<std::size_t>(id)]);
+    return SampledToken{id, options.log_probs ? static_cast<float>(logit - log_total) : 0.0f};
   };
   int best = -1;
   for (int id = 0; id < static_cast<int>(logits.size()); ++id)
     if ((best < 0 || logits[static_cast<std::size_t>(id)] > logits[static_cast<std::size_t>(best)]) &&
         !banned(id))
       best = id;
-  if (best < 0)
-    throw Error({.what = "cannot generate a token",
-                 .why = "every token of the vocabulary is banned",
-                 .fix = "ban fewer tokens"});
+  if (best < 0) ThrowAllBanned();
   if (options.temperature == 0) return result(best);
 
   std::vector<int> ids(logits.size());

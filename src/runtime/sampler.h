@@ -10,7 +10,7 @@ namespace forge::runtime {
 
 struct SampledToken {
   int token;
-  float log_prob;  // under softmax(logits), before temperature, top-k and top-p
+  float log_prob;  // under softmax(logits), before temperature, top-k and top-p; 0 unless options.log_probs
 };
 
 /// Picks the next token. temperature 0: the highest logit, the lowest id among equals. Otherwise softmax of
@@ -19,6 +19,14 @@ struct SampledToken {
 /// Throws Error(kInput) if every token is banned.
 SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
                          Random& random);
+
+/// Whether the highest logit is all that the options ask for.
+inline bool AsksForBestOnly(const model::GenerateOptions& options) {
+  return options.temperature == 0 && !options.log_probs;
+}
+
+/// The error of SampleToken.
+[[noreturn]] void ThrowAllBanned();
 
 /// Throws Error(kUsage) with every option that is out of range.
 void CheckGenerateOptions(const model::GenerateOptions& options);

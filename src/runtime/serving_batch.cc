@@ -207,9 +207,15 @@ void ServingBatch::Step() {
   AddPrompts(step, rows);
   std::vector<int> wanted;
   for (const Row& row : rows) wanted.push_back(row.token);
-  VisitLogits(transformer_, step, wanted, [&](std::size_t first, std::size_t count, const float* logits) {
-    Report(std::span(rows).subspan(first, count), logits);
-  });
+  if (rows.size() == 1 && WantsBestOnly(rows.front())) {
+    Sequence& sequence = *rows.front().sequence;
+    const std::vector<int>& banned = sequence.request.options.banned_token_ids;
+    Take(sequence, {{BestNextToken(transformer_, step, wanted.front(), banned), 0}, {}});
+  } else {
+    VisitLogits(transformer_, step, wanted, [&](std::size_t first, std::size_t count, const float* logits) {
+      Report(std::span(rows).subspan(first, count), logits);
+    });
+  }
   for (auto sequence = sequences_.begin(); sequence != sequences_.end();) {
     if (sequence->limit == 0 && !sequence->reads_prompt()) sequence->ended = SequenceEnd::kLimit;
     if (!sequence->ended) {
@@ -222,6 +228,12 @@ void ServingBatch::Step() {
     sequence = sequences_.erase(sequence);
     if (on_end) on_end(end);
   }
+}
+
+bool ServingBatch::WantsBestOnly(const Row& row) const {
+  const ServingRequest& request = row.sequence->request;
+  return row.position >= request.prompt->size() && request.top == 0 && AsksForBestOnly(request.options) &&
+         transformer_.CanFindBestToken();
 }
 
 void ServingBatch::Report(std::span<const Row> rows, const float* logits) {

@@ -17,7 +17,8 @@ namespace forge::runtime {
 
 struct TokenProbability {
   int token;
-  float log_prob;  // natural, under softmax(logits): before temperature, top-k and top-p
+  float log_prob;  // natural, under softmax(logits): before temperature, top-k and top-p; 0 of a new token
+                   // without options.log_probs
 };
 struct ScoredToken : TokenProbability {
   std::vector<TokenProbability> top;  // the most probable tokens of its place, the lowest id first of equals
@@ -96,6 +97,8 @@ class ServingBatch {
   int LimitOf(const ServingRequest& request) const;
   void AddPrompts(ForwardStep& step, std::vector<Row>& rows);
   void AddPiece(Sequence& sequence, std::size_t count, ForwardStep& step, std::vector<Row>& rows) const;
+  /// Whether BestNextToken gives all that a row is asked for.
+  bool WantsBestOnly(const Row& row) const;
   void Report(std::span<const Row> rows, const float* logits);
   void Take(Sequence& sequence, ScoredToken token);
 

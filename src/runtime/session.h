@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/native_model.h"
+#include "runtime/sampler.h"
 
 namespace forge::runtime {
 
@@ -25,11 +26,13 @@ class Session {
   std::size_t bytes() const { return cache_.bytes(); }
 
  private:
-  void Run(std::span<const int> tokens, std::vector<float>& logits);
+  /// Appends tokens, and picks the one after them.
+  SampledToken Run(std::span<const int> tokens, const model::GenerateOptions& options, Random& random);
 
   const NativeModel& model_;
   KeyValueCache cache_;
-  std::vector<int> held_;  // the tokens in the cache
+  std::vector<int> held_;      // the tokens in the cache
+  std::vector<float> logits_;  // of the last token, where all are needed
   std::size_t reused_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "model/rope.h"
 #include "runtime/rotary_table.h"
+#include "runtime/ternary/best_row.h"
 
 namespace forge::runtime {
 
@@ -219,12 +220,34 @@ void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
 }
 
 void Transformer::Head(const float* hidden_states, std::size_t rows, float* logits) const {
-  const Linear& head = config().tie_word_embeddings ? weights_.embedding : weights_.head;
+  const Linear& head = weights_.head_or_embedding();
   if (head.activation_block() == 0) return head.Multiply(hidden_states, rows, {}, logits);
+  head.Multiply(QuantisedForHead(hidden_states, rows), {}, logits);
+}
+
+Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t rows) const {
+  const Linear& head = weights_.head_or_embedding();
   Int8Rows quantised;
   quantised.Resize(rows, head.in(), head.activation_block());
   for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, hidden_states + row * head.in());
-  head.Multiply(quantised, {}, logits);
+  return quantised;
+}
+
+std::optional<int> Transformer::BestToken(const float* hidden_state, std::span<const int> banned) const {
+  FORGE_CHECK(CanFindBestToken());
+  const CodeMatrix& head = *weights_.head_or_embedding().codes();
+  const std::optional<BestRow> best = FindBestRow(head, QuantisedForHead(hidden_state, 1), banned);
+  if (!best) return std::nullopt;
+  ++tokens_;
+  exact_rows_ += best->exact_rows;
+  if (best->exact_rows > head.out() / 2) ++fallbacks_;
+  return static_cast<int>(best->row);
+}
+
+std::size_t Transformer::lower_half_bytes() const {
+  if (!weights_.HasHeadInHalves()) return 0;
+  const CodeMatrix& head = *weights_.head_or_embedding().codes();
+  return (head.out() + kCodeRows - 1) / kCodeRows * head.code_panels().lower_panel_bytes;
 }
 
 }  // namespace forge::runtime

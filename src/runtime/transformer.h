@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +18,13 @@ enum class LinearInput { kAttention, kAttentionOutput, kMlp, kDown };
 /// Sees rows [count, width] of one layer's linear input, on the thread that runs the forward pass.
 using LinearObserver = std::function<void(int layer, LinearInput input, const float* rows, std::size_t count,
                                           std::size_t width)>;
+
+/// What Transformer::BestToken did so far.
+struct BestTokenCounts {
+  std::uint64_t tokens = 0;
+  std::uint64_t exact_rows = 0;  // of the head, multiplied with all their bits; of all tokens together
+  std::uint64_t fallbacks = 0;   // tokens for which those were more than half of the vocabulary
+};
 
 /// The forward pass of a Llama or Qwen2 decoder (pre-norm, RoPE in the half-split layout of Hugging Face,
 /// grouped queries, SwiGLU), and of those that add to it: norms on q and k (Qwen3), scaled rotary positions
@@ -45,6 +55,19 @@ class Transformer {
   /// logits [rows, vocab_size] of hidden_states [rows, hidden_size].
   void Head(const float* hidden_states, std::size_t rows, float* logits) const;
 
+  /// Whether BestToken may be used: greedy_head is kTopK, and the head is held in halves.
+  bool CanFindBestToken() const {
+    return weights_.greedy_head == GreedyHead::kTopK && weights_.HasHeadInHalves();
+  }
+  /// The token of the highest logit of one hidden state, the lowest id among equals, none of `banned`;
+  /// nothing if all are. By FindBestRow (ternary/best_row.h), whose error bound is a statistical one: about
+  /// half of the head is read. Only if CanFindBestToken.
+  std::optional<int> BestToken(const float* hidden_state, std::span<const int> banned) const;
+  BestTokenCounts best_token_counts() const { return {tokens_, exact_rows_, fallbacks_}; }
+  /// Bytes of the lower halves of the head, which BestToken reads for exact_rows only; 0 if it is not held
+  /// so.
+  std::size_t lower_half_bytes() const;
+
  private:
   struct Scratch;
   /// Runs one piece. The state of the tokens `wanted` (ascending indices) ends in the first rows of
@@ -74,9 +97,12 @@ class Transformer {
   void AddToState(std::size_t count, Scratch& scratch) const;
   void Observe(int layer, LinearInput input, const std::vector<float>& rows, std::size_t count) const;
 
+  Int8Rows QuantisedForHead(const float* hidden_states, std::size_t rows) const;
+
   PackedWeights weights_;
   LinearObserver observer_;
-  std::vector<float> rope_frequencies_;  // [head_dim / 2]
+  mutable std::atomic<std::uint64_t> tokens_ = 0, exact_rows_ = 0, fallbacks_ = 0;  // BestTokenCounts
+  std::vector<float> rope_frequencies_;                                             // [head_dim / 2]
 };
 
 }  // namespace forge::runtime

@@ -31,6 +31,7 @@ runtime::ServingRequest Reply::AddChoice(const text::Tokenizer& tokenizer, const
                                   .on_prompt = {},
                                   .on_token = {},
                                   .on_end = {}};
+  request.options.log_probs = options.logprobs.has_value();
   // The reply goes on living until its sequences have ended or left.
   const std::shared_ptr<Reply> self = shared_from_this();
   if (scores)

@@ -18,33 +18,7 @@
 namespace forge::runtime {
 namespace {
 
-constexpr int kQuarters = kCodeRows / 8;  // vectors of a chunk
-constexpr std::size_t kAhead = 2048;      // bytes that codes are fetched ahead of their use
-
-__m256i Broadcast(const std::int8_t* quad) {
-  int bits;
-  std::memcpy(&bits, quad, 4);
-  return _mm256_set1_epi32(bits);
-}
-
-__m256i Load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
-void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(bytes), value); }
-
-void Prefetch(const std::byte* codes) {
-  const char* ahead = reinterpret_cast<const char*>(codes) + kAhead;
-  _mm_prefetch(ahead, _MM_HINT_T0);
-  _mm_prefetch(ahead + 64, _MM_HINT_T0);
-}
-
-__m256 Scales(const std::byte* scales, int quarter) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + 16 * quarter)));
-}
-
-/// sums + products of codes (unsigned) and x (signed), pairs in 16 bits.
-__m256i AddPairs(__m256i sums, __m256i codes, __m256i x) {
-  return _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, x));
-}
-__m256i PairsToQuads(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+#include "runtime/ternary/code_avx2.inc"
 
 /// The two bits of plane p of each byte.
 template <int kPlane>
@@ -164,24 +138,6 @@ struct Base3 {
   }
 };
 
-struct Int4 {
-  static void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m256i* dots) {
-    const __m256i mask = _mm256_set1_epi8(15);
-    __m256i pairs[kQuarters] = {};
-    for (std::size_t q = 0; q < quads; q += 2, codes += kChunkBytes, x += 8) {
-      Prefetch(codes);
-      const __m256i x0 = Broadcast(x), x1 = Broadcast(x + 4);
-#pragma GCC unroll 4
-      for (int quarter = 0; quarter < kQuarters; ++quarter) {
-        const __m256i bytes = Load(codes + 32 * quarter);
-        pairs[quarter] = AddPairs(pairs[quarter], _mm256_and_si256(bytes, mask), x0);
-        pairs[quarter] = AddPairs(pairs[quarter], _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask), x1);
-      }
-    }
-    for (int quarter = 0; quarter < kQuarters; ++quarter) dots[quarter] = PairsToQuads(pairs[quarter]);
-  }
-};
-
 /// Codes with zero 128 as signed numbers, whose products with int8 fit 16 bits in pairs if the sign goes to
 /// the other factor: 2 * 128 * 127 < 32768.
 __m256i Signed(__m256i codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8(-128)); }
@@ -217,10 +173,7 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
                   Quads(panels.BlockLength(block)), dots);
       const __m256i zeros = _mm256_set1_epi32(kZero * x.sums[block]);
       const __m256 x_scale = _mm256_set1_ps(x.scales[block]);
-#pragma GCC unroll 4
-      for (int quarter = 0; quarter < kQuarters; ++quarter)
-        sums[quarter] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(dots[quarter], zeros)),
-                                        _mm256_mul_ps(Scales(scales, quarter), x_scale), sums[quarter]);
+      AddBlock(dots, zeros, scales, x_scale, sums);
     }
     for (int quarter = 0; quarter < kQuarters; ++quarter) _mm256_storeu_ps(y + 8 * quarter, sums[quarter]);
   }
@@ -334,15 +287,17 @@ void Tile(const CodeTile& tile) {
 }  // namespace
 
 const CodeKernels& Avx2CodeKernels() {
-  static const CodeKernels table{.quantize = Quantize,
-                                 .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>,
-                                                  MultiplyRow<Int4, 8>, MultiplyRow<Int8, 0>},
-                                 .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr},
-                                 .tile_tokens = kTokensOfTile,
-                                 .tile = Tile<PairSums>,
-                                 .byte_tile = Tile<SignedSums>,
-                                 .packed_tile = {},
-                                 .tables = &Avx2TableKernels()};
+  static const CodeKernels table{
+      .quantize = Quantize,
+      .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>, MultiplyRow<Int4, 8>,
+                       MultiplyRow<Int8, 0>, Avx2HalfKernels().multiply_row},
+      .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr, nullptr},
+      .tile_tokens = kTokensOfTile,
+      .tile = Tile<PairSums>,
+      .byte_tile = Tile<SignedSums>,
+      .packed_tile = {nullptr, nullptr, nullptr, nullptr, Avx2HalfKernels().packed_tile},
+      .tables = &Avx2TableKernels(),
+      .halves = &Avx2HalfKernels()};
   return table;
 }
 

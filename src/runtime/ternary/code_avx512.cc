@@ -37,26 +37,6 @@ struct TwoBit {
   }
 };
 
-struct Int4 {
-  void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m512i* dots) const {
-    const __m512i mask = _mm512_set1_epi8(15);
-    __m512i low[kHalves], high[kHalves];
-    for (std::size_t half = 0; half < kHalves; ++half) low[half] = high[half] = _mm512_setzero_si512();
-    for (std::size_t q = 0; q < quads; q += 2, codes += kChunkBytes, x += 8) {
-      Prefetch(codes);
-      const __m512i x0 = Broadcast(x), x1 = Broadcast(x + 4);
-#pragma GCC unroll 2
-      for (std::size_t half = 0; half < kHalves; ++half) {
-        const __m512i bytes = Load(codes + 64 * half);
-        low[half] = _mm512_dpbusd_epi32(low[half], _mm512_and_si512(bytes, mask), x0);
-        high[half] = _mm512_dpbusd_epi32(high[half], _mm512_andnot_si512(mask, bytes), x1);  // 16-fold
-      }
-    }
-    for (std::size_t half = 0; half < kHalves; ++half)
-      dots[half] = _mm512_add_epi32(low[half], _mm512_srai_epi32(high[half], 4));
-  }
-};
-
 struct Int8 {
   void Dot(const std::byte* codes, const std::int8_t* x, std::size_t quads, __m512i* dots) const {
     __m512i sums[2][kHalves];
@@ -97,6 +77,7 @@ const CodeKernels& Avx512CodeKernels() {
     kernels.multiply_row[static_cast<int>(CodeLayout::kTwoBit)] = MultiplyRow<TwoBit, 1>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt4)] = MultiplyRow<Int4, 8>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt8)] = MultiplyRow<Int8, 128>;
+    kernels.multiply_row[static_cast<int>(CodeLayout::kHalves)] = Avx512HalfKernels().multiply_row;
     kernels.unpack[static_cast<int>(CodeLayout::kTwoBit)] = UnpackTwoBit;
     kernels.unpack[static_cast<int>(CodeLayout::kInt4)] = UnpackInt4;
     kernels.tile_tokens = kTokensOfTile;
@@ -104,6 +85,8 @@ const CodeKernels& Avx512CodeKernels() {
     kernels.packed_tile[static_cast<int>(CodeLayout::kTwoBit)] = Tile<PackedTwoBit>;
     kernels.packed_tile[static_cast<int>(CodeLayout::kInt4)] = Tile<PackedInt4>;
     kernels.packed_tile[static_cast<int>(CodeLayout::kInt8)] = Tile<PackedInt8>;
+    kernels.packed_tile[static_cast<int>(CodeLayout::kHalves)] = Avx512HalfKernels().packed_tile;
+    kernels.halves = &Avx512HalfKernels();
     if (__builtin_cpu_supports("avx512vbmi")) UseVbmiForBase3(kernels);
     return kernels;
   }();

@@ -101,7 +101,8 @@ struct PackedBase3 {
   Base3Table table;
 
   template <class Visitor>
-  FORGE_INLINE void Visit(const std::byte* codes, std::size_t quads, const Visitor& quad) const {
+  FORGE_INLINE void Visit(const std::byte* codes, const std::byte*, std::size_t quads,
+                          const Visitor& quad) const {
     std::size_t q = 0;
     for (; q + 5 <= quads; q += 5, codes += kChunkBytes) {
       Prefetch(codes);

@@ -10,8 +10,10 @@ namespace forge::runtime {
 ///   y[t][r] += float(sum over k of (code[r][k] - zero) * x[t][k]) * (weight scale * activation scale),
 /// block after block, each step one fused multiply-add.
 struct CodeTile {
-  const std::byte* codes;             // of the first block
-  std::size_t code_stride;            // bytes from block to block
+  const std::byte* codes;   // of the first block
+  std::size_t code_stride;  // bytes from block to block
+  const std::byte* lower;   // packed codes of kHalves: the lower halves, `lower_stride` apart
+  std::size_t lower_stride;
   const std::byte* weight_scales[8];  // of each block: binary16 [32]
   std::size_t blocks, quads;          // 1 to 8 blocks of so many quads
   int zero_bits;                      // zero is 1 << zero_bits
@@ -22,6 +24,30 @@ struct CodeTile {
   const std::int32_t* x_sums;
   std::size_t x_width;
   float* y;  // [tokens][32]
+};
+
+/// The activations of one token, and how far a row's sum may be from what its upper halves say of it
+/// (best_row.h): unit * sqrt(sum over blocks of spreads[block] * weight scale^2).
+inline constexpr std::int32_t kTwiceMiddle = 2 * 128 - 15;  // twice what 16 upper has to be less: 128 - 7.5
+struct SpreadTile {
+  Int8Tile x;            // of width 1
+  const float* spreads;  // [blocks]
+  float unit;
+};
+
+/// Those of kHalves.
+struct HalfKernels {
+  /// As CodeKernels::multiply_row: exact, from both halves.
+  void (*multiply_row)(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last,
+                       float* y);
+  /// As CodeKernels::packed_tile.
+  void (*packed_tile)(const CodeTile& tile);
+  /// As CodeKernels::unpack, which cannot take two pointers.
+  void (*join)(const std::byte* upper, const std::byte* lower, std::size_t quads, std::uint8_t* out);
+  /// For each panel in [first, last) the largest bound of its rows, bounds [last - first]: the product of one
+  /// token with the codes 16 upper + 7.5, the middle of what they can be, plus the tile's spread.
+  void (*bound_panels)(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
+                       float* bounds);
 };
 
 /// The hot loops of integer weights x int8 activations of one target. Sums of products are exact, and every
@@ -37,7 +63,8 @@ struct CodeKernels {
   void (*multiply_row[kCodeLayouts])(const CodePanels& panels, const Int8Tile& x, std::size_t first,
                                      std::size_t last, float* y);
   /// The codes of one block, a byte each: out [quads][32 rows][4], where quads beyond the last may be
-  /// written up to a multiple of 5. By CodeLayout; none for kInt8, which is stored so.
+  /// written up to a multiple of 5. By CodeLayout; none for kInt8, which is stored so, and for kHalves,
+  /// which HalfKernels::join unpacks.
   void (*unpack[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::uint8_t* out);
   /// Most tokens of a tile.
   std::size_t tile_tokens;
@@ -45,13 +72,16 @@ struct CodeKernels {
   void (*tile)(const CodeTile& tile);
   /// Codes 0 .. 255 with zero 128.
   void (*byte_tile)(const CodeTile& tile);
-  /// Codes as they are packed, unpacked in registers: for one tile, which would not pay for unpack. By
+  /// Codes as they are packed, unpacked in registers: for few tokens, which would not pay for unpack. By
   /// CodeLayout; none where there is no such kernel.
   void (*packed_tile[kCodeLayouts])(const CodeTile& tile);
   /// Products of many tokens with ternary codes that are faster than tiles; none where tiles are.
   const TableKernels* tables;
+  const HalfKernels* halves;
 };
 
+const HalfKernels& Avx2HalfKernels();    // as Avx2CodeKernels
+const HalfKernels& Avx512HalfKernels();  // as Avx512CodeKernels
 const CodeKernels& ScalarCodeKernels();
 const CodeKernels& Avx2CodeKernels();    // only where the processor has AVX2, FMA and F16C
 const CodeKernels& Avx512CodeKernels();  // only where it has AVX-512 F, BW, VL and VNNI

@@ -32,6 +32,7 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
       return Add(chunk(quads / 5), code << (2 * (quad - in_fives)));
     }
     case CodeLayout::kInt4:
+    case CodeLayout::kHalves:  // either half
       return Add(chunk(quad / 2), code << (4 * (quad % 2)));
     case CodeLayout::kInt8:
       return Add(chunk(quad), code);
@@ -53,13 +54,19 @@ CodeMatrix::CodeMatrix(const CodeShape& shape) : out_(shape.out), planes_(shape.
   const std::size_t groups = (depth + shape.group - 1) / shape.group, rest = depth % shape.block;
   panels_.panel_bytes = groups * panels_.group_bytes;
   if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(shape.layout, rest);
+  if (shape.layout == CodeLayout::kHalves) panels_.lower_panel_bytes = panels_.blocks() * panels_.block_bytes;
+}
+
+void CodeMatrix::SetMemory(std::shared_ptr<const std::byte> memory) {
+  memory_ = std::move(memory);
+  panels_.data = memory_.get();
+  if (panels_.layout == CodeLayout::kHalves) panels_.lower = panels_.data + panels() * panels_.panel_bytes;
 }
 
 CodeMatrix::CodeMatrix(const CodeShape& shape, WeightArena& arena) : CodeMatrix(shape) {
   const std::shared_ptr<std::byte> memory = arena.Allocate(bytes());
   writable_ = memory.get();
-  memory_ = memory;
-  panels_.data = writable_;
+  SetMemory(memory);
 }
 
 bool CodeMatrix::CanHold(const CodeShape& shape) {
@@ -79,8 +86,7 @@ std::size_t CodeMatrix::BytesOf(const CodeShape& shape) { return CodeMatrix(shap
 CodeMatrix CodeMatrix::View(const CodeShape& shape, std::shared_ptr<const std::byte> panels) {
   FORGE_CHECK(CanHold(shape) && reinterpret_cast<std::uintptr_t>(panels.get()) % 64 == 0);
   CodeMatrix matrix(shape);
-  matrix.memory_ = std::move(panels);
-  matrix.panels_.data = matrix.memory_.get();
+  matrix.SetMemory(std::move(panels));
   return matrix;
 }
 
@@ -151,6 +157,11 @@ CodeMatrix CodeMatrix::Empty(io::BlockType stored, std::size_t out, std::size_t 
   return CodeMatrix({layout, out, in, kStoredBlock, kStoredBlock}, arena);
 }
 
+CodeMatrix CodeMatrix::EmptyHalves(std::size_t out, std::size_t in, WeightArena& arena) {
+  FORGE_CHECK(in % kStoredBlock == 0);
+  return CodeMatrix({CodeLayout::kHalves, out, in, kStoredBlock, kStoredBlock}, arena);
+}
+
 void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
   FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout) && writable_ != nullptr);
   const std::size_t first_panel = first / kCodeRows;
@@ -164,7 +175,8 @@ void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& r
 
 void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) {
   const std::size_t panel = row / kCodeRows, lane = row % kCodeRows;
-  const bool is_int8 = panels_.layout == CodeLayout::kInt8;
+  const bool is_halves = panels_.layout == CodeLayout::kHalves,
+             is_int8 = is_halves || panels_.layout == CodeLayout::kInt8;
   const std::size_t stored_bytes = 2 + (is_int8 ? kStoredBlock : kStoredBlock / 2);
   FORGE_CHECK(bytes.size() == panels_.blocks() * stored_bytes);
   for (std::size_t block = 0; block < panels_.blocks(); ++block) {
@@ -172,11 +184,14 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
     std::memcpy(Scales(panel, block) + 2 * lane, source, 2);
     source += 2;
     std::byte* target = Codes(panel, block);
+    std::byte* lower = is_halves ? writable_ + (panels_.LowerCodes(panel, block) - panels_.data) : nullptr;
     for (std::size_t k = 0; k < kStoredBlock; ++k) {
       // Q4_0 has value k in the low half of byte k, value 16 + k in its high half.
       const int code = is_int8 ? (std::to_integer<int>(source[k]) ^ 128)
                                : std::to_integer<int>(source[k % 16]) >> (4 * (k / 16)) & 15;
-      PutCode(panels_.layout, target, kStoredBlock / 4, k, 4 * lane + k % 4, code);
+      const std::size_t byte = 4 * lane + k % 4;
+      PutCode(panels_.layout, target, kStoredBlock / 4, k, byte, is_halves ? code / 16 : code);
+      if (is_halves) PutCode(panels_.layout, lower, kStoredBlock / 4, k, byte, code % 16);
     }
   }
 }
@@ -184,14 +199,13 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
 void CodeMatrix::Row(std::size_t out_feature, float* row) const {
   const std::size_t panel = out_feature / kCodeRows, lane = out_feature % kCodeRows;
   FORGE_CHECK(planes_ == 1);
-  const auto layout = static_cast<std::size_t>(panels_.layout);
   thread_local std::vector<std::uint8_t> unpacked;
   unpacked.resize((Quads(panels_.block) + 4) * kChunkBytes);
   for (std::size_t block = 0; block < panels_.blocks(); ++block) {
     const std::size_t length = panels_.BlockLength(block);
     const auto* codes = reinterpret_cast<const std::uint8_t*>(panels_.Codes(panel, block));
     if (panels_.layout != CodeLayout::kInt8) {
-      ChosenCodeKernels().unpack[layout](panels_.Codes(panel, block), Quads(length), unpacked.data());
+      Unpack(panel, block, unpacked.data());
       codes = unpacked.data();
     }
     std::uint16_t bits;

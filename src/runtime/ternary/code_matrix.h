@@ -67,15 +67,19 @@ class CodeMatrix {
   using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
   /// Zeros [out, in], whose rows PutRows brings; stored: Q8_0 or Q4_0, `in` a multiple of 32.
   static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena);
+  /// The same of kQ8_0 rows, held as kHalves: for a vocabulary's head, of which FindBestRow (best_row.h)
+  /// reads half.
+  static CodeMatrix EmptyHalves(std::size_t out, std::size_t in, WeightArena& arena);
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
   void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
 
   std::size_t in() const { return panels_.depth / planes_; }
   std::size_t planes() const { return planes_; }
   std::size_t out() const { return out_; }
-  std::size_t bytes() const { return panels() * panels_.panel_bytes; }
+  std::size_t bytes() const { return panels() * (panels_.panel_bytes + panels_.lower_panel_bytes); }
   CodeLayout layout() const { return panels_.layout; }
   CodeShape shape() const { return {panels_.layout, out_, in(), panels_.block, panels_.group, planes_}; }
+  const CodePanels& code_panels() const { return panels_; }
   /// The panels, as View takes them.
   std::span<const std::byte> data() const { return {panels_.data, bytes()}; }
   /// Values that share an activation scale.
@@ -111,6 +115,9 @@ class CodeMatrix {
   void PutPlane(std::size_t plane, const Plane& values, std::size_t group);
   void PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
+  void SetMemory(std::shared_ptr<const std::byte> memory);
+  /// The codes of one block, a byte each: out [quads][32 rows][4], with room for four quads more. Not kInt8.
+  void Unpack(std::size_t panel, std::size_t block, std::uint8_t* out) const;
   /// sums [32 (last - first)] of one token.
   void SumRow(std::size_t first_panel, std::size_t last_panel, const Int8Rows& rows, float* sums) const;
   /// sums [tokens, 32] of one panel.

@@ -203,7 +203,12 @@ TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
 }
 
 TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
-  for (const io::BlockType stored : {io::BlockType::kQ8_0, io::BlockType::kQ4_0})
+  struct Form {
+    io::BlockType stored;
+    bool is_halves;
+  };
+  for (const auto& [stored, is_halves] : {Form{io::BlockType::kQ8_0, false}, Form{io::BlockType::kQ8_0, true},
+                                          Form{io::BlockType::kQ4_0, false}})
     for (const std::size_t in : {32u, 64u, 96u, 320u, 544u}) {
       const std::size_t out = 37, groups = in / 32, bytes_of_block = io::Info(stored).bytes;
       // Random bytes: every code is met, also -128, which quantisers do not write.
@@ -222,7 +227,8 @@ TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
                                 ? static_cast<std::int8_t>(start[2 + k])
                                 : (std::to_integer<int>(start[2 + k % 16]) >> (4 * (k / 16)) & 15) - 8);
       }
-      CodeMatrix matrix = CodeMatrix::Empty(stored, out, in, arena_);
+      CodeMatrix matrix =
+          is_halves ? CodeMatrix::EmptyHalves(out, in, arena_) : CodeMatrix::Empty(stored, out, in, arena_);
       const std::size_t row_bytes = io::RowBytes(stored, in);
       const auto row_of = [&](std::size_t row) {
         return std::span<const std::byte>(bytes).subspan(row * row_bytes, row_bytes);
@@ -232,7 +238,7 @@ TEST_P(CodeMatrixTest, StoredBlocksEqualTheDefinitionAndTheirDecodedRows) {
       for (const std::size_t rows : {1u, 2u, 4u, 6u, 13u, 16u, 32u}) {
         const std::vector<float> x = Activations(rows, in);
         EXPECT_EQ(Product(matrix, x, {}), Expected(weights, scales, in, 32, 32, x, {}))
-            << io::Info(stored).name << " " << in << ", " << rows << " tokens";
+            << io::Info(stored).name << (is_halves ? " in halves " : " ") << in << ", " << rows << " tokens";
       }
       std::vector<float> row(in), decoded(in);
       for (std::size_t o = 0; o < out; ++o) {

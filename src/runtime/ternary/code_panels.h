@@ -12,8 +12,10 @@ namespace forge::runtime {
 ///   kBase3   the same codes, five to a byte; about 1.6 bits each
 ///   kInt4    codes 0 .. 15, zero 8 (GGUF's Q4_0)
 ///   kInt8    codes 0 .. 255, zero 128 (GGUF's Q8_0)
-enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8 };
-inline constexpr std::size_t kCodeLayouts = 4;
+///   kHalves  the codes of kInt8 as 16 upper + lower, in two regions: the upper halves alone are codes of
+///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_row.h)
+enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves };
+inline constexpr std::size_t kCodeLayouts = 5;
 
 /// Rows (output features) that one panel holds: two vectors of 16 lanes of 32 bits.
 inline constexpr std::size_t kCodeRows = 32;
@@ -34,12 +36,16 @@ inline constexpr std::size_t kMostBlock = 256;
 ///              divide the quads is a chunk of kTwoBit
 ///     kInt4    quad 2c in the low half of each byte, quad 2c + 1 in the high half
 ///     kInt8    quad c
+///     kHalves  the upper halves as codes of kInt4
+/// kHalves has the lower halves behind the last panel, panel by panel: block*, each as in kInt4.
 /// Codes beyond the last input are 0, and so are scales beyond the last row.
 struct CodePanels {
   CodeLayout layout;
   const std::byte* data;  // [panels][panel_bytes], at a multiple of 64 bytes
   std::size_t depth, block, group;
   std::size_t block_bytes, group_bytes, panel_bytes;
+  const std::byte* lower = nullptr;  // of kHalves: [panels][lower_panel_bytes]
+  std::size_t lower_panel_bytes = 0;
 
   std::size_t blocks() const { return (depth + block - 1) / block; }
   std::size_t BlockLength(std::size_t index) const { return std::min(block, depth - index * block); }
@@ -50,22 +56,28 @@ struct CodePanels {
   const std::byte* Codes(std::size_t panel, std::size_t index) const {
     return Scales(panel, index) + 2 * kCodeRows + index % (group / block) * block_bytes;
   }
+  /// The lower halves of a block of kHalves.
+  const std::byte* LowerCodes(std::size_t panel, std::size_t index) const {
+    return lower + panel * lower_panel_bytes + index * block_bytes;
+  }
 };
 
 constexpr std::size_t Quads(std::size_t length) { return (length + 3) / 4; }
 
 /// The code that stands for zero, as a power of two.
 constexpr int ZeroBits(CodeLayout layout) {
-  return layout == CodeLayout::kInt8 ? 7 : layout == CodeLayout::kInt4 ? 3 : 0;
+  return layout == CodeLayout::kInt8 || layout == CodeLayout::kHalves ? 7
+         : layout == CodeLayout::kInt4                                ? 3
+                                                                      : 0;
 }
 
-/// Bytes of a block of `length` inputs.
+/// Bytes of a block of `length` inputs; of kHalves: of each half.
 constexpr std::size_t CodeBlockBytes(CodeLayout layout, std::size_t length) {
   const std::size_t quads = Quads(length);
   const std::size_t quads_of_chunk = layout == CodeLayout::kTwoBit  ? 4
                                      : layout == CodeLayout::kBase3 ? 5
-                                     : layout == CodeLayout::kInt4  ? 2
-                                                                    : 1;
+                                     : layout == CodeLayout::kInt8  ? 1
+                                                                    : 2;
   return (quads + quads_of_chunk - 1) / quads_of_chunk * kChunkBytes;
 }
 

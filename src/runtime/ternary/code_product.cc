@@ -68,17 +68,28 @@ void CodeMatrix::SumRow(std::size_t first_panel, std::size_t last_panel, const I
                                                                              last_panel, sums);
 }
 
+void CodeMatrix::Unpack(std::size_t panel, std::size_t block, std::uint8_t* out) const {
+  const std::size_t quads = Quads(panels_.BlockLength(block));
+  const std::byte* codes = panels_.Codes(panel, block);
+  if (panels_.layout == CodeLayout::kHalves)
+    ChosenCodeKernels().halves->join(codes, panels_.LowerCodes(panel, block), quads, out);
+  else
+    ChosenCodeKernels().unpack[static_cast<std::size_t>(panels_.layout)](codes, quads, out);
+}
+
 void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t first_tile, std::size_t last_tile,
                           float* sums) const {
   const CodeKernels& kernels = ChosenCodeKernels();
   const auto layout = static_cast<std::size_t>(panels_.layout);
-  // Two tiles: half a byte is unpacked faster than it goes through the first cache.
-  const bool is_few = x.tiles() == 1 || (x.tiles() == 2 && panels_.layout == CodeLayout::kInt4);
+  const bool is_halves = panels_.layout == CodeLayout::kHalves;
+  // Twice as many: half a byte is unpacked faster than it goes through the first cache.
+  const bool has_half_bytes = is_halves || panels_.layout == CodeLayout::kInt4;
+  const bool is_few = x.rows() <= kernels.tile_tokens * (has_half_bytes ? 2 : 1);
   const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
-  const auto unpack = packed_tile != nullptr ? nullptr : kernels.unpack[layout];
-  const auto multiply = packed_tile != nullptr                ? packed_tile
-                        : panels_.layout == CodeLayout::kInt8 ? kernels.byte_tile
-                                                              : kernels.tile;
+  const bool unpacks = packed_tile == nullptr && panels_.layout != CodeLayout::kInt8;
+  const auto multiply = packed_tile != nullptr          ? packed_tile
+                        : ZeroBits(panels_.layout) == 7 ? kernels.byte_tile
+                                                        : kernels.tile;
   thread_local std::vector<std::uint8_t> unpacked;
   unpacked.resize((kMostBlock / 4 + 4) * kChunkBytes);
   std::fill_n(sums, (last_tile - first_tile) * x.width() * kCodeRows, 0.0f);
@@ -87,15 +98,16 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   for (std::size_t block = 0, count; block < blocks; block += count) {
     const std::size_t quads = Quads(panels_.BlockLength(block));
     const std::size_t x_block = block % x.blocks();  // the planes multiply the same activations
-    const std::size_t fit = unpack == nullptr ? kBlocksOfTile : kMostBlock / panels_.block;
+    const std::size_t fit = unpacks ? kMostBlock / panels_.block : kBlocksOfTile;
     count = block < whole_blocks ? std::min({fit, kBlocksOfTile, whole_blocks - block}) : 1;
     count = std::min(count, x.blocks() - x_block);
     // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
-    if (blocks_of_group > 1 && unpack == nullptr)
-      count = std::min(count, blocks_of_group - block % blocks_of_group);
+    if (blocks_of_group > 1 && !unpacks) count = std::min(count, blocks_of_group - block % blocks_of_group);
     CodeTile tile{.codes = panels_.Codes(panel, block),
                   .code_stride =
                       static_cast<std::size_t>(panels_.Codes(panel, block + 1) - panels_.Codes(panel, block)),
+                  .lower = is_halves ? panels_.LowerCodes(panel, block) : nullptr,
+                  .lower_stride = is_halves ? panels_.block_bytes : 0,
                   .weight_scales = {},
                   .blocks = count,
                   .quads = quads,
@@ -108,10 +120,9 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
                   .y = nullptr};
     for (std::size_t b = 0; b < count; ++b) {
       tile.weight_scales[b] = panels_.Scales(panel, block + b);
-      if (unpack != nullptr)
-        unpack(panels_.Codes(panel, block + b), quads, unpacked.data() + b * quads * kChunkBytes);
+      if (unpacks) Unpack(panel, block + b, unpacked.data() + b * quads * kChunkBytes);
     }
-    if (unpack != nullptr) {
+    if (unpacks) {
       tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
       tile.code_stride = quads * kChunkBytes;
     }

@@ -2,6 +2,7 @@
 // The scalar twin: what the other targets have to give, to the bit.
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/float16.h"
 #include "runtime/ternary/code_kernels.h"
@@ -40,11 +41,21 @@ int CodeAt(CodeLayout layout, const std::byte* codes, std::size_t quads, std::si
       return number % 3;
     }
     case CodeLayout::kInt4:
+    case CodeLayout::kHalves:  // either half
       return at(quad / 2) >> (4 * (quad % 2)) & 15;
     case CodeLayout::kInt8:
       return at(quad);
   }
   return 0;
+}
+
+/// The same of a block of panels, with both halves.
+int CodeOf(const CodePanels& panels, std::size_t panel, std::size_t block, std::size_t quad,
+           std::size_t byte) {
+  const std::size_t quads = Quads(panels.BlockLength(block));
+  const int code = CodeAt(panels.layout, panels.Codes(panel, block), quads, quad, byte);
+  if (panels.layout != CodeLayout::kHalves) return code;
+  return 16 * code + CodeAt(panels.layout, panels.LowerCodes(panel, block), quads, quad, byte);
 }
 
 float ScaleAt(const std::byte* scales, std::size_t row) {
@@ -63,8 +74,7 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
         const std::int8_t* values = x.codes + block * panels.block;
         std::int32_t dot = -x.sums[block] * (1 << ZeroBits(kLayout));
         for (std::size_t k = 0; k < length; ++k)
-          dot +=
-              values[k] * CodeAt(kLayout, panels.Codes(panel, block), Quads(length), k / 4, 4 * row + k % 4);
+          dot += values[k] * CodeOf(panels, panel, block, k / 4, 4 * row + k % 4);
         const float scale = ScaleAt(panels.Scales(panel, block), row) * x.scales[block];
         y[row] = std::fma(static_cast<float>(dot), scale, y[row]);
       }
@@ -76,6 +86,37 @@ void Unpack(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
   for (std::size_t quad = 0; quad < quads; ++quad)
     for (std::size_t byte = 0; byte < kChunkBytes; ++byte)
       *out++ = static_cast<std::uint8_t>(CodeAt(kLayout, codes, quads, quad, byte));
+}
+
+void Join(const std::byte* upper, const std::byte* lower, std::size_t quads, std::uint8_t* out) {
+  for (std::size_t quad = 0; quad < quads; ++quad)
+    for (std::size_t byte = 0; byte < kChunkBytes; ++byte)
+      *out++ = static_cast<std::uint8_t>(16 * CodeAt(CodeLayout::kHalves, upper, quads, quad, byte) +
+                                         CodeAt(CodeLayout::kHalves, lower, quads, quad, byte));
+}
+
+void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
+                 float* bounds) {
+  for (std::size_t panel = first; panel < last; ++panel) {
+    float most = -std::numeric_limits<float>::infinity();
+    for (std::size_t row = 0; row < kCodeRows; ++row) {
+      float y = 0, variance = 0;
+      for (std::size_t block = 0; block < panels.blocks(); ++block) {
+        const std::byte* codes = panels.Codes(panel, block);
+        const std::int8_t* values = tile.x.codes + block * panels.block;
+        std::int32_t dot = 0;  // of twice 16 upper + 7.5 - 128
+        for (std::size_t k = 0; k < panels.block; ++k)
+          dot += values[k] *
+                 (32 * CodeAt(CodeLayout::kHalves, codes, Quads(panels.block), k / 4, 4 * row + k % 4) -
+                  kTwiceMiddle);
+        const float weight_scale = ScaleAt(panels.Scales(panel, block), row);
+        y = std::fma(static_cast<float>(dot), weight_scale * (0.5f * tile.x.scales[block]), y);
+        variance = std::fma(weight_scale * weight_scale, tile.spreads[block], variance);
+      }
+      most = std::max(most, std::fma(tile.unit, std::sqrt(variance), y));
+    }
+    *bounds++ = most;
+  }
 }
 
 void Tile(const CodeTile& tile) {
@@ -96,16 +137,23 @@ void Tile(const CodeTile& tile) {
 }  // namespace
 
 const CodeKernels& ScalarCodeKernels() {
+  static constexpr HalfKernels halves{.multiply_row = MultiplyRow<CodeLayout::kHalves>,
+                                      .packed_tile = nullptr,
+                                      .join = Join,
+                                      .bound_panels = BoundPanels};
   static constexpr CodeKernels table{
       .quantize = Quantize,
       .multiply_row = {MultiplyRow<CodeLayout::kTwoBit>, MultiplyRow<CodeLayout::kBase3>,
-                       MultiplyRow<CodeLayout::kInt4>, MultiplyRow<CodeLayout::kInt8>},
-      .unpack = {Unpack<CodeLayout::kTwoBit>, Unpack<CodeLayout::kBase3>, Unpack<CodeLayout::kInt4>, nullptr},
+                       MultiplyRow<CodeLayout::kInt4>, MultiplyRow<CodeLayout::kInt8>,
+                       MultiplyRow<CodeLayout::kHalves>},
+      .unpack = {Unpack<CodeLayout::kTwoBit>, Unpack<CodeLayout::kBase3>, Unpack<CodeLayout::kInt4>, nullptr,
+                 nullptr},
       .tile_tokens = 4,
       .tile = Tile,
       .byte_tile = Tile,
       .packed_tile = {},
-      .tables = nullptr};
+      .tables = nullptr,
+      .halves = &halves};
   return table;
 }
 

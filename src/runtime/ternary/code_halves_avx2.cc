@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX2 kernels of 8-bit codes in halves: each half is a product with 4-bit codes (code_avx2.inc), and the
+// upper one counts 16-fold.
+#include "runtime/ternary/code_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <cstring>
+#include <limits>
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace forge::runtime {
+namespace {
+
+#include "runtime/ternary/code_avx2.inc"
+
+void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
+  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
+    __m256 sums[kQuarters] = {};
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::int8_t* values = x.codes + block * panels.block;
+      __m256i upper[kQuarters], dots[kQuarters];
+      Int4::Dot(panels.Codes(panel, block), values, quads, upper);
+      Int4::Dot(panels.LowerCodes(panel, block), values, quads, dots);
+      for (int quarter = 0; quarter < kQuarters; ++quarter)
+        dots[quarter] = _mm256_add_epi32(dots[quarter], _mm256_slli_epi32(upper[quarter], 4));
+      AddBlock(dots, _mm256_set1_epi32(128 * x.sums[block]), panels.Scales(panel, block),
+               _mm256_set1_ps(x.scales[block]), sums);
+    }
+    for (int quarter = 0; quarter < kQuarters; ++quarter) _mm256_storeu_ps(y + 8 * quarter, sums[quarter]);
+  }
+}
+
+void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
+                 float* bounds) {
+  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  for (std::size_t panel = first; panel < last; ++panel) {
+    __m256 sums[kQuarters] = {}, variances[kQuarters] = {};
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::byte* scales = panels.Scales(panel, block);
+      __m256i dots[kQuarters];
+      Int4::Dot(panels.Codes(panel, block), tile.x.codes + block * panels.block, quads, dots);
+      const __m256i middles = _mm256_set1_epi32(kTwiceMiddle * tile.x.sums[block]);
+      const __m256 half_scale = _mm256_set1_ps(0.5f * tile.x.scales[block]),
+                   spread = _mm256_set1_ps(tile.spreads[block]);
+#pragma GCC unroll 4
+      for (int quarter = 0; quarter < kQuarters; ++quarter) {
+        const __m256i twice = _mm256_sub_epi32(_mm256_slli_epi32(dots[quarter], 5), middles);
+        const __m256 scale = Scales(scales, quarter);
+        sums[quarter] =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(twice), _mm256_mul_ps(scale, half_scale), sums[quarter]);
+        variances[quarter] = _mm256_fmadd_ps(_mm256_mul_ps(scale, scale), spread, variances[quarter]);
+      }
+    }
+    alignas(32) float lanes[kCodeRows];
+    for (int quarter = 0; quarter < kQuarters; ++quarter)
+      _mm256_store_ps(
+          lanes + 8 * quarter,
+          _mm256_fmadd_ps(_mm256_set1_ps(tile.unit), _mm256_sqrt_ps(variances[quarter]), sums[quarter]));
+    float most = -std::numeric_limits<float>::infinity();
+    for (const float lane : lanes) most = std::max(most, lane);
+    *bounds++ = most;
+  }
+}
+
+void Join(const std::byte* upper, const std::byte* lower, std::size_t quads, std::uint8_t* out) {
+  const __m256i low_bits = _mm256_set1_epi8(15), high_bits = _mm256_set1_epi8(-16);
+  for (std::size_t q = 0; q < quads;
+       q += 2, upper += kChunkBytes, lower += kChunkBytes, out += 2 * kChunkBytes) {
+    Prefetch(upper);
+    Prefetch(lower);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const __m256i u = Load(upper + 32 * quarter), l = Load(lower + 32 * quarter);
+      Store(out + 32 * quarter, _mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(u, 4), high_bits),
+                                                _mm256_and_si256(l, low_bits)));
+      Store(out + kChunkBytes + 32 * quarter,
+            _mm256_or_si256(_mm256_and_si256(u, high_bits),
+                            _mm256_and_si256(_mm256_srli_epi16(l, 4), low_bits)));
+    }
+  }
+}
+
+// Eight rows at a time: sums of both halves for four tokens, and a chunk of each, fit 16 registers.
+constexpr int kTokensOfTile = 4;
+
+template <int kTokens>
+void TileTokens(const CodeTile& tile) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const std::size_t x_step = 4 * tile.x_width;
+  for (std::size_t block = 0; block < tile.blocks; ++block)
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const std::byte* upper = tile.codes + block * tile.code_stride + 32 * quarter;
+      const std::byte* lower = tile.lower + block * tile.lower_stride + 32 * quarter;
+      const std::int8_t* x = tile.x + block * tile.quads * x_step;
+      __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+      for (std::size_t q = 0; q < tile.quads;
+           q += 2, upper += kChunkBytes, lower += kChunkBytes, x += 2 * x_step) {
+        if (quarter == 0) {
+          Prefetch(upper);
+          Prefetch(lower);
+        }
+        const __m256i u = Load(upper), l = Load(lower);
+        const __m256i u0 = _mm256_and_si256(u, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(u, 4), mask);
+        const __m256i l0 = _mm256_and_si256(l, mask), l1 = _mm256_and_si256(_mm256_srli_epi16(l, 4), mask);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256i even = Broadcast(x + 4 * t), odd = Broadcast(x + x_step + 4 * t);
+          sums[t][0] = AddPairs(AddPairs(sums[t][0], u0, even), u1, odd);
+          sums[t][1] = AddPairs(AddPairs(sums[t][1], l0, even), l1, odd);
+        }
+      }
+      const __m256 weight_scale = Scales(tile.weight_scales[block], quarter);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) {
+        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
+        const __m256i dot =
+            _mm256_add_epi32(_mm256_madd_epi16(sums[t][0], _mm256_set1_epi16(16)), PairsToQuads(sums[t][1]));
+        const __m256i zeros = _mm256_set1_epi32(128 * tile.x_sums[at]);
+        float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * quarter;
+        const __m256 scale = _mm256_mul_ps(weight_scale, _mm256_set1_ps(tile.x_scales[at]));
+        _mm256_storeu_ps(
+            y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(dot, zeros)), scale, _mm256_loadu_ps(y)));
+      }
+    }
+}
+
+void PackedTile(const CodeTile& tile) {
+  static constexpr void (*kByTokens[kTokensOfTile])(const CodeTile&) = {TileTokens<1>, TileTokens<2>,
+                                                                        TileTokens<3>, TileTokens<4>};
+  kByTokens[tile.tokens - 1](tile);
+}
+
+}  // namespace
+
+const HalfKernels& Avx2HalfKernels() {
+  static constexpr HalfKernels table{
+      .multiply_row = MultiplyRow, .packed_tile = PackedTile, .join = Join, .bound_panels = BoundPanels};
+  return table;
+}
+
+}  // namespace forge::runtime
+
+#pragma GCC pop_options
+#endif
