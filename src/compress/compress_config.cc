@@ -93,10 +93,8 @@ void CheckFlagsFit(const CompressConfig& config) {
                  .why = "training makes one ternary plane of each linear, with a scale for each group",
                  .fix = "add --training-steps 0, or leave them out"});
   }
+  // Presets set a learning rate and lambda, whether or not training is left out.
   note(config.training_start != usual.training_start, "--training-start");
-  note(config.learning_rate != usual.learning_rate, "--learning-rate");
-  note(config.lambda_schedule != usual.lambda_schedule, "--lambda-schedule");
-  note(config.lambda_fraction != usual.lambda_fraction, "--lambda-fraction");
   note(config.distillation_temperature != usual.distillation_temperature, "--distillation-temperature");
   note(config.int8_activations, "--int8-activations");
   note(config.teacher_top_k != usual.teacher_top_k, "--teacher-top-k");

@@ -244,17 +244,13 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
               HasSubstr("cannot use --granularity with --tier dual"));
   EXPECT_THAT(MessageOf({.training_steps = 0,
                          .training_start = "feedback",
-                         .learning_rate = 1,
-                         .lambda_schedule = "none",
-                         .lambda_fraction = 0,
                          .distillation_temperature = 2,
                          .int8_activations = true,
                          .relation_share = 1,
                          .precision = "bf16",
                          .max_memory_gb = 3}),
-              HasSubstr("cannot use --training-start, --learning-rate, --lambda-schedule, --lambda-fraction, "
-                        "--distillation-temperature, --int8-activations, --relation-share, --precision, "
-                        "--max-memory-gb without training"));
+              HasSubstr("cannot use --training-start, --distillation-temperature, --int8-activations, "
+                        "--relation-share, --precision, --max-memory-gb without training"));
   EXPECT_THAT(MessageOf({.relation_layer = 1}), HasSubstr("--relation-layer without --relation-share"));
   EXPECT_THAT(
       MessageOf(
