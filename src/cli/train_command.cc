@@ -61,11 +61,14 @@ class TrainCommand : public Command {
     const std::size_t items = data.documents.size();
     const train::PackedRows packed(std::move(data.documents), std::max(config_.sequence_length, MaxTokens()),
                                    packs, seed_);
-    const train::MemoryRequest request{.rows = rows,
-                                       .length = packs ? config_.sequence_length : MaxTokens(),
-                                       .threads = ThreadPool::Global().num_threads(),
-                                       .lora = lora,
-                                       .precision = train::ChoosePrecision(config_.precision, device)};
+    const train::MemoryRequest request{
+        .rows = rows,
+        .length = packs ? config_.sequence_length : MaxTokens(),
+        .threads = ThreadPool::Global().num_threads(),
+        .lora = lora,
+        .precision = train::ChoosePrecision(config_.precision, device),
+        .advice = std::string(lora.rank == 0 ? ", train an adapter with --lora-rank 16" : "") +
+                  ", or shorter rows with --sequence-length"};
     const train::MemoryPlan plan = train::ChooseMemoryPlan(
         model.config, request, static_cast<std::uint64_t>(config_.max_memory_gb * 1e9));
     terminal.Log(train::Describe(plan));

@@ -65,6 +65,21 @@ void CheckFlagsFit(const CompressConfig& config) {
   const auto note = [&](bool differs, const char* flag) {
     if (differs) unfit.emplace_back(flag);
   };
+  if (config.relation_share == 0 && config.relation_layer != usual.relation_layer)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot use --relation-layer without --relation-share",
+                 .why = "with a share of 0 no relations are learned",
+                 .fix = "give a --relation-share above 0"});
+  if (config.teacher_top_k > 0) {
+    note(config.training_minutes > 0, "--training-minutes");
+    note(config.distillation_temperature != 1, "--distillation-temperature");
+    note(config.relation_share > 0, "--relation-share");
+    if (!unfit.empty())
+      throw Error({.kind = ErrorKind::kUsage,
+                   .what = fmt::format("cannot use {} with --teacher-top-k", fmt::join(unfit, ", ")),
+                   .why = "the original model is asked before the training, about its likeliest tokens only",
+                   .fix = "leave out --teacher-top-k, or these"});
+  }
   if (config.training_steps > 0) {
     note(config.tier != usual.tier, "--tier");
     note(config.quantiser != usual.quantiser, "--quantiser");
@@ -78,13 +93,15 @@ void CheckFlagsFit(const CompressConfig& config) {
                  .why = "training makes one ternary plane of each linear, with a scale for each group",
                  .fix = "add --training-steps 0, or leave them out"});
   }
+  // Presets set a learning rate and lambda, whether or not training is left out.
   note(config.training_start != usual.training_start, "--training-start");
-  note(config.learning_rate != usual.learning_rate, "--learning-rate");
-  note(config.lambda_schedule != usual.lambda_schedule, "--lambda-schedule");
-  note(config.lambda_fraction != usual.lambda_fraction, "--lambda-fraction");
   note(config.distillation_temperature != usual.distillation_temperature, "--distillation-temperature");
   note(config.int8_activations, "--int8-activations");
+  note(config.teacher_top_k != usual.teacher_top_k, "--teacher-top-k");
+  note(config.relation_share != usual.relation_share, "--relation-share");
+  note(config.relation_layer != usual.relation_layer, "--relation-layer");
   note(config.precision != usual.precision, "--precision");
+  note(config.max_memory_gb != usual.max_memory_gb, "--max-memory-gb");
   if (!unfit.empty())
     throw Error({.kind = ErrorKind::kUsage,
                  .what = fmt::format("cannot use {} without training", fmt::join(unfit, ", ")),

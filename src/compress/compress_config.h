@@ -16,6 +16,7 @@ struct CompressConfig {
   std::string granularity = "group";
   std::string method = "feedback";
   std::string quantiser = "weighted";
+  std::string rotation = "none";
   std::string export_type = "auto";
   std::string embedding_type = "q8_0";
   bool compare_quantisers = false;
@@ -28,7 +29,11 @@ struct CompressConfig {
   double training_minutes = 0;
   double distillation_temperature = 1;
   bool int8_activations = false;
+  int teacher_top_k = 0;
+  double relation_share = 0;
+  int relation_layer = -1;
   std::string precision = "f32";
+  double max_memory_gb = 0;
   int calibration_samples = 1000;
   std::string tier = "strict";
   double bits_per_weight = 3.5;
@@ -52,6 +57,9 @@ struct CompressConfig {
           "Without training: the rule for the scale of a group; weighted is the best for the calibration's "
           "inputs, "
           "the others are there to compare (docs/compression.md).");
+    visit("rotation", rotation, OneOf{{"none", "heads", "full"}},
+          "Hadamard rotations folded into the weights first, which spread outliers: heads, of the values of "
+          "each head; full, of the residual stream too (a tied head is then stored by itself).");
     visit(
         "compare_quantisers", compare_quantisers, AnyValue{},
         "Without training: report the output error, on held-out texts, of every rule and group size beside.");
@@ -83,8 +91,20 @@ struct CompressConfig {
     visit("int8_activations", int8_activations, AnyValue{},
           "Train with inputs of the linears rounded to 8 bits, one scale a token, as int8 activations of a "
           "runtime are.");
+    visit(
+        "teacher_top_k", teacher_top_k, InRange{0, 1000},
+        "Ask the original model once about all texts of the training, keep its so many likeliest tokens on "
+        "disk and learn from these (64 is plenty): less memory, and faster where texts come back. 0: it runs "
+        "beside.");
+    visit("relation_share", relation_share, InRange{0, 100},
+          "Training also learns how tokens relate in the attention of one layer (MiniLMv2, BitDistill), with "
+          "so much of the gradient's norm there that the divergence has; 0: not.");
+    visit("relation_layer", relation_layer, InRange{-1, 100000},
+          "The layer of --relation-share, from 0; -1: three quarters of the way up.");
     visit("precision", precision, OneOf{{"auto", "f32", "bf16"}},
           "Of the matrix products of training; auto: bf16 where the processor has it.");
+    visit("max_memory_gb", max_memory_gb, InRange{0, 100000},
+          "Memory that training may take, in 10^9 bytes: it then works in smaller parts. 0: no limit.");
     visit("calibration_samples", calibration_samples, InRange{1, 1000000},
           "Texts whose activations weigh the weights; at most as many as there are.");
     visit(

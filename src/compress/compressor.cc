@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
+#include "compress/rotation.h"
 #include "compress/secondary_export.h"
 #include "compress/untrained.h"
 #include "io/atomic_file.h"
@@ -105,8 +106,12 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
+                           .teacher_top_k = config.teacher_top_k,
+                           .teacher_folder = input.teacher_folder,
+                           .relation_share = config.relation_share,
+                           .relation_layer = config.relation_layer,
                            .minutes = config.training_minutes,
-                           .micro_batches = input.micro_batches,
+                           .max_memory = static_cast<std::uint64_t>(config.max_memory_gb * 1e9),
                            .batch = input.batch,
                            .environment = {}};
   if (config.training_start == "feedback") training.start = &start.model.ternary;
@@ -245,24 +250,28 @@ std::vector<Tier> TiersOf(const CompressConfig& config) {
 
 }  // namespace
 
-CompressResult Compress(const CompressInput& input, const CompressConfig& config, MetricSink& sink,
+CompressResult Compress(const CompressInput& original, const CompressConfig& config, MetricSink& sink,
                         const StopToken& stop) {
-  CompressResult result{.storage = PlanStorage(config, input.weights->config()), .file = input.output};
-  CheckInput(input, config);
+  CompressResult result{.storage = PlanStorage(config, original.weights->config()), .file = original.output};
+  CheckInput(original, config);
+  CompressInput input = original;
   stop.ThrowIfRequested("the previous stage");
   const CalibrationTexts texts = SplitTexts(input, config);
   const auto windows = std::span(texts.held_out).first(std::min(texts.held_out.size(), kDivergenceTexts));
   Scores before;
   {
-    runtime::NativeModel original(runtime::PackWeights(*input.weights, {}));
-    result.distinct_triples_before = DistinctTriples(original, windows, kContinuation);
+    runtime::NativeModel model(runtime::PackWeights(*input.weights, {}));
+    result.distinct_triples_before = DistinctTriples(model, windows, kContinuation);
     if (input.evaluate) {
       sink.Log("compress: scoring the model as it is");
-      before = input.evaluate(original);
+      before = input.evaluate(model);
     }
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
   result.float16_bytes = Float16Bytes(input.weights->config());
+  const std::unique_ptr<model::WeightSource> rotated =
+      RotatedWeights(*original.weights, RotationOf(config.rotation), config.seed);
+  if (config.rotation != "none") input.weights = rotated.get();
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage, texts, sink, stop);
     ExportAndMeasure(input, config, made, windows, before, result, sink, stop);
@@ -279,7 +288,7 @@ CompressResult Compress(const CompressInput& input, const CompressConfig& config
     }
   }
   WriteExports(input, config, before, result, sink, stop);
-  MeasureBaselines(input, config, before, result, sink, stop);
+  MeasureBaselines(original, config, before, result, sink, stop);
   Report(result, sink);
   return result;
 }

@@ -24,9 +24,7 @@ struct CompressInput {
   io::GgufMetadata tokenizer;                    // text::ToGgufMetadata; may be empty
   std::string model_name = "forge";
   std::vector<std::vector<int>> calibration;  // token sequences; calibration_samples of them are used
-  /// Training batches with teacher_weights, pure in (step, micro); not called when training_steps is 0.
-  std::function<train::TokenBatch(int step, int micro)> batch;
-  int micro_batches = 2;
+  TrainingBatches batch;                      // not called when training_steps is 0
   /// Scores of a model, higher is better, the same items each time; may be empty.
   Evaluation evaluate;
   std::vector<std::string> domains;  // names of what evaluate returns
@@ -35,7 +33,8 @@ struct CompressInput {
   std::filesystem::path
       tokenizer_files;  // a folder to copy them from, for exports that are folders; or empty
   std::string device = "cpu";
-  std::filesystem::path checkpoint;  // of the training; empty: none
+  std::filesystem::path checkpoint;      // of the training; empty: none
+  std::filesystem::path teacher_folder;  // for the teacher's answers (teacher_top_k); left there
   /// Folder for the linears that are done, without training; empty: none. A call that was stopped and is made
   /// again goes on behind them. Left there.
   std::filesystem::path kept_linears;

@@ -34,7 +34,9 @@ class Compressor : public ::testing::Test {
     for (std::uint64_t i = 0; i < 20; ++i) input_.calibration.push_back(RandomText(config_, i));
     input_.weights = source_.get();
     input_.output = folder_.path() / "out" / "model.gguf";
-    input_.batch = [this](int step, int micro) { return TeacherBatch(config_, step, micro); };
+    input_.batch = [this](int step, int micro, int micro_batches) {
+      return TeacherBatch(config_, step, micro, micro_batches);
+    };
     input_.domains = {"copy", "nats"};
     // Domain 1: share of positions where the model still prefers what it preferred. Domain 2: minus nats of
     // random texts.
@@ -142,6 +144,8 @@ TEST_F(Compressor, TrainingStartsAtTheModelOfFeedbackIfAsked) {
   EXPECT_NEAR(divergence({.training_steps = 1, .training_start = "feedback", .learning_rate = 1e-6}),
               untrained, 1e-3);
   EXPECT_LT(divergence({.training_steps = 60, .training_start = "feedback"}), untrained - 0.05);
+  EXPECT_THAT(MessageOf({.training_steps = 1, .relation_share = 1, .relation_layer = 2}),
+              HasSubstr("cannot learn relations in layer 2"));
 }
 
 TEST_F(Compressor, WritesOtherFormsAndMeasuresThemByThemselves) {
@@ -240,14 +244,19 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
               HasSubstr("cannot use --granularity with --tier dual"));
   EXPECT_THAT(MessageOf({.training_steps = 0,
                          .training_start = "feedback",
-                         .learning_rate = 1,
-                         .lambda_schedule = "none",
-                         .lambda_fraction = 0,
                          .distillation_temperature = 2,
                          .int8_activations = true,
-                         .precision = "bf16"}),
-              HasSubstr("cannot use --training-start, --learning-rate, --lambda-schedule, --lambda-fraction, "
-                        "--distillation-temperature, --int8-activations, --precision without training"));
+                         .relation_share = 1,
+                         .precision = "bf16",
+                         .max_memory_gb = 3}),
+              HasSubstr("cannot use --training-start, --distillation-temperature, --int8-activations, "
+                        "--relation-share, --precision, --max-memory-gb without training"));
+  EXPECT_THAT(MessageOf({.relation_layer = 1}), HasSubstr("--relation-layer without --relation-share"));
+  EXPECT_THAT(
+      MessageOf(
+          {.training_minutes = 1, .distillation_temperature = 2, .teacher_top_k = 8, .relation_share = 1}),
+      HasSubstr("cannot use --training-minutes, --distillation-temperature, --relation-share with "
+                "--teacher-top-k"));
   EXPECT_EQ(evaluations_, 0);
 }
 

@@ -8,14 +8,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/thread_pool.h"
 #include "compress/group_ternary.h"
+#include "compress/teacher_cache.h"
 #include "io/atomic_file.h"
 #include "io/gguf_blocks.h"
+#include "io/sha256.h"
+#include "runtime/native_model.h"
 #include "train/memory_plan.h"
 
 namespace forge::compress {
@@ -26,21 +30,38 @@ std::span<const float> MomentsOf(const SecondMoments& moments, const std::string
   return found == moments.end() ? std::span<const float>() : std::span<const float>(found->second);
 }
 
-void LogMemory(const train::TuneJob& job) {
-  if (job.environment->sink == nullptr) return;
-  const train::TokenBatch batch = job.batch(0, 0);
-  const int threads = ThreadPool::Global().num_threads();
-  const train::MemoryPlan plan = train::PlanMemory(job.config,
-                                                   {.rows = batch.rows * job.micro_batches,
-                                                    .length = batch.length,
-                                                    .threads = threads,
-                                                    .lora = {},
-                                                    .precision = job.precision,
-                                                    .has_teacher = true,
-                                                    .is_ternary = true,
-                                                    .trainable = job.trainable},
-                                                   batch.rows, false);
-  job.environment->sink->Log(train::Describe(plan));
+/// How a step is divided: in two, or as the memory allows.
+train::MemoryPlan PlanOf(const train::TuneJob& job, const TernaryTraining& training) {
+  const train::TokenBatch step = training.batch(0, 0, 1);
+  train::MemoryRequest request;
+  request.rows = step.rows;
+  request.length = step.length;
+  request.threads = ThreadPool::Global().num_threads();
+  request.precision = job.precision;
+  request.has_teacher = job.teacher != nullptr;
+  request.is_ternary = true;
+  request.trainable = job.trainable;
+  if (training.max_memory == 0) return train::PlanMemory(job.config, request, (step.rows + 1) / 2, false);
+  return train::ChooseMemoryPlan(job.config, request, training.max_memory);
+}
+
+/// What the teacher says about all batches of the training.
+TeacherCache AskTeacher(const model::ModelConfig& config, const model::ModelWeights& weights,
+                        const TernaryTraining& training, int micro_batches) {
+  static NullMetricSink no_sink;
+  static const StopToken never;
+  std::string key;
+  for (const auto& [name, tensor] : weights)
+    key += name + " " + io::Sha256(std::as_bytes(std::span(tensor.values))) + "\n";
+  TeacherCache answers(training.teacher_folder, training.teacher_top_k,
+                       io::Sha256(std::as_bytes(std::span(key))));
+  answers.Fill(
+      training.steps * micro_batches,
+      [&](int i) { return training.batch(i / micro_batches, i % micro_batches, micro_batches); },
+      [&] { return std::make_unique<runtime::NativeModel>(config, weights); },
+      training.environment.sink != nullptr ? *training.environment.sink : no_sink,
+      training.environment.stop != nullptr ? *training.environment.stop : never);
+  return answers;
 }
 
 /// How many steps fit into the minutes: from the time of a few, on copies of the weights.
@@ -120,14 +141,18 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                              const SecondMoments& moments, const TernaryTraining& training) {
   CheckGroups(config, training.group);
   FORGE_CHECK(training.steps > 0 && training.batch);
+  if (training.relation_layer >= config.num_hidden_layers)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = fmt::format("cannot learn relations in layer {}", training.relation_layer),
+                 .why = fmt::format("the model has layers 0 to {}", config.num_hidden_layers - 1),
+                 .fix = "give another --relation-layer, or -1"});
   model::ModelWeights trained = weights;
   for (const model::TensorSpec& spec : model::ListTensors(config))
     if (IsTable(spec)) RoundTable(trained.at(spec.name).values, config.hidden_size);
   if (training.start != nullptr)
     for (const auto& [name, linear] : *training.start) trained.at(name) = model::Dequantize(linear);
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
-  job.micro_batches = training.micro_batches;
-  job.batch = training.batch;
+  if (training.teacher_top_k > 0) job.teacher = nullptr;
   job.optimizer.learning_rate = training.learning_rate;
   job.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
   job.straight_through = {.quantize =
@@ -140,8 +165,22 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   job.straight_through.int8_activations = training.int8_activations;
   job.teacher_temperature = training.temperature;
   job.precision = training.precision;
+  job.relation_share = training.relation_share;
+  job.relation_layer =
+      training.relation_layer < 0 ? config.num_hidden_layers * 3 / 4 : training.relation_layer;
   job.environment = &training.environment;
-  LogMemory(job);
+  const train::MemoryPlan plan = PlanOf(job, training);
+  if (training.environment.sink != nullptr) training.environment.sink->Log(train::Describe(plan));
+  job.micro_batches = plan.micro_batches;
+  job.recompute_activations = plan.recompute_activations;
+  job.batch = [&](int step, int micro) { return training.batch(step, micro, job.micro_batches); };
+  std::optional<TeacherCache> answers;
+  if (training.teacher_top_k > 0) {
+    answers.emplace(AskTeacher(config, weights, training, job.micro_batches));
+    job.batch = [&](int step, int micro) {
+      return answers->Taught(training.batch(step, micro, job.micro_batches));
+    };
+  }
   if (training.minutes > 0) job.steps = StepsOf(training, job);
   job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
   train::OpenEngine().Tune(job);

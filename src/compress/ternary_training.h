@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -39,6 +40,10 @@ void RoundTable(std::vector<float>& values, std::int64_t columns);
 CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWeights& weights, int group,
                           const SecondMoments& moments);
 
+/// Part `micro` of the `micro_batches` parts, about equal, of a step. Pure. Targets by teacher_weights,
+/// usually 1 on every token of the completions.
+using TrainingBatches = std::function<train::TokenBatch(int step, int micro, int micro_batches)>;
+
 struct TernaryTraining {
   int steps = 300;
   double learning_rate = 2e-3;
@@ -49,12 +54,17 @@ struct TernaryTraining {
   train::Precision precision = train::Precision::kFloat32;
   double temperature = 1;         // TuneJob::teacher_temperature
   bool int8_activations = false;  // StraightThrough::int8_activations
+  /// Above 0: learn from so many likeliest tokens of the teacher, found before by TeacherCache in
+  /// `teacher_folder`. Not with a temperature, relations or minutes.
+  int teacher_top_k = 0;
+  std::filesystem::path teacher_folder = {};
+  double relation_share = 0;  // TuneJob::relation_share
+  int relation_layer = -1;    // TuneJob::relation_layer; below 0: three quarters of the way up
   /// Instead of `steps`, as many as fit into so many minutes at the pace of the first ones, which are taken
   /// twice; kept beside the checkpoint, so that a resumed training has the same number. 0: `steps`.
   double minutes = 0;
-  int micro_batches = 2;
-  /// Pure in (step, micro); targets by teacher_weights, usually 1 on every token of the completions.
-  std::function<train::TokenBatch(int step, int micro)> batch;
+  std::uint64_t max_memory = 0;  // bytes that it may take: it then works in smaller parts; 0: two of a step
+  TrainingBatches batch;
   train::JobEnvironment environment;
 };
 

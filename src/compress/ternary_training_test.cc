@@ -7,8 +7,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "compress/testing_folder.h"
 #include "compress/testing_model.h"
+#include "train/memory_plan.h"
 
 namespace forge::compress {
 namespace {
@@ -46,7 +48,8 @@ double Divergence(const ModelWeights& original, const CompressedModel& compresse
 
 TernaryTraining Training(const ModelConfig& config, int steps) {
   return {.steps = steps,
-          .batch = [&config](int step, int micro) { return TeacherBatch(config, step, micro); },
+          .batch = [&config](int step, int micro,
+                             int micro_batches) { return TeacherBatch(config, step, micro, micro_batches); },
           .environment = {}};
 }
 
@@ -108,11 +111,12 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
     double last = -1;
   } losses;
   training.environment.sink = &losses;
-  training.batch = [&](int,
-                       int micro) {  // the ten texts of Divergence, all predictions after the first token
-    train::TokenBatch batch{.rows = 5, .length = 12};
-    for (int row = 0; row < 5; ++row) {
-      const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(micro * 5 + row));
+  // The ten texts of Divergence, all predictions after the first token.
+  training.batch = [&](int, int micro, int micro_batches) {
+    const int begin = 10 * micro / micro_batches, end = 10 * (micro + 1) / micro_batches;
+    train::TokenBatch batch{.rows = end - begin, .length = 12};
+    for (int row = begin; row < end; ++row) {
+      const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(row));
       batch.tokens.insert(batch.tokens.end(), text.begin(), text.end());
       for (int t = 0; t < 12; ++t) batch.teacher_weights.push_back(t == 0 ? 0.0f : 1.0f);
     }
@@ -140,6 +144,47 @@ TEST(TrainTernary, TrainsTheModelThatItExports) {
     }
   }
   EXPECT_NEAR(losses.last, expected, 1e-5);  // float32 sums of O(1) logits in two engines
+}
+
+TEST(TrainTernary, WorksInSmallerPartsWithinItsMemory) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  struct Lines : NullMetricSink {
+    void Log(std::string_view line) override { text += std::string(line) + "\n"; }
+    std::string text;
+  } usual, small;
+  TernaryTraining training = Training(config, 10);
+  training.environment.sink = &usual;
+  const CompressedModel at_ease = TrainTernary(config, weights, {}, training);
+  EXPECT_THAT(usual.text, ::testing::HasSubstr("2 micro-batches of 4 rows, activations kept"));
+  training.max_memory = 1'000'000;
+  EXPECT_THROW(TrainTernary(config, weights, {}, training), Error);
+  // Activations of two parts at once are all that can be saved here, and little beside the program.
+  train::MemoryRequest request{.rows = 8, .length = 12, .threads = ThreadPool::Global().num_threads()};
+  request.has_teacher = request.is_ternary = true;
+  request.trainable = [](const model::TensorSpec& spec) { return !IsTable(spec); };
+  training.max_memory = train::PlanMemory(config, request, 1, true).total();
+  training.environment.sink = &small;
+  const CompressedModel divided = TrainTernary(config, weights, {}, training);
+  EXPECT_THAT(small.text, ::testing::HasSubstr("8 micro-batches of 1 row, activations computed again"));
+  // The same sums in another order.
+  EXPECT_NEAR(Divergence(weights, divided), Divergence(weights, at_ease), 0.02);
+}
+
+TEST(TrainTernary, LearnsFromKeptAnswersAsFromTheTeacher) {
+  FORGE_SKIP_WITHOUT_ENGINE();
+  const testing::TestFolder folder;
+  const ModelConfig config = TinyConfig();
+  const ModelWeights weights = OpinionatedWeights(config);
+  TernaryTraining training = Training(config, 150);
+  const double beside = Divergence(weights, TrainTernary(config, weights, {}, training));
+  training.teacher_folder = folder.path() / "teacher";
+  training.teacher_top_k = config.vocab_size - 1;
+  EXPECT_NEAR(Divergence(weights, TrainTernary(config, weights, {}, training)), beside, 0.15 * beside);
+  training.teacher_top_k = 8;
+  const double rounded = Divergence(weights, Ternarize(config, weights, 64, {}));
+  EXPECT_LT(Divergence(weights, TrainTernary(config, weights, {}, training)), 0.75 * rounded);
 }
 
 // A start that nearest rounding of the weights would not give, with a learning rate of 0: it comes back.
@@ -178,9 +223,9 @@ TEST(TrainTernary, GoesOnAfterAStopToTheSameBits) {
   StopToken stop;
   training.environment.checkpoint = folder.path() / "compress.checkpoint";
   training.environment.stop = &stop;
-  training.batch = [&](int step, int micro) {
+  training.batch = [&](int step, int micro, int micro_batches) {
     if (step == 7) stop.RequestStop();
-    return TeacherBatch(config, step, micro);
+    return TeacherBatch(config, step, micro, micro_batches);
   };
   EXPECT_THROW(TrainTernary(config, weights, {}, training), Error);
   training.environment.stop = nullptr;

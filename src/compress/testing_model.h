@@ -28,12 +28,13 @@ inline std::vector<int> RandomText(const model::ModelConfig& config, std::uint64
   return tokens;
 }
 
-/// Four random texts; the teacher counts from the third token on.
-inline train::TokenBatch TeacherBatch(const model::ModelConfig& config, int step, int micro) {
-  train::TokenBatch batch{.rows = 4, .length = 12};
-  for (int row = 0; row < batch.rows; ++row) {
-    const std::vector<int> text =
-        RandomText(config, static_cast<std::uint64_t>(1000 + (step * 2 + micro) * 4 + row));
+/// A part of eight random texts; the teacher counts from the third token on.
+inline train::TokenBatch TeacherBatch(const model::ModelConfig& config, int step, int micro,
+                                      int micro_batches) {
+  const int begin = 8 * micro / micro_batches, end = 8 * (micro + 1) / micro_batches;
+  train::TokenBatch batch{.rows = end - begin, .length = 12};
+  for (int row = begin; row < end; ++row) {
+    const std::vector<int> text = RandomText(config, static_cast<std::uint64_t>(1000 + step * 8 + row));
     batch.tokens.insert(batch.tokens.end(), text.begin(), text.end());
     for (int t = 0; t < batch.length; ++t) batch.teacher_weights.push_back(t < 2 ? 0.0f : 1.0f);
   }

@@ -175,10 +175,9 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
                  .why = "that training has batches of its own",
                  .fix = "leave them out, or add --training-steps 0"});
   if (config.training_steps > 0)
-    input.batch =
-        settings.calibration_dataset == "starter"
-            ? StarterTrainingBatches(*model.tokenizer, context.seed + 99, input.micro_batches)
-            : TextTrainingBatches(settings, domains, more, model, context.seed, input.micro_batches);
+    input.batch = settings.calibration_dataset == "starter"
+                      ? StarterTrainingBatches(*model.tokenizer, context.seed + 99)
+                      : TextTrainingBatches(settings, domains, more, model, context.seed);
   input.evaluate = [&](model::LanguageModel& candidate) {
     compress::Scores scores;
     for (const eval::DomainItems& domain : domains)
@@ -196,10 +195,12 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   input.device = context.device;
   input.checkpoint = folder / "training.safetensors";
   input.kept_linears = folder / "linears";
+  input.teacher_folder = folder / "teacher";
   const compress::CompressResult result = compress::Compress(input, config, sink, *context.stop);
   std::error_code ignored;  // the checkpoint of a finished training takes space and nothing else
   fs::remove(input.checkpoint, ignored);
   fs::remove_all(input.kept_linears, ignored);
+  fs::remove_all(input.teacher_folder, ignored);
   fs::remove(input.checkpoint.string() + ".steps", ignored);
   const std::string metric =
       domains[0].metric == eval::Metric::kExactMatch ? "exact match" : "minus nats per token";

@@ -141,22 +141,21 @@ eval::DomainItems SelfDomain(const CompressSettings& settings, const OpenedModel
   return domain;
 }
 
-std::function<train::TokenBatch(int step, int micro)> StarterTrainingBatches(const text::Tokenizer& tokenizer,
-                                                                             std::uint64_t seed,
-                                                                             int micro_batches) {
+compress::TrainingBatches StarterTrainingBatches(const text::Tokenizer& tokenizer, std::uint64_t seed) {
   const StarterMixture mixture{.math = kDomainRows,
                                .code = kDomainRows,
                                .structured = kDomainRows,
                                .direct = kDirectRows,
                                .direct_operations = 3};
-  return [&tokenizer, mixture, seed, micro_batches](int step, int micro) {
+  return [&tokenizer, mixture, seed](int step, int micro, int micro_batches) {
     return BatchOf(tokenizer, MixedStarterItems(mixture, seed, step, micro, micro_batches), Target::kTeacher);
   };
 }
 
-std::function<train::TokenBatch(int step, int micro)> TextTrainingBatches(
-    const CompressSettings& settings, const std::vector<eval::DomainItems>& domains,
-    const std::vector<CalibrationPieces>& more, const OpenedModel& model, std::uint64_t seed, int micro_batches) {
+compress::TrainingBatches TextTrainingBatches(const CompressSettings& settings,
+                                              const std::vector<eval::DomainItems>& domains,
+                                              const std::vector<CalibrationPieces>& more,
+                                              const OpenedModel& model, std::uint64_t seed) {
   // Minutes are taken for a step a second, which is faster than any model that one would train so long.
   const std::int64_t steps =
       settings.compress.training_minutes > 0
@@ -173,7 +172,7 @@ std::function<train::TokenBatch(int step, int micro)> TextTrainingBatches(
   }
   const auto rows = std::make_shared<DistillationRows>(
       items, *model.tokenizer, model.config, kTextRows * DistillationRows::kRowTokens * steps, seed);
-  return [rows, micro_batches](int step, int micro) {
+  return [rows](int step, int micro, int micro_batches) {
     return rows->Batch(step, micro, micro_batches, kTextRows);
   };
 }

@@ -48,15 +48,14 @@ eval::DomainItems LoadSecondCorpus(const std::string& spec, int count);
 eval::DomainItems SelfDomain(const CompressSettings& settings, const OpenedModel& model,
                              const RunContext& context, MetricSink& sink);
 
-/// Batches to learn from the uncompressed model with, pure in (step, micro): of starter tasks, drawn anew for
+/// Batches to learn from the uncompressed model with, of starter tasks, drawn anew for
 /// each step; `tokenizer` must live as long.
-std::function<train::TokenBatch(int step, int micro)> StarterTrainingBatches(const text::Tokenizer& tokenizer,
-                                                                             std::uint64_t seed,
-                                                                             int micro_batches);
+compress::TrainingBatches StarterTrainingBatches(const text::Tokenizer& tokenizer, std::uint64_t seed);
 /// Of the training items of the calibration data set (the texts of the model itself: of domains.front()) and
 /// the training pieces, as much of each.
-std::function<train::TokenBatch(int step, int micro)> TextTrainingBatches(
-    const CompressSettings& settings, const std::vector<eval::DomainItems>& domains,
-    const std::vector<CalibrationPieces>& more, const OpenedModel& model, std::uint64_t seed, int micro_batches);
+compress::TrainingBatches TextTrainingBatches(const CompressSettings& settings,
+                                              const std::vector<eval::DomainItems>& domains,
+                                              const std::vector<CalibrationPieces>& more,
+                                              const OpenedModel& model, std::uint64_t seed);
 
 }  // namespace forge::pipeline

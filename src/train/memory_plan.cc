@@ -122,8 +122,7 @@ MemoryPlan ChooseMemoryPlan(const model::ModelConfig& config, const MemoryReques
        .why = fmt::format("with one row of {} tokens at a time and activations computed again it takes "
                           "{:.2f} GB",
                           request.length, needed),
-       .fix = fmt::format("give --max-memory-gb {:.2f}{}, or shorter rows with --sequence-length", needed,
-                          request.lora.rank == 0 ? ", train an adapter with --lora-rank 16" : "")});
+       .fix = fmt::format("give --max-memory-gb {:.2f}{}", needed, request.advice)});
 }
 
 std::string Describe(const MemoryPlan& plan) {

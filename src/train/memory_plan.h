@@ -20,6 +20,7 @@ struct MemoryRequest {
   bool has_teacher = false;
   bool is_ternary = false;                                  // TuneJob::straight_through
   std::function<bool(const model::TensorSpec&)> trainable;  // as in TuneJob
+  std::string advice = {};  // what else would help where it does not fit, after "give --max-memory-gb X"
 };
 
 /// Bytes that a TuneJob takes at its peak, by what they are for. An upper bound: the parts do not all peak at

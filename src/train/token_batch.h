@@ -14,8 +14,15 @@ struct TokenBatch {
 
   /// Weight of -log p(token t): [rows, length], or empty.
   std::vector<float> token_weights;
-  /// Weight of KL(teacher || model) at position t: [rows, length], or empty. Needs TrainJob::teacher.
+  /// Weight of KL(teacher || model) at position t: [rows, length], or empty. Needs TrainJob::teacher, or what
+  /// follows.
   std::vector<float> teacher_weights;
+  /// What is known of a teacher that is not there: its top_k likeliest tokens at each position and their
+  /// probabilities, [rows, length, top_k], ids of a position distinct. All other tokens together have what is
+  /// left to 1, and the divergence takes them as one. Only TuneJob takes them.
+  int top_k = 0;
+  std::vector<int> top_ids;
+  std::vector<float> top_probabilities;
   /// Weight of KL(given distribution || model) at single positions.
   struct SoftTarget {
     int row, position;

@@ -33,10 +33,14 @@ struct TuneJob {
   model::ModelConfig config;
   model::ModelWeights* weights = nullptr;  // trained in place; only read when an adapter is trained
   const model::ModelWeights* teacher =
-      nullptr;  // frozen, of the same shape; for batches with teacher_weights
+      nullptr;  // frozen, of the same shape; for batches with teacher_weights and without top_ids
   /// Both distributions are softened by it (Hinton et al. 2015, arXiv:1503.02531, section 2.1), and the
   /// divergence is multiplied by its square, so that its gradients stay as large. Above 0.
   double teacher_temperature = 1;
+  /// The relations between tokens in this layer are learned from the teacher too (torch/relation_loss.h),
+  /// with so much of the gradient's norm there that the main loss has; 0: not.
+  double relation_share = 0;
+  int relation_layer = 0;
   int steps = 0;
   /// Of a step. As many run at once as there are threads; their gradients are added in order, so the result
   /// depends on this number and not on that of the threads.

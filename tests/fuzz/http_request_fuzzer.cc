@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <thread>
 
 #include "http/http_server.h"
@@ -13,13 +15,25 @@
 
 namespace {
 
-void Send(int port, std::string_view bytes, std::size_t at_once) {
-  const int client = socket(AF_INET, SOCK_STREAM, 0);
+/// Tries again where the machine has no port left for a moment, or a signal came.
+int Connect(int port) {
+  constexpr int kTries = 50;
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  FORGE_CHECK(connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  for (int i = 0; i < kTries; ++i) {
+    const int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return client;
+    close(client);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  FORGE_CHECK(false && "the server takes connections");
+  return -1;
+}
+
+void Send(int port, std::string_view bytes, std::size_t at_once) {
+  const int client = Connect(port);
   at_once = std::min(at_once, bytes.size());
   send(client, bytes.data(), at_once, MSG_NOSIGNAL);
   send(client, bytes.data() + at_once, bytes.size() - at_once, MSG_NOSIGNAL);

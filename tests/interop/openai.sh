@@ -17,6 +17,7 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EX
 
 # Sets $port and $server. Arguments: the model, more flags.
 serve() {
+  : >"$work/serve.json" # there before the server, which opens it in the background
   "$forge" serve "$1" --port 0 --json "${@:2}" >"$work/serve.json" 2>"$work/serve.log" &
   server=$!
   for _ in $(seq 300); do

@@ -29,8 +29,8 @@ struct BestRow {
 /// and, a sum of bounded uniform numbers being sub-Gaussian with its own variance, P(e_r >= 8 sqrt(v_r)) <=
 /// exp(-32). A row is ruled out if the upper halves and 8 sqrt(v_r) leave it below the best exact product;
 /// over all rows of a vocabulary of 151936 a wrong one is picked with less than 2e-9 for each token. Rounding
-/// of the two float sums is below 0.01 sqrt(v_r) up to 64 blocks. The assumption is measured in
-/// docs/results.md: 8 standard deviations are never guaranteed, they hold for weights as training leaves
+/// of the two float sums is below 0.01 sqrt(v_r) up to 64 blocks. docs/results.md has
+/// what was seen. 8 standard deviations are never guaranteed, they hold for weights as training leaves
 /// them, not for ones made up to break them (all lower halves on one side of 7.5, with the signs of the
 /// token).
 ///   x   one token, quantised with the matrix's block

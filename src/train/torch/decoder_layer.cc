@@ -74,7 +74,7 @@ at::Tensor DecoderLayer::Forward(const at::Tensor& input, const RowLayout& layou
 }
 
 at::Tensor DecoderLayer::Backward(const at::Tensor& gradient, const RowLayout& layout, const Tape& tape,
-                                  const GradientSink& sink) const {
+                                  const GradientSink& sink, const HeadGradients& change) const {
   const at::ScalarType type = weights_.compute_type();
   const auto normed = [&](const at::Tensor& x, const at::Tensor& inverse, const std::string& name) {
     return (x * inverse).mul_(weights_.Weight(prefix_ + name)).to(type);
@@ -101,8 +101,9 @@ at::Tensor DecoderLayer::Backward(const at::Tensor& gradient, const RowLayout& l
   const at::Tensor d_mixed = back(Flatten(tape.mixed.detach()), d_middle.to(type), "self_attn.o_proj")
                                  .view({layout.rows, layout.length, -1, config_.head_dim})
                                  .transpose(1, 2);
-  const std::vector<at::Tensor> d_heads =
+  std::vector<at::Tensor> d_heads =
       torch::autograd::grad({tape.mixed}, {tape.query, tape.key, tape.value}, {d_mixed});
+  if (change) change(d_heads);
   const at::Tensor attention_input = normed(tape.input, tape.input_inverse, "input_layernorm.weight");
   const at::Tensor opposite = -layout.sine;
   at::Tensor d_attention_input =

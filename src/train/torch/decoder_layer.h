@@ -3,7 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "train/torch/tuned_weights.h"
 
@@ -45,9 +47,11 @@ class DecoderLayer {
 
   /// The stream [N, hidden] after the layer; fills the tape.
   at::Tensor Forward(const at::Tensor& input, const RowLayout& layout, Tape& tape) const;
+  /// Called with the gradients of query, key and value of the tape, which it may change.
+  using HeadGradients = std::function<void(std::vector<at::Tensor>&)>;
   /// The gradient of the stream before the layer from that after it.
   at::Tensor Backward(const at::Tensor& gradient, const RowLayout& layout, const Tape& tape,
-                      const GradientSink& sink) const;
+                      const GradientSink& sink, const HeadGradients& change = {}) const;
 
  private:
   void Attend(const at::Tensor& normed, const RowLayout& layout, Tape& tape) const;

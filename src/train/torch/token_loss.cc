@@ -22,6 +22,7 @@ at::Tensor WeightedLoss(const TensorModel& model, const TensorModel* teacher, co
   const auto size = static_cast<std::size_t>(rows * length);
   FORGE_CHECK(batch.tokens.size() == size && batch.positions.empty());
   FORGE_CHECK(batch.token_weights.empty() || batch.token_weights.size() == size);
+  FORGE_CHECK(batch.top_k == 0);
   FORGE_CHECK(batch.teacher_weights.empty() || (batch.teacher_weights.size() == size && teacher != nullptr));
   const at::Tensor tokens =
       at::from_blob(const_cast<int*>(batch.tokens.data()), {rows, length}, at::kInt).to(at::kLong).to(device);

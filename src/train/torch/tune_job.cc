@@ -24,6 +24,8 @@ std::string FingerprintOf(const TuneJob& job) {
   for (const std::string& target : job.lora.targets) text += " " + target;
   if (job.teacher_temperature != 1) text += " temperature " + std::to_string(job.teacher_temperature);
   if (job.straight_through.int8_activations) text += " int8";
+  if (job.relation_share > 0)
+    text += " relation " + std::to_string(job.relation_layer) + " " + std::to_string(job.relation_share);
   return text + " " + job.environment->identity;
 }
 
@@ -57,7 +59,9 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
         results[micro] = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batches[micro],
                                      {.total_weight = total_weight,
                                       .teacher_temperature = job.teacher_temperature,
-                                      .recompute_activations = job.recompute_activations},
+                                      .recompute_activations = job.recompute_activations,
+                                      .relation_layer = job.relation_layer,
+                                      .relation_share = job.relation_share},
                                      {&gradients, micro});
       } catch (...) {  // the others wait for this one's gradients
         gradients.Abandon(std::current_exception());
@@ -65,13 +69,16 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
       }
     });
     StepOutcome outcome;
+    double relation_loss = 0;
     for (TunePassResult& result : results) {
       outcome.loss += result.loss;
+      relation_loss += result.relation_loss / static_cast<double>(results.size());
       if (embedding < 0) continue;
       at::Tensor& sum = gradients.sums()[static_cast<std::size_t>(embedding)];
       if (!sum.defined()) sum = at::zeros_like(weights.Weight("model.embed_tokens.weight"));
       sum.index_add_(0, result.tokens, result.embedding_gradient);
     }
+    if (job.relation_share > 0) outcome.metrics.emplace_back("relation_loss", relation_loss);
     outcome.gradients = std::move(gradients.sums());
     gradients.sums().resize(outcome.gradients.size());
     if (device.is_cpu()) outcome.gradient_norm = GradientNormInPieces(outcome.gradients);

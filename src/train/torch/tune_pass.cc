@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "model/rope.h"
 #include "train/torch/matrix_product.h"
+#include "train/torch/relation_loss.h"
 
 namespace forge::train {
 namespace {
@@ -66,10 +67,24 @@ RowLayout MakeLayout(const model::ModelConfig& config, const TokenBatch& batch, 
 struct Targets {
   std::vector<std::int64_t> slots, ids;         // index in [rows, length], token
   std::vector<float> weights, teacher_weights;  // of -log p, of the divergence from the teacher (or empty)
+  std::int64_t top_k = 0;                       // TokenBatch::top_k
+  std::vector<std::int64_t> top_ids;            // [slots, top_k]
+  std::vector<float> top_probabilities;
+
+  /// Of the position `at` of the batch.
+  void AddTop(const TokenBatch& batch, std::size_t at) {
+    for (std::size_t i = at * static_cast<std::size_t>(top_k); i < (at + 1) * static_cast<std::size_t>(top_k);
+         ++i) {
+      top_ids.push_back(batch.top_ids[i]);
+      top_probabilities.push_back(batch.top_probabilities[i]);
+    }
+  }
 };
 
 Targets FindTargets(const TokenBatch& batch) {
   Targets targets;
+  targets.top_k = batch.top_k;
+  std::vector<std::size_t> places;
   const std::int64_t length = batch.length - 1;
   const auto weight = [](const std::vector<float>& weights, std::size_t at) {
     return weights.empty() ? 0.0f : weights[at];
@@ -84,6 +99,7 @@ Targets FindTargets(const TokenBatch& batch) {
       targets.ids.push_back(batch.tokens[next]);
       targets.weights.push_back(own);
       if (!batch.teacher_weights.empty()) targets.teacher_weights.push_back(teacher);
+      places.push_back(next);
     }
   // Targets without weight, so that logits have few different sizes: blocks of ever new sizes, of up to 50
   // MB, would tear the heap to pieces.
@@ -92,7 +108,9 @@ Targets FindTargets(const TokenBatch& batch) {
     targets.ids.push_back(targets.ids.front());
     targets.weights.push_back(0);
     if (!batch.teacher_weights.empty()) targets.teacher_weights.push_back(0);
+    places.push_back(places.front());
   }
+  for (const std::size_t place : places) targets.AddTop(batch, place);
   return targets;
 }
 
@@ -144,6 +162,24 @@ double LossOfLogits(at::Tensor& logits, const at::Tensor& chosen, const at::Tens
   return loss;
 }
 
+/// The divergence from a teacher of whom the likeliest tokens `ids` [n, k] and their probabilities are known;
+/// its gradient takes the place of `logits` [n, vocabulary]. With q the model's probabilities, S their sum
+/// over the k and r what the teacher's leave to 1: sum p (log p - log q) + r (log r - log(1 - S)); by a logit
+/// of the k it changes by q - p, by another by q (1 - r / (1 - S)).
+double TopDivergence(at::Tensor& logits, const at::Tensor& ids, const at::Tensor& probabilities,
+                     const at::Tensor& share) {
+  constexpr double kLeast = 1e-7;  // float32 has nothing between it and 1
+  logits.sub_(logits.logsumexp(1, true));
+  const at::Tensor log_q = logits.gather(1, ids), q = log_q.exp();
+  const at::Tensor rest = (1 - probabilities.sum(1, true)).clamp_min(0),
+                   own_rest = (1 - q.sum(1, true)).clamp_min(kLeast);
+  const at::Tensor divergence =
+      (at::xlogy(probabilities, probabilities) - probabilities * log_q).sum(1, true) + at::xlogy(rest, rest) -
+      rest * own_rest.log();
+  logits.exp_().mul_(1 - rest / own_rest).scatter_(1, ids, q - probabilities).mul_(share);
+  return (divergence * share).sum(at::kDouble).item<double>();
+}
+
 /// What is predicted from, and by whom.
 struct Head {
   std::string name;
@@ -161,8 +197,15 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
   const at::Tensor ids = FromInts(targets.ids, states.device()).unsqueeze(1);
   const at::Tensor shares = SharesOf(targets.weights, total_weight, states.device());
   at::Tensor teacher_shares;
-  if (head.teacher_states.defined())
+  if (head.teacher_states.defined() || targets.top_k > 0)
     teacher_shares = SharesOf(targets.teacher_weights, total_weight, states.device());
+  at::Tensor top_ids, top_probabilities;
+  if (targets.top_k > 0) {
+    top_ids = FromInts(targets.top_ids, states.device()).view({-1, targets.top_k});
+    top_probabilities = at::from_blob(const_cast<float*>(targets.top_probabilities.data()),
+                                      {states.size(0), targets.top_k}, at::kFloat)
+                            .to(states.device());
+  }
   double loss = 0;
   at::Tensor head_gradient;
   for (std::int64_t first = 0; first < states.size(0); first += kHeadRows) {
@@ -176,8 +219,16 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
       teacher = TimesTransposed(known, head.teacher->Compute(head.name)).to(at::kFloat);
       teacher_share = teacher_shares.narrow(0, first, count);
     }
+    at::Tensor from_top;  // the gradient of the divergence from the likeliest tokens
+    if (targets.top_k > 0) {
+      from_top = logits.clone();
+      loss +=
+          TopDivergence(from_top, top_ids.narrow(0, first, count), top_probabilities.narrow(0, first, count),
+                        teacher_shares.narrow(0, first, count));
+    }
     loss += LossOfLogits(logits, ids.narrow(0, first, count), shares.narrow(0, first, count),
                          std::move(teacher), teacher_share, head.teacher_temperature);
+    if (from_top.defined()) logits.add_(from_top);
     const at::Tensor d_logits = logits.to(weights.compute_type());
     if (weights.IndexOf(head.name) >= 0) {
       const at::Tensor part = TimesTransposed(d_logits.t(), inputs.t());
@@ -191,13 +242,16 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
   return loss;
 }
 
-/// The normed states [n, hidden] that a frozen model predicts the targets from.
+/// The normed states [n, hidden] that a frozen model predicts the targets from. Of one layer (or none) also
+/// what it keeps.
 at::Tensor StatesOf(const model::ModelConfig& config, const TunedWeights& weights, const at::Tensor& tokens,
-                    const RowLayout& layout, const at::Tensor& slots) {
+                    const RowLayout& layout, const at::Tensor& slots, int kept_layer,
+                    DecoderLayer::Tape& kept) {
   at::Tensor stream = at::embedding(weights.Weight(kEmbedding), tokens);
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
     DecoderLayer::Tape tape;
     stream = DecoderLayer(config, weights, layer).Forward(stream, layout, tape);
+    if (layer == kept_layer) kept = {.query = tape.query, .key = tape.key, .value = tape.value};
   }
   return RmsNorm(stream.index_select(0, slots), weights.Weight("model.norm.weight"), config.rms_norm_eps).y;
 }
@@ -211,8 +265,11 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
   const auto fits = [&](const std::vector<float>& list) {
     return list.empty() || list.size() == batch.tokens.size();
   };
+  const std::size_t top_size = batch.tokens.size() * static_cast<std::size_t>(batch.top_k);
   FORGE_CHECK(fits(batch.token_weights) && fits(batch.teacher_weights) && batch.soft_targets.empty() &&
-              (batch.teacher_weights.empty() || teacher != nullptr));
+              (batch.teacher_weights.empty() || teacher != nullptr || batch.top_k > 0) &&
+              batch.top_ids.size() == top_size && batch.top_probabilities.size() == top_size &&
+              batch.top_k < config.vocab_size);
   const at::Device device = weights.Weight(kEmbedding).device();
   const RowLayout layout = MakeLayout(config, batch, weights, device);
   const at::Tensor tokens =
@@ -229,8 +286,11 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
             {},
             settings.teacher_temperature};
   // First, so that what it needs is free again before the activations of the model are kept.
-  if (!targets.teacher_weights.empty())
-    head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots);
+  const bool has_teacher = !targets.teacher_weights.empty() && batch.top_k == 0;
+  const int relation_layer = has_teacher && settings.relation_share > 0 ? settings.relation_layer : -1;
+  DecoderLayer::Tape teacher_tape;
+  if (has_teacher)
+    head.teacher_states = StatesOf(config, *teacher, tokens, layout, slots, relation_layer, teacher_tape);
 
   std::vector<DecoderLayer> layers;
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers.emplace_back(config, weights, layer);
@@ -255,7 +315,13 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
   for (std::size_t layer = layers.size(); layer-- > 0;) {
     if (settings.recompute_activations)
       layers[layer].Forward(at::Tensor(tapes[layer].input), layout, tapes[layer]);
-    gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink);
+    DecoderLayer::HeadGradients change;
+    if (static_cast<int>(layer) == relation_layer)
+      change = [&](std::vector<at::Tensor>& heads) {
+        result.relation_loss =
+            AddRelationLoss(tapes[layer], teacher_tape, layout, settings.relation_share, heads);
+      };
+    gradient = layers[layer].Backward(gradient, layout, tapes[layer], sink, change);
     tapes[layer] = {};
   }
   if (weights.IndexOf(kEmbedding) >= 0) {
