@@ -105,8 +105,11 @@ TEST_P(GreedyHeadTest, IsUsedOnlyWhereTheTokenIsAllThatIsAskedFor) {
   EXPECT_EQ(counted(model, Greedy(true)), 0u);
   EXPECT_EQ(counted(model, sampled), 0u);
   EXPECT_EQ(counted(full, Greedy(false)), 0u);
-  const auto serve = [&](int top, bool scores_prompt) {
-    ServingBatch batch(model.transformer(), {});
+  const std::vector<int> expected = full.Generate(std::span(&request, 1), Greedy(true))[0].tokens;
+  std::size_t scored = 0;
+  const auto serve = [&](int top, bool scores_prompt, std::size_t piece) {
+    ServingBatch batch(model.transformer(), {.prompt_tokens_per_step = piece});
+    std::vector<int> tokens;
     ServingRequest served{.prompt = std::make_shared<const std::vector<int>>(request.prompt),
                           .options = Greedy(false),
                           .top = top,
@@ -114,18 +117,24 @@ TEST_P(GreedyHeadTest, IsUsedOnlyWhereTheTokenIsAllThatIsAskedFor) {
                           .on_token =
                               [&](const ScoredToken& token) {
                                 EXPECT_EQ(token.top.size(), static_cast<std::size_t>(top));
+                                tokens.push_back(token.token);
                                 return true;
                               },
                           .on_end = {}};
-    if (scores_prompt) served.on_prompt = [](std::span<const ScoredToken>) {};
+    if (scores_prompt)
+      served.on_prompt = [&](std::span<const ScoredToken> of_prompt) { scored += of_prompt.size(); };
     batch.Join(std::move(served));
     while (!batch.empty()) batch.Step();
+    EXPECT_EQ(tokens, expected);
     return model.transformer().best_token_counts().tokens;
   };
-  EXPECT_EQ(serve(2, false), 0u);
-  EXPECT_EQ(serve(0, true), 11u);  // all but the first, whose step scores the prompt
-  EXPECT_EQ(serve(0, false), 11u + 12);
-  EXPECT_EQ(counted(model, Greedy(false)), 23u + 24);
+  EXPECT_EQ(serve(2, false, 64), 0u);
+  EXPECT_EQ(serve(0, true, 64), 11u);  // all but the first, whose step scores the prompt
+  EXPECT_EQ(scored, 6u);
+  EXPECT_EQ(serve(0, true, 1), 11u + 12);  // the prompt's tokens come alone, and are scored
+  EXPECT_EQ(scored, 2 * 6u);
+  EXPECT_EQ(serve(0, false, 64), 23u + 12);
+  EXPECT_EQ(counted(model, Greedy(false)), 35u + 24);
 }
 
 TEST_P(GreedyHeadTest, KeepsToBannedTokens) {

@@ -14,7 +14,7 @@ namespace forge::runtime {
 namespace {
 
 constexpr float kDeviations = 8, kVarianceOfLowerHalf = 21.25f;
-constexpr std::size_t kFirstPanels = 16;  // of the highest bounds: one of them has the best row nearly always
+constexpr std::size_t kFirstPanels = 16;  // of the highest bounds; the cheapest number (docs/results.md)
 constexpr std::size_t kPanelsOfPiece = 32;
 
 /// SpreadTile for a token: unit 8 max |s|, so that no square leaves the range of a float.
