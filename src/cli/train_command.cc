@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "cli/command_list.h"

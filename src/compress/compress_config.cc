@@ -65,20 +65,23 @@ void CheckFlagsFit(const CompressConfig& config) {
   const auto note = [&](bool differs, const char* flag) {
     if (differs) unfit.emplace_back(flag);
   };
-  if (config.relation_share == 0 && config.relation_layer != usual.relation_layer)
+  const auto refuse_noted = [&](const std::string& with, const char* why, const char* fix) {
+    if (unfit.empty()) return;
     throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot use --relation-layer without --relation-share",
-                 .why = "with a share of 0 no relations are learned",
-                 .fix = "give a --relation-share above 0"});
+                 .what = fmt::format("cannot use {} {}", fmt::join(unfit, ", "), with),
+                 .why = why,
+                 .fix = fix});
+  };
+  note(config.relation_share == 0 && config.relation_layer != usual.relation_layer, "--relation-layer");
+  refuse_noted("without --relation-share", "with a share of 0 no relations are learned",
+               "give a --relation-share above 0");
   if (config.teacher_top_k > 0) {
     note(config.training_minutes > 0, "--training-minutes");
     note(config.distillation_temperature != 1, "--distillation-temperature");
     note(config.relation_share > 0, "--relation-share");
-    if (!unfit.empty())
-      throw Error({.kind = ErrorKind::kUsage,
-                   .what = fmt::format("cannot use {} with --teacher-top-k", fmt::join(unfit, ", ")),
-                   .why = "the original model is asked before the training, about its likeliest tokens only",
-                   .fix = "leave out --teacher-top-k, or these"});
+    refuse_noted("with --teacher-top-k",
+                 "the original model is asked before the training, about its likeliest tokens only",
+                 "leave out --teacher-top-k, or these");
   }
   if (config.training_steps > 0) {
     note(config.tier != usual.tier, "--tier");
@@ -87,11 +90,9 @@ void CheckFlagsFit(const CompressConfig& config) {
     note(config.granularity != usual.granularity, "--granularity");
     note(config.compare_quantisers, "--compare-quantisers");
     note(config.bits_per_weight != usual.bits_per_weight, "--bits-per-weight");
-    if (unfit.empty()) return;
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("cannot use {} with training", fmt::join(unfit, ", ")),
-                 .why = "training makes one ternary plane of each linear, with a scale for each group",
-                 .fix = "add --training-steps 0, or leave them out"});
+    return refuse_noted("with training",
+                        "training makes one ternary plane of each linear, with a scale for each group",
+                        "add --training-steps 0, or leave them out");
   }
   // Presets set a learning rate and lambda, whether or not training is left out.
   note(config.training_start != usual.training_start, "--training-start");
@@ -102,19 +103,13 @@ void CheckFlagsFit(const CompressConfig& config) {
   note(config.relation_layer != usual.relation_layer, "--relation-layer");
   note(config.precision != usual.precision, "--precision");
   note(config.max_memory_gb != usual.max_memory_gb, "--max-memory-gb");
-  if (!unfit.empty())
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = fmt::format("cannot use {} without training", fmt::join(unfit, ", ")),
-                 .why = "--training-steps is 0",
-                 .fix = "leave out --training-steps 0, or these"});
+  refuse_noted("without training", "--training-steps is 0", "leave out --training-steps 0, or these");
   note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
        "--bits-per-weight");
   note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
-  if (unfit.empty()) return;
-  throw Error({.kind = ErrorKind::kUsage,
-               .what = fmt::format("cannot use {} with --tier {}", fmt::join(unfit, ", "), config.tier),
-               .why = "--bits-per-weight is for mixed and auto, --granularity for strict",
-               .fix = "choose another tier, or leave them out"});
+  refuse_noted("with --tier " + config.tier,
+               "--bits-per-weight is for mixed and auto, --granularity for strict",
+               "choose another tier, or leave them out");
 }
 
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {

@@ -269,9 +269,11 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
   result.float16_bytes = Float16Bytes(input.weights->config());
-  const std::unique_ptr<model::WeightSource> rotated =
-      RotatedWeights(*original.weights, RotationOf(config.rotation), config.seed);
-  if (config.rotation != "none") input.weights = rotated.get();
+  std::unique_ptr<model::WeightSource> rotated;
+  if (const Rotation rotation = RotationOf(config.rotation); rotation != Rotation::kNone) {
+    rotated = RotatedWeights(*original.weights, rotation, config.seed);
+    input.weights = rotated.get();
+  }
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage, texts, sink, stop);
     ExportAndMeasure(input, config, made, windows, before, result, sink, stop);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -45,6 +46,16 @@ bool IsLearned(const train::TokenBatch& batch, std::pair<std::size_t, std::size_
   return false;
 }
 
+/// Each document's number of tokens and its tokens, as a file has them.
+std::vector<std::int32_t> Flattened(const std::vector<std::vector<int>>& documents) {
+  std::vector<std::int32_t> all;
+  for (const std::vector<int>& document : documents) {
+    all.push_back(static_cast<std::int32_t>(document.size()));
+    all.insert(all.end(), document.begin(), document.end());
+  }
+  return all;
+}
+
 /// The k likeliest of the logits [vocabulary] and their probabilities.
 void FindTop(std::span<const float> logits, std::span<std::int32_t> ids, std::span<float> probabilities) {
   std::vector<std::int32_t> order(logits.size());
@@ -81,16 +92,17 @@ void TeacherCache::Fill(int count, const std::function<train::TokenBatch(int)>& 
                         const std::function<std::unique_ptr<model::LanguageModel>()>& teacher,
                         MetricSink& sink, const StopToken& stop) {
   std::vector<std::vector<int>> documents;  // each once, in the order in which they are met
-  std::map<std::vector<int>, bool> met;
+  std::set<std::vector<int>> met;
   std::size_t tokens = 0, read = 0;
   for (int i = 0; i < count; ++i) {
     const train::TokenBatch next = batch(i);
     for (const auto& document : DocumentsOf(next)) {
       if (!IsLearned(next, document)) continue;
       read += document.second - document.first;
-      if (!met.emplace(TokensOf(next, document), true).second) continue;
-      documents.push_back(TokensOf(next, document));
-      tokens += documents.back().size();
+      const auto [known, is_new] = met.insert(TokensOf(next, document));
+      if (!is_new) continue;
+      documents.push_back(*known);
+      tokens += known->size();
     }
   }
   sink.Log(
@@ -119,11 +131,10 @@ void TeacherCache::Fill(int count, const std::function<train::TokenBatch(int)>& 
 void TeacherCache::Make(std::size_t index, const std::vector<std::vector<int>>& documents,
                         model::LanguageModel& teacher) {
   const auto k = static_cast<std::size_t>(top_k_);
-  std::vector<std::int32_t> tokens, ids;
+  const std::vector<std::int32_t> tokens = Flattened(documents);
+  std::vector<std::int32_t> ids;
   std::vector<float> probabilities;
   for (const std::vector<int>& document : documents) {
-    tokens.push_back(static_cast<std::int32_t>(document.size()));
-    tokens.insert(tokens.end(), document.begin(), document.end());
     const std::vector<float> logits = teacher.Logits(document);
     const std::size_t vocabulary = logits.size() / document.size(), predictions = document.size() - 1;
     FORGE_CHECK(k < vocabulary);
@@ -149,13 +160,8 @@ void TeacherCache::Make(std::size_t index, const std::vector<std::vector<int>>& 
 bool TeacherCache::Open(std::size_t index, const std::vector<std::vector<int>>& documents) {
   if (!std::filesystem::exists(PathOf(index))) return false;
   std::unique_ptr<io::SectionFile> file;
-  std::vector<std::int32_t> expected;
-  std::size_t predictions = 0;
-  for (const std::vector<int>& document : documents) {
-    expected.push_back(static_cast<std::int32_t>(document.size()));
-    expected.insert(expected.end(), document.begin(), document.end());
-    predictions += document.size() - 1;
-  }
+  const std::vector<std::int32_t> expected = Flattened(documents);
+  const std::size_t predictions = expected.size() - 2 * documents.size();  // one less than tokens of each
   try {
     file = std::make_unique<io::SectionFile>(PathOf(index));
     const std::string* key = io::FindText(file->metadata(), kKey);

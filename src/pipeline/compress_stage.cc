@@ -123,6 +123,13 @@ double ChanceOf(const eval::DomainItems& domain, int vocab_size) {
 std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& settings,
                                                    const model::ModelConfig& config) {
   compress::PlanStorage(settings.compress, config);
+  compress::CheckFlagsFit(settings.compress);
+  if (settings.calibration_dataset == "starter" && !settings.calibration_texts.empty() &&
+      settings.compress.training_steps > 0)
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot use --calibration-texts with training on the starter tasks",
+                 .why = "that training has batches of its own",
+                 .fix = "leave them out, or add --training-steps 0"});
   std::vector<eval::DomainItems> domains;
   if (settings.calibration_dataset != kSelf)
     domains = LoadTasks(
@@ -169,11 +176,6 @@ fs::path RunCompressStage(const CompressSettings& settings, std::vector<eval::Do
   input.model_name = model.name;
   const std::vector<CalibrationPieces> more = ReadCalibrationTexts(settings);
   input.calibration = CalibrationTexts(domains, more, *model.tokenizer, model.config.max_position_embeddings);
-  if (settings.calibration_dataset == "starter" && !more.empty() && config.training_steps > 0)
-    throw Error({.kind = ErrorKind::kUsage,
-                 .what = "cannot use --calibration-texts with training on the starter tasks",
-                 .why = "that training has batches of its own",
-                 .fix = "leave them out, or add --training-steps 0"});
   if (config.training_steps > 0)
     input.batch = settings.calibration_dataset == "starter"
                       ? StarterTrainingBatches(*model.tokenizer, context.seed + 99)

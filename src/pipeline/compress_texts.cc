@@ -36,6 +36,26 @@ void AddText(const eval::Item& item, const text::Tokenizer& tokenizer, int max_t
   if (!tokens.empty()) texts.push_back(std::move(tokens));
 }
 
+std::vector<eval::Item> PiecesOf(const std::string& text_file) {
+  std::vector<eval::Item> pieces;
+  for (NamedItem& piece : ReadTextItems(text_file)) pieces.push_back(std::move(piece.item));
+  return pieces;
+}
+
+/// `count` of the items, evenly spread over them; the others go to `rest`.
+std::vector<eval::Item> TakeSpread(std::vector<eval::Item> items, std::size_t count,
+                                   std::vector<eval::Item>* rest = nullptr) {
+  count = std::min(count, items.size());
+  std::vector<eval::Item> taken;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (taken.size() < count && i == taken.size() * items.size() / count)
+      taken.push_back(std::move(items[i]));
+    else if (rest != nullptr)
+      rest->push_back(std::move(items[i]));
+  }
+  return taken;
+}
+
 }  // namespace
 
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
@@ -70,21 +90,14 @@ std::vector<CalibrationPieces> ReadCalibrationTexts(const CompressSettings& sett
   const auto wanted = static_cast<std::size_t>(settings.compress.calibration_samples);
   std::vector<CalibrationPieces> texts;
   for (const std::string& spec : settings.calibration_texts) {
-    std::vector<eval::Item> all;
-    if (IsCorpus(spec))
-      all = LoadCorpusTraining(spec, trains ? wanted + kMostTrainingPieces : wanted);
-    else
-      for (NamedItem& piece : ReadTextItems(spec)) all.push_back(std::move(piece.item));
-    const std::size_t taken = std::min(wanted, trains ? (all.size() + 1) / 2 : all.size());
+    std::vector<eval::Item> all =
+        IsCorpus(spec) ? LoadCorpusTraining(spec, trains ? wanted + kMostTrainingPieces : wanted)
+                       : PiecesOf(spec);
     CalibrationPieces& pieces =
         texts.emplace_back(CalibrationPieces{.name = IsCorpus(spec) ? spec : fs::path(spec).stem().string()});
-    std::size_t chosen = 0;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const bool calibrates = chosen < taken && i == chosen * all.size() / taken;
-      chosen += calibrates ? 1 : 0;
-      (calibrates ? pieces.calibration : pieces.training).push_back(std::move(all[i]));
-    }
-    if (!trains) pieces.training.clear();
+    const std::size_t most = trains ? (all.size() + 1) / 2 : all.size();
+    pieces.calibration =
+        TakeSpread(std::move(all), std::min(wanted, most), trains ? &pieces.training : nullptr);
   }
   return texts;
 }
@@ -94,9 +107,7 @@ eval::DomainItems LoadSecondCorpus(const std::string& spec, int count) {
   if (IsCorpus(spec)) {
     domain = LoadCorpus(spec, {.search = 1, .selection = 1, .test = count});
   } else if (IsTextFile(spec)) {
-    const std::vector<NamedItem> pieces = ReadTextItems(spec);
-    const std::size_t taken = std::min(pieces.size(), static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < taken; ++i) domain.test.push_back(pieces[i * pieces.size() / taken].item);
+    domain.test = TakeSpread(PiecesOf(spec), static_cast<std::size_t>(count));
     domain.name = fs::path(spec).stem().string();
   } else {
     throw Error({.kind = ErrorKind::kUsage,

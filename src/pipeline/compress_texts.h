@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -48,8 +47,8 @@ eval::DomainItems LoadSecondCorpus(const std::string& spec, int count);
 eval::DomainItems SelfDomain(const CompressSettings& settings, const OpenedModel& model,
                              const RunContext& context, MetricSink& sink);
 
-/// Batches to learn from the uncompressed model with, of starter tasks, drawn anew for
-/// each step; `tokenizer` must live as long.
+/// Batches to learn from the uncompressed model with, of starter tasks, drawn anew for each step; `tokenizer`
+/// must live as long.
 compress::TrainingBatches StarterTrainingBatches(const text::Tokenizer& tokenizer, std::uint64_t seed);
 /// Of the training items of the calibration data set (the texts of the model itself: of domains.front()) and
 /// the training pieces, as much of each.

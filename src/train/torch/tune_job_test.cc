@@ -11,110 +11,15 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "model/testing_models.h"
-#include "train/torch/token_loss.h"
+#include "train/torch/testing_tune_pass.h"
 #include "train/torch/torch_engine.h"
-#include "train/torch/tune_pass.h"
 
 namespace forge::train {
 namespace {
 
 namespace fs = std::filesystem;
-using model::ModelConfig;
-using model::ModelWeights;
-using model::testing::RandomWeights;
-using model::testing::TinyConfig;
+using namespace testing;
 
-const at::Device kCpu(at::kCPU);
-
-ModelConfig SmallConfig(bool tied = true) {
-  ModelConfig config = TinyConfig();
-  config.hidden_size = 32;
-  config.intermediate_size = 64;
-  config.head_dim = 8;
-  config.tie_word_embeddings = tied;
-  return config;
-}
-
-/// Documents of 5, 3 and 4 tokens, of which the first tokens of the second are a prompt.
-const std::vector<std::vector<int>> kDocuments{{7, 1, 33, 12, 9}, {0, 39, 5}, {20, 21, 1, 2}};
-const std::vector<std::vector<float>> kWeights{{0, 1, 1, 0.5f, 1}, {0, 0, 1}, {0, 1, 2, 1}};
-const std::vector<std::vector<float>> kTeacherWeights{{0, 1, 0, 0.5f, 1}, {0, 2, 1}, {0, 0, 0, 0}};
-
-/// Each in a row of its own.
-TokenBatch Apart() {
-  TokenBatch batch{.rows = 3, .length = 5};
-  for (std::size_t row = 0; row < kDocuments.size(); ++row)
-    for (std::size_t t = 0; t < 5; ++t) {
-      const bool is_there = t < kDocuments[row].size();
-      batch.tokens.push_back(is_there ? kDocuments[row][t] : 0);
-      batch.token_weights.push_back(is_there ? kWeights[row][t] : 0);
-    }
-  return batch;
-}
-
-/// All in one row, with two tokens that nothing is learned from.
-TokenBatch Packed() {
-  TokenBatch batch{.rows = 1, .length = 14};
-  for (std::size_t row = 0; row < kDocuments.size(); ++row)
-    for (std::size_t t = 0; t < kDocuments[row].size(); ++t) {
-      batch.tokens.push_back(kDocuments[row][t]);
-      batch.token_weights.push_back(kWeights[row][t]);
-      batch.positions.push_back(static_cast<int>(t));
-    }
-  for (int t = 0; t < 2; ++t) {
-    batch.tokens.push_back(0);
-    batch.token_weights.push_back(0);
-    batch.positions.push_back(t);
-  }
-  return batch;
-}
-
-struct Pass {
-  double loss = 0;
-  std::vector<AdamW::Group> groups;
-  std::vector<at::Tensor> gradients;
-};
-
-/// Both with a teacher too.
-TokenBatch ApartTaught() {
-  TokenBatch batch = Apart();
-  for (std::size_t row = 0; row < kDocuments.size(); ++row)
-    for (std::size_t t = 0; t < 5; ++t)
-      batch.teacher_weights.push_back(t < kDocuments[row].size() ? kTeacherWeights[row][t] : 0);
-  return batch;
-}
-TokenBatch PackedTaught() {
-  TokenBatch batch = Packed();
-  for (const std::vector<float>& weights : kTeacherWeights)
-    batch.teacher_weights.insert(batch.teacher_weights.end(), weights.begin(), weights.end());
-  batch.teacher_weights.resize(batch.tokens.size());
-  return batch;
-}
-
-Pass RunPass(TuneJob& job, const TokenBatch& batch) {
-  const TunedWeights weights(job, kCpu);
-  std::optional<TunedWeights> teacher;
-  if (job.teacher != nullptr) teacher = TunedWeights::Teacher(job, kCpu);
-  Pass pass{.groups = weights.Groups()};
-  GradientSum sum(pass.groups.size());
-  TunePassResult result = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batch,
-                                      {.total_weight = TotalWeight(batch),
-                                       .teacher_temperature = job.teacher_temperature,
-                                       .recompute_activations = job.recompute_activations},
-                                      {&sum, 0});
-  pass.loss = result.loss;
-  pass.gradients = sum.sums();
-  if (const int index = weights.IndexOf("model.embed_tokens.weight"); index >= 0) {
-    at::Tensor& table = pass.gradients[static_cast<std::size_t>(index)];
-    if (!table.defined()) table = at::zeros_like(weights.Weight("model.embed_tokens.weight"));
-    table.index_add_(0, result.tokens, result.embedding_gradient);
-  }
-  return pass;
-}
-
-// Sums of up to 64 float32 products of size 1 in another order, through 2 layers: a few hundred roundings of
-// 6e-8 of the largest gradient.
 void ExpectNear(const at::Tensor& a, const at::Tensor& b, const std::string& name) {
   const double largest = b.abs().max().item<double>();
   EXPECT_LT((a - b).abs().max().item<double>(), 2e-5 * largest + 1e-7) << name;
@@ -295,7 +200,7 @@ TEST(Tune, ResumesToTheSameBytesAsAnUnbrokenRun) {
     job.lora = AllLinears(rank);
     const TuneResult whole = engine.Tune(job);
     StopToken stop, fresh;
-    environment.checkpoint = fs::path(testing::TempDir()) / "tune.safetensors";
+    environment.checkpoint = fs::path(::testing::TempDir()) / "tune.safetensors";
     fs::remove(environment.checkpoint);
     environment.checkpoint_interval = 7;
     environment.stop = &stop;
@@ -386,153 +291,6 @@ TEST(Tune, RoundsInputsToEightBitsAsFarAsTheWeightsAreTernary) {
 
 // Heads divided by T give at temperature 1 what the heads themselves give at T, but for the factor T^2. Gold
 // tokens have no temperature.
-/// A batch whose teacher is given by its k likeliest tokens: random distributions, with k of them known.
-TokenBatch TopTaught(int k, int vocab_size, std::vector<std::vector<double>>& probabilities) {
-  TokenBatch batch = PackedTaught();
-  batch.token_weights.clear();
-  batch.top_k = k;
-  for (std::size_t t = 0; t < batch.tokens.size(); ++t) {
-    std::vector<double>& p = probabilities.emplace_back();
-    double sum = 0;
-    for (int v = 0; v < vocab_size; ++v)
-      sum += p.emplace_back(std::exp(3 * std::sin(v * 1.3 + static_cast<double>(t))));
-    std::vector<int> order(p.size());
-    for (int v = 0; v < vocab_size; ++v) order[static_cast<std::size_t>(v)] = v;
-    for (double& value : p) value /= sum;
-    std::sort(order.begin(), order.end(),
-              [&](int a, int b) { return p[static_cast<std::size_t>(a)] > p[static_cast<std::size_t>(b)]; });
-    for (int i = 0; i < k; ++i) {
-      batch.top_ids.push_back(order[static_cast<std::size_t>(i)]);
-      batch.top_probabilities.push_back(
-          static_cast<float>(p[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]));
-    }
-  }
-  return batch;
-}
-
-// By the formula on the logits of the model, and the gradients by differences of the loss.
-TEST(Tune, LearnsFromTheLikeliestTokensOfATeacherThatIsNotThere) {
-  const ModelConfig config = SmallConfig();
-  const JobEnvironment environment;
-  for (const int k : {1, 5, config.vocab_size - 1}) {
-    std::vector<std::vector<double>> probabilities;
-    const TokenBatch batch = TopTaught(k, config.vocab_size, probabilities);
-    ModelWeights weights = RandomWeights(config);
-    const auto run = [&] {
-      TuneJob job{.config = config, .weights = &weights};
-      job.steps = 1;
-      return RunPass(job, batch);
-    };
-    const Pass pass = run();
-    double expected = 0, total = 0;
-    std::size_t begin = 0;
-    for (std::size_t t = 1; t < batch.tokens.size(); ++t) {
-      if (batch.positions[t] == 0) begin = t;
-      const double weight = static_cast<double>(batch.teacher_weights[t]);
-      if (weight == 0) continue;
-      const std::vector<int> document(batch.tokens.begin() + static_cast<std::ptrdiff_t>(begin),
-                                      batch.tokens.begin() + static_cast<std::ptrdiff_t>(t));
-      const std::vector<float> logits = TorchEngine().Logits(config, weights, document, "cpu");
-      const std::size_t vocabulary = static_cast<std::size_t>(config.vocab_size);
-      const float* last = logits.data() + logits.size() - vocabulary;
-      double sum = 0, known = 0, known_teacher = 0, divergence = 0;
-      for (std::size_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(last[v]));
-      for (int i = 0; i < k; ++i) {
-        const auto id = static_cast<std::size_t>(
-            batch.top_ids[t * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
-        const double q = std::exp(static_cast<double>(last[id])) / sum, p = probabilities[t][id];
-        known += q;
-        known_teacher += p;
-        divergence += p * std::log(p / q);
-      }
-      divergence += (1 - known_teacher) * std::log((1 - known_teacher) / (1 - known));
-      expected += weight * divergence;
-      total += weight;
-    }
-    EXPECT_NEAR(pass.loss, expected / total, 2e-4) << k;
-    for (const char* name :
-         {"model.norm.weight", "model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"}) {
-      std::size_t index = 0;
-      while (pass.groups[index].name != name) ++index;
-      const at::Tensor gradient = pass.gradients[index].reshape(-1);
-      for (const std::size_t i : {std::size_t{3}, std::size_t{21}}) {
-        constexpr float kStep = 2e-3f;
-        float& value = weights.at(name).values[i];
-        const float kept = value;
-        value = kept + kStep;
-        const double above = run().loss;
-        value = kept - kStep;
-        const double below = run().loss;
-        value = kept;
-        EXPECT_NEAR(gradient[static_cast<std::int64_t>(i)].item<double>(),
-                    (above - below) / (2 * static_cast<double>(kStep)), 2e-4)
-            << name << " " << k;
-      }
-    }
-  }
-}
-
-// The relations of the layer come closer to the teacher's when they are asked for, and the pass is the usual
-// one when they are not.
-TEST(Tune, RelationsOfALayerAreLearnedToo) {
-  const ModelConfig config = SmallConfig();
-  const ModelWeights teacher = RandomWeights(config, 2);
-  struct Relations : NullMetricSink {
-    void Metric(std::string_view name, std::int64_t, double value) override {
-      if (name.ends_with("/relation_loss")) values.push_back(value);
-    }
-    std::vector<double> values;
-  };
-  const auto train = [&](double share, int steps) {
-    Relations sink;
-    JobEnvironment environment;
-    environment.sink = &sink;
-    ModelWeights weights = RandomWeights(config);
-    TuneJob job{.config = config, .weights = &weights, .teacher = &teacher};
-    job.steps = steps;
-    job.relation_share = share;
-    job.relation_layer = 1;
-    job.optimizer.learning_rate = 3e-3;
-    job.batch = [](int, int) { return PackedTaught(); };
-    job.environment = &environment;
-    TorchEngine().Tune(job);
-    return sink.values;
-  };
-  EXPECT_TRUE(train(0, 10).empty());
-  const std::vector<double> little = train(1e-6, 60), much = train(3, 60);
-  ASSERT_EQ(much.size(), 6u);
-  EXPECT_GT(little.front(), 0);
-  EXPECT_LT(much.back(), 0.7 * little.back());
-}
-
-TEST(Tune, TemperatureIsThatOfHeadsDividedByIt) {
-  constexpr double kTemperature = 4;
-  const ModelConfig config = SmallConfig(/*tied=*/false);
-  const JobEnvironment environment;
-  ModelWeights weights = RandomWeights(config), teacher = RandomWeights(config, 2);
-  const auto pass = [&](const TokenBatch& batch, double temperature) {
-    TuneJob job{.config = config, .weights = &weights, .teacher = &teacher, .steps = 1};
-    job.teacher_temperature = temperature;
-    job.trainable = [](const model::TensorSpec& spec) { return spec.name != "lm_head.weight"; };
-    return RunPass(job, batch);
-  };
-  TokenBatch both = ApartTaught(), taught = both, gold = both;
-  gold.teacher_weights.assign(gold.teacher_weights.size(), 0);
-  taught.token_weights.assign(taught.token_weights.size(), 0);
-  const double total = TotalWeight(both), of_teacher = TotalWeight(taught), of_gold = TotalWeight(gold);
-  const Pass at_temperature = pass(both, kTemperature), of_gold_alone = pass(gold, 1);
-  for (ModelWeights* model : {&weights, &teacher})
-    for (float& value : model->at("lm_head.weight").values) value /= static_cast<float>(kTemperature);
-  const Pass of_cooler = pass(taught, 1);
-  const double share = kTemperature * kTemperature * of_teacher / total, gold_share = of_gold / total;
-  EXPECT_NEAR(at_temperature.loss, share * of_cooler.loss + gold_share * of_gold_alone.loss, 1e-5);
-  for (std::size_t g = 0; g < of_cooler.gradients.size(); ++g)
-    EXPECT_TRUE(at::allclose(at_temperature.gradients[g],
-                             of_cooler.gradients[g] * share + of_gold_alone.gradients[g] * gold_share, 1e-4,
-                             1e-6))
-        << of_cooler.groups[g].name;
-}
-
 TEST(Tune, HalfwayBetweenWeightsAndTheirQuantizedValuesIsTheModelOfTheirMean) {
   TorchEngine engine;
   const ModelConfig config = SmallConfig();

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "model/rope.h"
+#include "train/torch/logit_loss.h"
 #include "train/torch/matrix_product.h"
 #include "train/torch/relation_loss.h"
 
@@ -67,6 +68,7 @@ RowLayout MakeLayout(const model::ModelConfig& config, const TokenBatch& batch, 
 struct Targets {
   std::vector<std::int64_t> slots, ids;         // index in [rows, length], token
   std::vector<float> weights, teacher_weights;  // of -log p, of the divergence from the teacher (or empty)
+  bool has_tokens = true;                       // whether any of `weights` is not 0
   std::int64_t top_k = 0;                       // TokenBatch::top_k
   std::vector<std::int64_t> top_ids;            // [slots, top_k]
   std::vector<float> top_probabilities;
@@ -83,6 +85,7 @@ struct Targets {
 
 Targets FindTargets(const TokenBatch& batch) {
   Targets targets;
+  targets.has_tokens = !batch.token_weights.empty();
   targets.top_k = batch.top_k;
   std::vector<std::size_t> places;
   const std::int64_t length = batch.length - 1;
@@ -122,64 +125,6 @@ at::Tensor SharesOf(const std::vector<float>& weights, double total_weight, cons
       .to(device);
 }
 
-/// The divergence of softened distributions, and its gradient in the place of `logits`; `teacher` is spent.
-double SoftenedDivergence(at::Tensor& logits, at::Tensor teacher, const at::Tensor& share,
-                          double temperature) {
-  logits.div_(temperature);
-  teacher.div_(temperature);
-  logits.sub_(logits.logsumexp(1, true));
-  teacher.sub_(teacher.logsumexp(1, true));
-  at::Tensor expected = teacher.exp();
-  const at::Tensor divergence = teacher.sub_(logits).mul_(expected).sum(1, true);
-  logits.exp_().sub_(expected).mul_(share * temperature);  // T^2 of the loss, 1 / T of the logits
-  return temperature * temperature * (divergence * share).sum(at::kDouble).item<double>();
-}
-
-/// Loss of logits [n, vocabulary] and its gradient, which takes their place. `teacher`: the teacher's logits,
-/// undefined without one; they are spent.
-double LossOfLogits(at::Tensor& logits, const at::Tensor& chosen, const at::Tensor& share, at::Tensor teacher,
-                    const at::Tensor& teacher_share, double temperature) {
-  if (teacher.defined() && temperature != 1) {
-    at::Tensor softened = logits.clone();
-    const double loss = SoftenedDivergence(softened, std::move(teacher), teacher_share, temperature);
-    const double own = LossOfLogits(logits, chosen, share, {}, {}, 1);
-    logits.add_(softened);
-    return loss + own;
-  }
-  const at::Tensor normalizer = logits.logsumexp(1, true);
-  double loss = ((normalizer - logits.gather(1, chosen)) * share).sum(at::kDouble).item<double>();
-  logits.sub_(normalizer);
-  if (!teacher.defined()) {
-    logits.exp_().scatter_add_(1, chosen, at::full_like(share, -1)).mul_(share);
-    return loss;
-  }
-  teacher.sub_(teacher.logsumexp(1, true));
-  at::Tensor expected = teacher.exp();
-  const at::Tensor divergence = teacher.sub_(logits).mul_(expected).sum(1, true);
-  loss += (divergence * teacher_share).sum(at::kDouble).item<double>();
-  logits.exp_().mul_(share + teacher_share).scatter_add_(1, chosen, -share);
-  logits.sub_(expected.mul_(teacher_share));
-  return loss;
-}
-
-/// The divergence from a teacher of whom the likeliest tokens `ids` [n, k] and their probabilities are known;
-/// its gradient takes the place of `logits` [n, vocabulary]. With q the model's probabilities, S their sum
-/// over the k and r what the teacher's leave to 1: sum p (log p - log q) + r (log r - log(1 - S)); by a logit
-/// of the k it changes by q - p, by another by q (1 - r / (1 - S)).
-double TopDivergence(at::Tensor& logits, const at::Tensor& ids, const at::Tensor& probabilities,
-                     const at::Tensor& share) {
-  constexpr double kLeast = 1e-7;  // float32 has nothing between it and 1
-  logits.sub_(logits.logsumexp(1, true));
-  const at::Tensor log_q = logits.gather(1, ids), q = log_q.exp();
-  const at::Tensor rest = (1 - probabilities.sum(1, true)).clamp_min(0),
-                   own_rest = (1 - q.sum(1, true)).clamp_min(kLeast);
-  const at::Tensor divergence =
-      (at::xlogy(probabilities, probabilities) - probabilities * log_q).sum(1, true) + at::xlogy(rest, rest) -
-      rest * own_rest.log();
-  logits.exp_().mul_(1 - rest / own_rest).scatter_(1, ids, q - probabilities).mul_(share);
-  return (divergence * share).sum(at::kDouble).item<double>();
-}
-
 /// What is predicted from, and by whom.
 struct Head {
   std::string name;
@@ -213,22 +158,22 @@ double HeadLoss(at::Tensor& states, const Targets& targets, const Head& head, do
     at::Tensor rows = states.narrow(0, first, count);
     const at::Tensor inputs = rows.to(weights.compute_type());
     at::Tensor logits = TimesTransposed(inputs, matrix).to(at::kFloat);
-    at::Tensor teacher, teacher_share;
-    if (head.teacher_states.defined()) {
-      const at::Tensor known = head.teacher_states.narrow(0, first, count).to(weights.compute_type());
-      teacher = TimesTransposed(known, head.teacher->Compute(head.name)).to(at::kFloat);
-      teacher_share = teacher_shares.narrow(0, first, count);
-    }
-    at::Tensor from_top;  // the gradient of the divergence from the likeliest tokens
-    if (targets.top_k > 0) {
-      from_top = logits.clone();
-      loss +=
-          TopDivergence(from_top, top_ids.narrow(0, first, count), top_probabilities.narrow(0, first, count),
-                        teacher_shares.narrow(0, first, count));
-    }
-    loss += LossOfLogits(logits, ids.narrow(0, first, count), shares.narrow(0, first, count),
-                         std::move(teacher), teacher_share, head.teacher_temperature);
-    if (from_top.defined()) logits.add_(from_top);
+    const auto part_of = [&](const at::Tensor& all) {
+      return all.defined() ? all.narrow(0, first, count) : at::Tensor();
+    };
+    at::Tensor teacher;
+    if (head.teacher_states.defined())
+      teacher = TimesTransposed(part_of(head.teacher_states).to(weights.compute_type()),
+                                head.teacher->Compute(head.name))
+                    .to(at::kFloat);
+    loss += LossOfLogits(logits, {.chosen = part_of(ids),
+                                  .share = part_of(shares),
+                                  .has_tokens = targets.has_tokens,
+                                  .teacher = std::move(teacher),
+                                  .teacher_share = part_of(teacher_shares),
+                                  .temperature = head.teacher_temperature,
+                                  .top_ids = part_of(top_ids),
+                                  .top_probabilities = part_of(top_probabilities)});
     const at::Tensor d_logits = logits.to(weights.compute_type());
     if (weights.IndexOf(head.name) >= 0) {
       const at::Tensor part = TimesTransposed(d_logits.t(), inputs.t());
