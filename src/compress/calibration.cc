@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "base/error.h"
+#include "base/philox.h"
 
 namespace forge::compress {
 namespace {
@@ -41,6 +43,24 @@ class Observation {
  private:
   runtime::NativeModel& model_;
 };
+
+constexpr std::size_t kHeldOutOf = 8;
+
+/// `count` of the texts, drawn without replacement, in their order.
+std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
+                                          std::uint64_t seed) {
+  if (static_cast<std::size_t>(count) >= texts.size()) return texts;
+  std::vector<std::size_t> indices(texts.size());
+  std::iota(indices.begin(), indices.end(), std::size_t{0});
+  Random random(seed, "compress/calibration");
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+    std::swap(indices[i], indices[i + random.Below(static_cast<std::uint32_t>(indices.size() - i))]);
+  indices.resize(static_cast<std::size_t>(count));
+  std::sort(indices.begin(), indices.end());
+  std::vector<std::vector<int>> chosen;
+  for (const std::size_t index : indices) chosen.push_back(texts[index]);
+  return chosen;
+}
 
 }  // namespace
 
@@ -83,6 +103,16 @@ void RaiseSmallMoments(SecondMoments& moments, double share) {
     for (const float value : values) mean += value / static_cast<double>(values.size());
     for (float& value : values) value = std::max(value, static_cast<float>(share * mean));
   }
+}
+
+CalibrationTexts SplitTexts(const std::vector<std::vector<int>>& texts, int count, std::uint64_t seed) {
+  std::vector<std::vector<int>> chosen = ChooseTexts(texts, count, seed);
+  const std::size_t every = std::min(kHeldOutOf, chosen.size());
+  CalibrationTexts split;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    (chosen.size() > 1 && i % every == every - 1 ? split.held_out : split.fitted)
+        .push_back(std::move(chosen[i]));
+  return split;
 }
 
 }  // namespace forge::compress

@@ -26,4 +26,12 @@ SecondMoments CollectSecondMoments(runtime::NativeModel& model, std::span<const 
 /// little use of may still matter elsewhere; without a floor its weights would get arbitrary codes.
 void RaiseSmallMoments(SecondMoments& moments, double share);
 
+/// Texts to fit to, and others of the kind that nothing is fitted to.
+struct CalibrationTexts {
+  std::vector<std::vector<int>> fitted, held_out;
+};
+/// `count` of the texts (all if there are fewer), drawn without replacement, in their order; the last of
+/// every eight is held out. A single text is fitted to.
+CalibrationTexts SplitTexts(const std::vector<std::vector<int>>& texts, int count, std::uint64_t seed);
+
 }  // namespace forge::compress

@@ -83,6 +83,14 @@ void CheckFlagsFit(const CompressConfig& config) {
                  "the original model is asked before the training, about its likeliest tokens only",
                  "leave out --teacher-top-k, or these");
   }
+  note(config.block_steps == 0 && config.block_learning_rate != usual.block_learning_rate,
+       "--block-learning-rate");
+  refuse_noted("without --block-steps", "with 0 steps there is no block reconstruction",
+               "give --block-steps");
+  note(config.block_steps > 0 && config.training_steps > 0 && config.training_start == "weights",
+       "--block-steps");
+  refuse_noted("with training from the weights", "block reconstruction comes after feedback",
+               "add --training-start feedback, or --training-steps 0");
   if (config.training_steps > 0) {
     note(config.tier != usual.tier, "--tier");
     note(config.quantiser != usual.quantiser, "--quantiser");
@@ -101,15 +109,19 @@ void CheckFlagsFit(const CompressConfig& config) {
   note(config.teacher_top_k != usual.teacher_top_k, "--teacher-top-k");
   note(config.relation_share != usual.relation_share, "--relation-share");
   note(config.relation_layer != usual.relation_layer, "--relation-layer");
-  note(config.precision != usual.precision, "--precision");
+  note(config.precision != usual.precision && config.block_steps == 0, "--precision");
   note(config.max_memory_gb != usual.max_memory_gb, "--max-memory-gb");
   refuse_noted("without training", "--training-steps is 0", "leave out --training-steps 0, or these");
   note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
        "--bits-per-weight");
   note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
+  note(config.block_steps > 0 && config.tier != "strict", "--block-steps");
   refuse_noted("with --tier " + config.tier,
-               "--bits-per-weight is for mixed and auto, --granularity for strict",
+               "--bits-per-weight is for mixed and auto, --granularity and --block-steps for strict",
                "choose another tier, or leave them out");
+  note(config.block_steps > 0 && config.granularity != usual.granularity, "--granularity");
+  refuse_noted("with --block-steps", "block reconstruction gives each group a scale of its own",
+               "leave out --granularity");
 }
 
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {

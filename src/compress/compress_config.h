@@ -17,6 +17,8 @@ struct CompressConfig {
   std::string method = "feedback";
   std::string quantiser = "weighted";
   std::string rotation = "none";
+  int block_steps = 0;
+  double block_learning_rate = 0.02;
   std::string export_type = "auto";
   std::string embedding_type = "q8_0";
   bool compare_quantisers = false;
@@ -60,6 +62,13 @@ struct CompressConfig {
     visit("rotation", rotation, OneOf{{"none", "heads", "full"}},
           "Hadamard rotations folded into the weights first, which spread outliers: heads, of the values of "
           "each head; full, of the residual stream too (a tied head is then stored by itself).");
+    visit(
+        "block_steps", block_steps, InRange{0, 1000000},
+        "Block reconstruction: steps in which the linears of each layer, once ternary, are trained together "
+        "so that the layer gives what it gave in the original model; 0: not. In tier strict, and where "
+        "training starts from feedback.");
+    visit("block_learning_rate", block_learning_rate, InRange{1e-7, 1.0},
+          "Of block reconstruction, for weights in units of their group's scale.");
     visit(
         "compare_quantisers", compare_quantisers, AnyValue{},
         "Without training: report the output error, on held-out texts, of every rule and group size beside.");

@@ -6,10 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
-#include "base/philox.h"
 #include "compress/export.h"
 #include "compress/rotation.h"
 #include "compress/secondary_export.h"
@@ -24,25 +22,8 @@ namespace {
 
 /// Inputs used less than this share of the mean get as much weight: a tenth of a percent of the error budget.
 constexpr double kLeastMoment = 1e-3;
-constexpr std::size_t kHeldOutOf = 8;
 constexpr std::size_t kDivergenceTexts = 16;
 constexpr int kContinuation = 32;  // tokens
-
-/// `count` of the texts, drawn without replacement, in their order.
-std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
-                                          std::uint64_t seed) {
-  if (static_cast<std::size_t>(count) >= texts.size()) return texts;
-  std::vector<std::size_t> indices(texts.size());
-  std::iota(indices.begin(), indices.end(), std::size_t{0});
-  Random random(seed, "compress/calibration");
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
-    std::swap(indices[i], indices[i + random.Below(static_cast<std::uint32_t>(indices.size() - i))]);
-  indices.resize(static_cast<std::size_t>(count));
-  std::sort(indices.begin(), indices.end());
-  std::vector<std::vector<int>> chosen;
-  for (const std::size_t index : indices) chosen.push_back(texts[index]);
-  return chosen;
-}
 
 SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<int>> texts, MetricSink& sink,
                         const StopToken& stop) {
@@ -51,20 +32,6 @@ SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<
   RaiseSmallMoments(moments, kLeastMoment);
   sink.Log(fmt::format("compress: calibrated on {} texts", texts.size()));
   return moments;
-}
-
-struct CalibrationTexts {
-  std::vector<std::vector<int>> fitted, held_out;  // the last of every eight is never used to fit
-};
-CalibrationTexts SplitTexts(const CompressInput& input, const CompressConfig& config) {
-  std::vector<std::vector<int>> texts =
-      ChooseTexts(input.calibration, config.calibration_samples, config.seed);
-  const std::size_t every = std::min(kHeldOutOf, texts.size());
-  CalibrationTexts split;
-  for (std::size_t i = 0; i < texts.size(); ++i)
-    (texts.size() > 1 && i % every == every - 1 ? split.held_out : split.fitted)
-        .push_back(std::move(texts[i]));
-  return split;
 }
 
 UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& config, Tier tier,
@@ -77,19 +44,22 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
       "compress: {}, {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
       Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
       static_cast<double>(PlanLayerwiseMemory(input.weights->config(), tokens)) / 1073741824.0));
-  return CompressUntrained(*input.weights, texts.fitted, texts.held_out,
-                           {.tier = tier,
-                            .group = storage.group,
-                            .fitted_group = config.granularity == "row"      ? kWholeRow
-                                            : config.granularity == "tensor" ? kWholeTensor
-                                                                             : storage.group,
-                            .type = storage.type,
-                            .bits_per_weight = config.bits_per_weight,
-                            .quantiser = &FindQuantiser(config.quantiser),
-                            .with_feedback = config.method == "feedback",
-                            .compares = config.compare_quantisers,
-                            .kept = input.kept_linears},
-                           sink, stop);
+  UntrainedOptions options{.tier = tier, .group = storage.group};
+  options.fitted_group = config.granularity == "row"      ? kWholeRow
+                         : config.granularity == "tensor" ? kWholeTensor
+                                                          : storage.group;
+  options.type = storage.type;
+  options.bits_per_weight = config.bits_per_weight;
+  options.quantiser = &FindQuantiser(config.quantiser);
+  options.with_feedback = config.method == "feedback";
+  options.compares = config.compare_quantisers;
+  options.blocks.steps = config.block_steps;
+  options.blocks.learning_rate = config.block_learning_rate;
+  options.blocks.precision = train::ChoosePrecision(config.precision, input.device);
+  options.blocks.device = input.device;
+  options.blocks.seed = config.seed;
+  options.kept = input.kept_linears;
+  return CompressUntrained(*input.weights, texts.fitted, texts.held_out, options, sink, stop);
 }
 
 CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config,
@@ -256,7 +226,7 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
   CheckInput(original, config);
   CompressInput input = original;
   stop.ThrowIfRequested("the previous stage");
-  const CalibrationTexts texts = SplitTexts(input, config);
+  const CalibrationTexts texts = SplitTexts(input.calibration, config.calibration_samples, config.seed);
   const auto windows = std::span(texts.held_out).first(std::min(texts.held_out.size(), kDivergenceTexts));
   Scores before;
   {

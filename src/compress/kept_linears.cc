@@ -20,12 +20,14 @@ constexpr const char* kReport = "forge.kept.report";
 constexpr std::uint32_t kPlain = 0;  // format of codes and scales; of blocks it is their type
 
 std::string ReportText(const LinearReport& report) {
-  return io::Json{{"quantiser", report.quantiser},
-                  {"nearest_error", report.nearest_error},
-                  {"error", report.error},
-                  {"kept_feedback", report.kept_feedback},
-                  {"compared", report.compared}}
-      .dump();
+  io::Json json{{"quantiser", report.quantiser},
+                {"nearest_error", report.nearest_error},
+                {"error", report.error},
+                {"kept_feedback", report.kept_feedback},
+                {"compared", report.compared}};
+  if (report.block)
+    json["block"] = {report.block->layer, report.block->before, report.block->after, report.block->kept};
+  return json.dump();
 }
 
 LinearReport ParseReport(const std::string& name, const io::Json& json) {
@@ -36,6 +38,13 @@ LinearReport ParseReport(const std::string& name, const io::Json& json) {
   for (const io::Json& error : json.at("compared"))  // null: not a number, where a type does not fit
     report.compared.push_back(error.is_null() ? std::numeric_limits<double>::quiet_NaN()
                                               : error.get<double>());
+  if (json.contains("block")) {
+    const io::Json& block = json.at("block");
+    report.block = BlockReport{.layer = block.at(0).get<int>(),
+                               .before = block.at(1).get<double>(),
+                               .after = block.at(2).get<double>(),
+                               .kept = block.at(3).get<bool>()};
+  }
   return report;
 }
 

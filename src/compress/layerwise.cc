@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "compress/block_reconstruction.h"
 #include "compress/input_gram.h"
+#include "compress/text_rows.h"
 #include "runtime/layer_pass.h"
 
 namespace forge::compress {
@@ -19,33 +22,6 @@ using runtime::PackedMatrix;
 constexpr const char* kNames[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                   "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                   "mlp.down_proj"};
-
-/// Rows of all texts, one after another.
-class TextRows {
- public:
-  TextRows(std::span<const std::vector<int>> fitted, std::span<const std::vector<int>> held_out) {
-    for (const auto texts : {fitted, held_out})
-      for (const std::vector<int>& text : texts) {
-        starts_.push_back(tokens_);
-        lengths_.push_back(text.size());
-        tokens_ += text.size();
-        longest_ = std::max(longest_, text.size());
-      }
-    fitted_ = fitted.size();
-  }
-  std::size_t texts() const { return lengths_.size(); }
-  std::size_t tokens() const { return tokens_; }
-  std::size_t longest() const { return longest_; }
-  std::size_t length(std::size_t text) const { return lengths_[text]; }
-  bool IsHeldOut(std::size_t text) const { return text >= fitted_; }
-  float* At(std::vector<float>& rows, std::size_t text, std::size_t width) const {
-    return rows.data() + starts_[text] * width;
-  }
-
- private:
-  std::vector<std::size_t> starts_, lengths_;
-  std::size_t tokens_ = 0, longest_ = 0, fitted_ = 0;
-};
 
 /// Moments of one kind of input, of the texts for fitting and of the others.
 struct Moments {
@@ -88,12 +64,15 @@ class Layerwise {
           const float* row = embedding.values.data() + static_cast<std::size_t>(token) * hidden;
           states_.insert(states_.end(), row, row + hidden);
         }
+    if (options_.blocks.steps > 0) blocks_.emplace(source_, rows_, states_, options_.blocks, stop_);
   }
 
   void Run() {
     for (int layer = 0; layer < config_.num_hidden_layers; ++layer) {
       sink_.Progress("compress", layer, config_.num_hidden_layers, "layers");
+      if (blocks_) blocks_->Begin(layer, states_);
       RunLayer(layer);
+      if (!unfinished_.empty()) Reconstruct();
     }
     sink_.Progress("compress", config_.num_hidden_layers, config_.num_hidden_layers, "layers");
   }
@@ -157,6 +136,21 @@ class Layerwise {
     packed.down = Quantise(parts, moments);
     ForTexts(
         [&](std::size_t t) { pass.AddDown(rows_.At(gated, t, Intermediate()), rows_.length(t), State(t)); });
+  }
+
+  /// Trains the linears of a layer together, and hands them on.
+  void Reconstruct() {
+    std::vector<BlockLinear> linears;
+    for (Unfinished& linear : unfinished_)
+      linears.push_back({linear.spec->name, std::move(linear.quantised)});
+    const BlockReport report = blocks_->End(linears, states_);
+    sink_.Log(fmt::format("compress: layer {}: error of the held-out stream {:.4f}, trained {:.4f}{}",
+                          report.layer, report.before, report.after, report.kept ? "" : ", not kept"));
+    for (std::size_t i = 0; i < linears.size(); ++i) {
+      unfinished_[i].report.block = report;
+      done_(*unfinished_[i].spec, linears[i].quantised, unfinished_[i].report);
+    }
+    unfinished_.clear();
   }
 
   template <class Work>
@@ -245,7 +239,10 @@ class Layerwise {
                                                   out, held_out) /
                                           power);
     }
-    done_(spec, kept, report);
+    if (blocks_)
+      unfinished_.push_back({&spec, kept, report});
+    else
+      done_(spec, kept, report);
     return kept;
   }
 
@@ -258,6 +255,13 @@ class Layerwise {
   const StopToken& stop_;
   std::map<std::string, model::TensorSpec> specs_;
   std::vector<float> states_;  // [tokens, hidden_size]
+  struct Unfinished {
+    const model::TensorSpec* spec;
+    QuantisedLinear quantised;
+    LinearReport report;
+  };
+  std::vector<Unfinished> unfinished_;  // linears of this layer that wait for the others
+  std::optional<BlockReconstruction> blocks_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
+#include "compress/block_reconstruction.h"
 #include "compress/quantised_linear.h"
 #include "model/weight_source.h"
 
@@ -30,8 +31,11 @@ struct LayerwiseOptions {
   double damping = 0.01;             // FactorGram
   int polish_rounds = 2;             // PolishCodes; 0: none
   std::vector<Choice> compare = {};  // whose errors by nearest rounding are reported too
+  /// With steps: the linears of each layer are trained together when all seven are quantised, and only then
+  /// handed to `done`. All must be one ternary plane, in groups of their own.
+  BlockSettings blocks = {};
   /// [out, in] of a linear that was done before: it is taken as it is, and `done` not called. Asked for each
-  /// linear that is to be quantised, in order. Empty: none is known.
+  /// linear that is to be quantised, in order. Empty: none is known. With `blocks`: of a layer all or none.
   std::function<std::optional<std::vector<float>>(const model::TensorSpec&)> known = {};
 };
 
@@ -41,9 +45,10 @@ struct LinearReport {
   std::string name;
   std::string quantiser;
   double nearest_error = 0;  // every weight to its nearest level
-  double error = 0;          // of what was kept
+  double error = 0;          // of what was kept, before its layer was trained
   bool kept_feedback = false;
   std::vector<double> compared = {};  // of LayerwiseOptions::compare; not a number where rows fill no block
+  std::optional<BlockReport> block = {};  // of its layer, with LayerwiseOptions::blocks
 };
 
 /// Called with each linear as soon as it is done; its values are what later linears see.

@@ -112,7 +112,8 @@ class Untrained {
       const auto found = storages.find(name);
       return storages_[found == storages.end() ? 0 : found->second];
     };
-    LayerwiseOptions layerwise{.choose = {}, .with_feedback = options_.with_feedback, .compare = {}};
+    LayerwiseOptions layerwise{
+        .choose = {}, .with_feedback = options_.with_feedback, .compare = {}, .blocks = options_.blocks};
     layerwise.choose = [&](const model::TensorSpec& spec) { return storage_of(spec.name).choice(); };
     if (options_.tier == Tier::kMixed && storages.empty())
       for (const Storage& storage : std::span(storages_).subspan(1))
@@ -130,7 +131,13 @@ class Untrained {
       if (linear.second) result.model.second_plane[spec.name] = *std::move(linear.second);
       if (linear.blocks) result.model.encoded[spec.name] = *std::move(linear.blocks);
     };
+    std::map<int, bool> is_layer_kept;
     layerwise.known = [&](const model::TensorSpec& spec) -> std::optional<std::vector<float>> {
+      if (options_.blocks.steps > 0) {
+        const auto [entry, is_new] = is_layer_kept.try_emplace(spec.layer, false);
+        if (is_new) entry->second = IsLayerKept(kept, spec.layer);
+        if (!entry->second) return std::nullopt;
+      }
       std::optional<KeptLinear> found = kept.Find(spec);
       if (!found) return std::nullopt;
       std::vector<float> values = found->Values();
@@ -157,6 +164,12 @@ class Untrained {
     return result;
   }
 
+  bool IsLayerKept(const KeptLinears& kept, int layer) const {
+    return std::all_of(specs_.begin(), specs_.end(), [&](const auto& entry) {
+      return entry.second.layer != layer || !IsLinear(entry.second) || kept.Find(entry.second);
+    });
+  }
+
   KeptLinear Stored(const QuantisedLinear& linear, const Storage& storage, const LinearReport& report) const {
     KeptLinear made{.report = report};
     if (storage.quantiser->blocks) {
@@ -174,6 +187,9 @@ class Untrained {
     std::string key =
         fmt::format("{} {} {} {} {} {}\n", Name(options_.tier), options_.quantiser->name, options_.group,
                     options_.fitted_group, options_.with_feedback, options_.compares);
+    if (const BlockSettings& blocks = options_.blocks; blocks.steps > 0)
+      key += fmt::format("blocks {} {} {} {} {}\n", blocks.steps, blocks.learning_rate, blocks.tokens,
+                         blocks.precision == train::Precision::kBFloat16 ? "bf16" : "f32", blocks.seed);
     for (const auto& [name, index] : storages) key += fmt::format("{} {}\n", name, storages_[index].name);
     for (const auto part : {texts_, held_out_})
       for (const std::vector<int>& text : part) key += fmt::format("{}\n", fmt::join(text, " "));

@@ -30,7 +30,8 @@ struct UntrainedOptions {
   double bits_per_weight = 3.5;               // of all linears, in tier mixed
   const Quantiser* quantiser = nullptr;       // of one plane
   bool with_feedback = true;
-  bool compares = false;  // report the error of every quantiser of the table beside
+  BlockSettings blocks = {};  // in tier strict
+  bool compares = false;      // report the error of every quantiser of the table beside
   /// Folder that linears are kept in as they are done (KeptLinears), so that the same call goes on behind
   /// them; empty: none. Who calls removes it in the end.
   std::filesystem::path kept = {};

@@ -11,6 +11,7 @@
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
 #include "model/model_weights.h"
+#include "train/layer_job.h"
 #include "train/optimizer_config.h"
 #include "train/thought_job.h"
 #include "train/token_batch.h"
@@ -71,6 +72,8 @@ class Engine {
   virtual TrainResult Train(const TrainJob& job) = 0;
   /// Fine-tuning of models that are large for this machine: tune_job.h. Resumes, stops and fails as Train.
   virtual TuneResult Tune(const TuneJob& job) = 0;
+  /// Block reconstruction of one ternary layer; layer_job.h. Resumes, stops and fails as Train.
+  virtual LayerResult TuneLayer(const LayerJob& job) = 0;
   /// Quiet-STaR training; thought_job.h.
   virtual ThoughtResult TrainThoughts(const ThoughtJob& job) = 0;
   /// logits [tokens.size(), vocab_size], for the comparison with the runtime.

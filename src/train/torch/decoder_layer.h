@@ -7,16 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "train/torch/row_layout.h"
 #include "train/torch/tuned_weights.h"
 
 namespace forge::train {
-
-/// What all layers of a micro-batch share.
-struct RowLayout {
-  std::int64_t rows = 0, length = 0;
-  at::Tensor cosine, sine;  // [rows, 1, length, head_dim / 2]
-  at::Tensor mask;          // additive [rows, 1, length, length] in the compute type; undefined: causal
-};
 
 /// y = x / rms(x) * weight of each row, and its gradient. x [N, size] float32.
 struct RmsNormed {

@@ -11,6 +11,7 @@ class TorchEngine : public Engine {
   TorchEngine();
   TrainResult Train(const TrainJob& job) override;              // train_job.cc
   TuneResult Tune(const TuneJob& job) override;                 // tune_job.cc
+  LayerResult TuneLayer(const LayerJob& job) override;          // layer_job.cc
   ThoughtResult TrainThoughts(const ThoughtJob& job) override;  // thought_training.cc
   std::vector<float> Logits(const model::ModelConfig& config, const model::ModelWeights& weights,
                             std::span<const int> tokens, const std::string& device) override;

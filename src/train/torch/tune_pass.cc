@@ -4,10 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <limits>
-
 #include "base/check.h"
-#include "model/rope.h"
 #include "train/torch/logit_loss.h"
 #include "train/torch/matrix_product.h"
 #include "train/torch/relation_loss.h"
@@ -22,46 +19,6 @@ at::Tensor FromInts(const std::vector<std::int64_t>& values, const at::Device& d
                        at::kLong)
       .clone()
       .to(device);
-}
-
-/// Additive mask of rows that hold several documents; `positions` [rows, length + 1].
-at::Tensor DocumentMask(const TokenBatch& batch, std::int64_t length) {
-  at::Tensor mask =
-      at::full({batch.rows, 1, length, length}, -std::numeric_limits<float>::infinity(), at::kFloat);
-  float* values = mask.mutable_data_ptr<float>();
-  for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (std::int64_t t = 0; t < length; ++t) {
-      const int position = batch.positions[static_cast<std::size_t>(row * batch.length + t)];
-      FORGE_CHECK(position >= 0 && position <= t);
-      float* line = values + (row * length + t) * length;
-      std::fill(line + t - position, line + t + 1, 0.0f);
-    }
-  return mask;
-}
-
-RowLayout MakeLayout(const model::ModelConfig& config, const TokenBatch& batch, const TunedWeights& weights,
-                     const at::Device& device) {
-  RowLayout layout{.rows = batch.rows, .length = batch.length - 1};
-  std::vector<std::int64_t> positions;
-  bool is_packed = false;
-  for (std::int64_t row = 0; row < layout.rows; ++row)
-    for (std::int64_t t = 0; t < layout.length; ++t) {
-      const auto index = static_cast<std::size_t>(row * batch.length + t);
-      positions.push_back(batch.positions.empty() ? t : batch.positions[index]);
-      is_packed |= positions.back() != t;
-    }
-  const std::vector<double> angles = model::RopeFrequencies(config);
-  const at::Tensor frequencies = at::from_blob(const_cast<double*>(angles.data()),
-                                               {static_cast<std::int64_t>(angles.size())}, at::kDouble)
-                                     .to(at::kFloat)
-                                     .to(device);
-  const at::Tensor turned =
-      (FromInts(positions, device).to(at::kFloat).view({layout.rows, layout.length, 1}) * frequencies)
-          .unsqueeze(1);
-  layout.cosine = turned.cos();
-  layout.sine = turned.sin();
-  if (is_packed) layout.mask = DocumentMask(batch, layout.length).to(device).to(weights.compute_type());
-  return layout;
 }
 
 /// The predictions that are learned: where, what and how much.
@@ -216,7 +173,8 @@ TunePassResult RunTunePass(const model::ModelConfig& config, const TunedWeights&
               batch.top_ids.size() == top_size && batch.top_probabilities.size() == top_size &&
               batch.top_k < config.vocab_size);
   const at::Device device = weights.Weight(kEmbedding).device();
-  const RowLayout layout = MakeLayout(config, batch, weights, device);
+  const RowLayout layout = MakeRowLayout(config, batch.rows, batch.length - 1, batch.positions, batch.length,
+                                         weights.compute_type(), device);
   const at::Tensor tokens =
       at::from_blob(const_cast<int*>(batch.tokens.data()), {batch.rows, batch.length}, at::kInt)
           .narrow(1, 0, layout.length)
