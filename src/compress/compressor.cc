@@ -40,10 +40,6 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
   std::size_t tokens = 0;
   for (const auto* part : {&texts.fitted, &texts.held_out})
     for (const std::vector<int>& text : *part) tokens += text.size();
-  sink.Log(fmt::format(
-      "compress: {}, {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
-      Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
-      static_cast<double>(PlanLayerwiseMemory(input.weights->config(), tokens)) / 1073741824.0));
   UntrainedOptions options{.tier = tier, .group = storage.group};
   options.fitted_group = config.granularity == "row"      ? kWholeRow
                          : config.granularity == "tensor" ? kWholeTensor
@@ -59,6 +55,12 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
   options.blocks.device = input.device;
   options.blocks.seed = config.seed;
   options.kept = input.kept_linears;
+  std::uint64_t memory = PlanLayerwiseMemory(input.weights->config(), tokens);
+  if (config.block_steps > 0) memory += PlanBlockMemory(input.weights->config(), tokens, options.blocks);
+  sink.Log(fmt::format(
+      "compress: {}, {} texts to fit, {} held out, {} tokens; memory: about {:.2f} GiB beside the model",
+      Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
+      static_cast<double>(memory) / 1073741824.0));
   return CompressUntrained(*input.weights, texts.fitted, texts.held_out, options, sink, stop);
 }
 

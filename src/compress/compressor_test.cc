@@ -341,27 +341,5 @@ TEST_F(Compressor, StopsBeforeItWritesAnything) {
   EXPECT_FALSE(fs::exists(input_.output));
 }
 
-TEST(PlanStorage, ChoosesTypeAndGroupTogether) {
-  ModelConfig wide = TinyConfig();
-  wide.hidden_size = wide.intermediate_size = 256;
-  wide.head_dim = 64;
-  const auto plan = [&](const CompressConfig& config) {
-    const StoragePlan storage = PlanStorage(config, wide);
-    return std::pair(storage.group, storage.type);
-  };
-  EXPECT_EQ(plan({}), std::pair(64, io::BlockType::kQ2_0));
-  EXPECT_EQ(plan({.group_size = 256}), std::pair(256, io::BlockType::kTQ2_0));
-  EXPECT_EQ(plan({.export_type = "tq2_0"}), std::pair(256, io::BlockType::kTQ2_0));
-  EXPECT_EQ(plan({.export_type = "tq1_0"}), std::pair(256, io::BlockType::kTQ1_0));
-  EXPECT_EQ(plan({.group_size = 128}), std::pair(128, io::BlockType::kQ2_0));
-  EXPECT_EQ(plan({.group_size = 256, .export_type = "q2_0"}), std::pair(256, io::BlockType::kQ2_0));
-}
-
-TEST(CompressConfig, ReportsEveryFieldThatIsOutOfRange) {
-  EXPECT_THAT(Problems(CompressConfig{.export_type = "q3", .min_retention = 7}),
-              ElementsAre("export_type is q3; it must be auto, q2_0, tq2_0, tq1_0",
-                          "min_retention is 7; it must be 0 to 2"));
-}
-
 }  // namespace
 }  // namespace forge::compress

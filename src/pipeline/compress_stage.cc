@@ -61,6 +61,10 @@ Json LinearsJson(const compress::CompressResult& result) {
                        {"nearest_error", linear.nearest_error},
                        {"error", linear.error},
                        {"feedback", linear.kept_feedback}});
+    if (linear.block)
+      linears.back()["layer_error"] = {{"before", linear.block->before},
+                                       {"after", linear.block->after},
+                                       {"trained_kept", linear.block->kept}};
   }
   return linears;
 }
