@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/philox.h"
 #include "compress/export.h"
@@ -27,6 +28,15 @@ constexpr double kLeastMoment = 1e-3;
 constexpr std::size_t kHeldOutOf = 8;
 constexpr std::size_t kDivergenceTexts = 16;
 constexpr int kContinuation = 32;  // tokens
+
+double BitLimit(const CompressConfig& config) {
+  constexpr double kUsual = 3.5, kAny = 16;
+  return config.bits_per_weight > 0 ? config.bits_per_weight : config.max_file_mb > 0 ? kAny : kUsual;
+}
+
+std::uint64_t FileLimit(const CompressConfig& config) {
+  return static_cast<std::uint64_t>(std::llround(config.max_file_mb * 1e6));
+}
 
 /// `count` of the texts, drawn without replacement, in their order.
 std::vector<std::vector<int>> ChooseTexts(const std::vector<std::vector<int>>& texts, int count,
@@ -67,6 +77,26 @@ CalibrationTexts SplitTexts(const CompressInput& input, const CompressConfig& co
   return split;
 }
 
+UntrainedOptions OptionsOf(const CompressInput& input, const CompressConfig& config, Tier tier,
+                           const StoragePlan& storage) {
+  UntrainedOptions options{.tier = tier, .group = storage.group};
+  options.fitted_group = config.granularity == "row"      ? kWholeRow
+                         : config.granularity == "tensor" ? kWholeTensor
+                                                          : storage.group;
+  options.type = storage.type;
+  options.tables = storage.tables;
+  options.tables_to_choose_from = storage.tables_to_choose_from;
+  options.budget = {
+      .bits_per_weight = BitLimit(config),
+      .file_bytes = FileLimit(config),
+      .other_bytes = BytesBesideMatrices(input.weights->config(), input.tokenizer, input.model_name)};
+  options.quantiser = &FindQuantiser(config.quantiser);
+  options.with_feedback = config.method == "feedback";
+  options.compares = config.compare_quantisers;
+  options.kept = input.kept_linears;
+  return options;
+}
+
 UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& config, Tier tier,
                               const StoragePlan& storage, const CalibrationTexts& texts, MetricSink& sink,
                               const StopToken& stop) {
@@ -78,18 +108,7 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
       Name(tier), texts.fitted.size(), texts.held_out.size(), tokens,
       static_cast<double>(PlanLayerwiseMemory(input.weights->config(), tokens)) / 1073741824.0));
   return CompressUntrained(*input.weights, texts.fitted, texts.held_out,
-                           {.tier = tier,
-                            .group = storage.group,
-                            .fitted_group = config.granularity == "row"      ? kWholeRow
-                                            : config.granularity == "tensor" ? kWholeTensor
-                                                                             : storage.group,
-                            .type = storage.type,
-                            .bits_per_weight = config.bits_per_weight,
-                            .quantiser = &FindQuantiser(config.quantiser),
-                            .with_feedback = config.method == "feedback",
-                            .compares = config.compare_quantisers,
-                            .kept = input.kept_linears},
-                           sink, stop);
+                           OptionsOf(input, config, tier, storage), sink, stop);
 }
 
 CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& config,
@@ -103,6 +122,7 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .learning_rate = config.learning_rate,
                            .lambda = {LambdaShape(config.lambda_schedule), config.lambda_fraction},
                            .group = storage.group,
+                           .tables = storage.tables,
                            .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
@@ -180,6 +200,7 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
   ExportGguf(input.output, made, {result.storage.type, result.storage.tables}, input.tokenizer,
              input.model_name);
   result.size = MeasureGguf(input.output, input.weights->config());
+  FORGE_CHECK(config.max_file_mb == 0 || result.size.total <= FileLimit(config));
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
   runtime::NativeModel compressed(runtime::PackWeights(*model::OpenGguf(input.output), {}));
   {
@@ -255,12 +276,20 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
   CompressResult result{.storage = PlanStorage(config, original.weights->config()), .file = original.output};
   CheckInput(original, config);
   CompressInput input = original;
+  std::unique_ptr<model::WeightSource> rotated;
+  if (const Rotation rotation = RotationOf(config.rotation); rotation != Rotation::kNone) {
+    rotated = RotatedWeights(*original.weights, rotation, config.seed);
+    input.weights = rotated.get();
+  }
+  if (config.training_steps == 0)
+    for (const Tier tier : TiersOf(config))
+      CheckBudget(input.weights->config(), OptionsOf(input, config, tier, result.storage));
   stop.ThrowIfRequested("the previous stage");
   const CalibrationTexts texts = SplitTexts(input, config);
   const auto windows = std::span(texts.held_out).first(std::min(texts.held_out.size(), kDivergenceTexts));
   Scores before;
   {
-    runtime::NativeModel model(runtime::PackWeights(*input.weights, {}));
+    runtime::NativeModel model(runtime::PackWeights(*original.weights, {}));
     result.distinct_triples_before = DistinctTriples(model, windows, kContinuation);
     if (input.evaluate) {
       sink.Log("compress: scoring the model as it is");
@@ -268,12 +297,7 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
     }
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
-  result.float16_bytes = Float16Bytes(input.weights->config());
-  std::unique_ptr<model::WeightSource> rotated;
-  if (const Rotation rotation = RotationOf(config.rotation); rotation != Rotation::kNone) {
-    rotated = RotatedWeights(*original.weights, rotation, config.seed);
-    input.weights = rotated.get();
-  }
+  result.float16_bytes = Float16Bytes(original.weights->config());
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage, texts, sink, stop);
     ExportAndMeasure(input, config, made, windows, before, result, sink, stop);

@@ -19,21 +19,27 @@ namespace {
 
 constexpr std::size_t kSensitivityTexts = 8;
 
+/// The smallest first.
+std::vector<LinearStorage> StoragesOf(const UntrainedOptions& options) {
+  const bool is_dual = options.tier == Tier::kDual;
+  LinearStorage first{is_dual ? "2 planes" : "ternary",
+                      is_dual ? &FindQuantiser("two-planes") : options.quantiser, options.fitted_group,
+                      options.type};
+  if (options.tier == Tier::kMixed) return MixedStorages(std::move(first));
+  return {std::move(first)};
+}
+
 class Untrained {
  public:
   Untrained(const model::WeightSource& source, std::span<const std::vector<int>> texts,
             std::span<const std::vector<int>> held_out, const UntrainedOptions& options, MetricSink& sink,
             const StopToken& stop)
       : source_(source), texts_(texts), held_out_(held_out), options_(options), sink_(sink), stop_(stop) {
-    for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
-    const bool is_dual = options.tier == Tier::kDual;
-    LinearStorage first{is_dual ? "2 planes" : "ternary",
-                        is_dual ? &FindQuantiser("two-planes") : options.quantiser, options.fitted_group,
-                        options.type};
-    if (options.tier == Tier::kMixed)
-      storages_ = MixedStorages(std::move(first));
-    else
-      storages_.push_back(std::move(first));
+    for (model::TensorSpec& spec : model::ListTensors(source.config())) {
+      if (IsTable(spec)) tables_[spec.name] = options.tables;
+      specs_.emplace(spec.name, spec);
+    }
+    storages_ = StoragesOf(options);
   }
 
   UntrainedResult Run() {
@@ -42,14 +48,37 @@ class Untrained {
     const std::vector<double> sensitivities = MeasureSensitivity(
         source_,
         [&](const std::string& name) { return model::Dequantize(strict.model.ternary.at(name)).values; },
-        held_out_.first(std::min(held_out_.size(), kSensitivityTexts)), sink_, stop_);
-    const StorageOf storages = ChooseLinearStorages(source_.config(), storages_, strict.linears,
-                                                    sensitivities, options_.bits_per_weight, sink_);
+        SensitivityTexts(), sink_, stop_);
+    MixedTypes types = ChooseTypes(source_.config(), storages_, strict.linears, sensitivities, TableChoices(),
+                                   options_.budget, sink_);
     strict = {};
-    return Pass(storages);
+    tables_ = std::move(types.tables);
+    return Pass(types.linears);
   }
 
  private:
+  std::span<const std::vector<int>> SensitivityTexts() const {
+    return held_out_.first(std::min(held_out_.size(), kSensitivityTexts));
+  }
+
+  std::vector<TableChoice> TableChoices() const {
+    std::vector<TableChoice> choices;
+    const std::vector<io::BlockType>& types = options_.tables_to_choose_from;
+    if (types.empty()) {
+      for (const auto& [name, type] : tables_) choices.push_back({name, {type}, {0}});
+      return choices;
+    }
+    for (auto& [name, divergences] :
+         MeasureTableSensitivity(source_, types, SensitivityTexts(), sink_, stop_)) {
+      std::string text;
+      for (std::size_t i = 0; i < types.size(); ++i)
+        text += fmt::format("{} {} {:.4f}", i == 0 ? "" : ",", io::Info(types[i]).name, divergences[i]);
+      sink_.Log(fmt::format("compress: divergence with {} alone in a type, nats:{}", name, text));
+      choices.push_back({name, types, divergences});
+    }
+    return choices;
+  }
+
   /// Quantisers and groups to compare; a group of 0 columns would be the tensor, a row is as long as it is.
   std::vector<std::pair<std::string, LayerwiseOptions::Choice>> Compared() const {
     std::vector<std::pair<std::string, LayerwiseOptions::Choice>> compared;
@@ -83,7 +112,8 @@ class Untrained {
     for (const auto& [name, spec] : specs_) {
       if (IsLinear(spec)) continue;
       model::Tensor& kept = result.model.weights[name] = source_.Read(spec);
-      if (IsTable(spec)) RoundTable(kept.values, source_.config().hidden_size);
+      if (IsTable(spec))
+        result.model.encoded[name] = RoundTable(kept.values, spec.shape[1], tables_.at(name));
     }
     const auto storage_of = [&](const std::string& name) -> const LinearStorage& {
       const auto found = storages.find(name);
@@ -153,6 +183,7 @@ class Untrained {
         fmt::format("{} {} {} {} {} {}\n", Name(options_.tier), options_.quantiser->name, options_.group,
                     options_.fitted_group, options_.with_feedback, options_.compares);
     for (const auto& [name, index] : storages) key += fmt::format("{} {}\n", name, storages_[index].name);
+    for (const auto& [name, type] : tables_) key += fmt::format("{} {}\n", name, io::Info(type).name);
     for (const auto part : {texts_, held_out_})
       for (const std::vector<int>& text : part) key += fmt::format("{}\n", fmt::join(text, " "));
     for (const auto& [name, spec] : specs_) {
@@ -173,6 +204,7 @@ class Untrained {
   const StopToken& stop_;
   std::map<std::string, model::TensorSpec> specs_;
   std::vector<LinearStorage> storages_;  // the smallest first
+  std::map<std::string, io::BlockType> tables_;
 };
 
 }  // namespace
@@ -181,10 +213,18 @@ const char* Name(Tier tier) {
   return tier == Tier::kStrict ? "strict" : tier == Tier::kMixed ? "mixed" : "dual";
 }
 
+void CheckBudget(const model::ModelConfig& config, const UntrainedOptions& options) {
+  if (options.tier != Tier::kMixed) return;
+  const std::vector<io::BlockType> one{options.tables};
+  CheckBudget(config, StoragesOf(options),
+              options.tables_to_choose_from.empty() ? one : options.tables_to_choose_from, options.budget);
+}
+
 UntrainedResult CompressUntrained(const model::WeightSource& source, std::span<const std::vector<int>> texts,
                                   std::span<const std::vector<int>> held_out, const UntrainedOptions& options,
                                   MetricSink& sink, const StopToken& stop) {
   CheckGroups(source.config(), options.group);
+  CheckBudget(source.config(), options);
   return Untrained(source, texts, held_out, options, sink, stop).Run();
 }
 
