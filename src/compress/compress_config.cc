@@ -25,24 +25,30 @@ void CheckExport(const std::string& what, const CompressConfig& config) {
          .what = "cannot export packed from tier " + config.tier,
          .why = "a packed file holds ternary, 8-bit and 4-bit linears, and that tier has others too",
          .fix = "use --tier strict or dual, or round the file: forge pack MODEL.gguf OUT --linears q8_0"});
-  if (config.embedding_type == "f16" || config.embedding_type == "q6_k")
+  if (config.embedding_type != "q8_0" && config.embedding_type != "q4_0")
     throw Error({.kind = ErrorKind::kUsage,
                  .what = "cannot export packed with embeddings of type " + config.embedding_type,
                  .why = "a packed file holds embeddings of 8 or 4 bits",
                  .fix = "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
 }
 
-/// The type of that name, if rows of the embedding fill its blocks.
+/// What embeddings can be stored as, the largest first.
+constexpr std::pair<const char*, io::BlockType> kTableTypes[] = {
+    {"f16", io::BlockType::kF16},   {"q8_0", io::BlockType::kQ8_0}, {"q6_k", io::BlockType::kQ6_K},
+    {"q5_1", io::BlockType::kQ5_1}, {"q5_0", io::BlockType::kQ5_0}, {"q4_1", io::BlockType::kQ4_1},
+    {"q4_0", io::BlockType::kQ4_0}};
+
+/// Whether rows of the embedding fill its blocks.
+bool Holds(io::BlockType type, const model::ModelConfig& model) {
+  return model.hidden_size % static_cast<int>(io::Info(type).elements) == 0;
+}
+
 io::BlockType TableType(const std::string& word, const model::ModelConfig& model) {
-  constexpr std::pair<const char*, io::BlockType> kTypes[] = {{"f16", io::BlockType::kF16},
-                                                              {"q8_0", io::BlockType::kQ8_0},
-                                                              {"q6_k", io::BlockType::kQ6_K},
-                                                              {"q4_0", io::BlockType::kQ4_0}};
   std::vector<std::string> others;
-  for (const auto& [name, type] : kTypes) {
-    const bool holds = model.hidden_size % static_cast<int>(io::Info(type).elements) == 0;
-    if (name == word && holds) return type;
-    if (holds) others.emplace_back(name);
+  for (const auto& [name, type] : kTableTypes) {
+    if (!Holds(type, model)) continue;
+    if (name == word) return type;
+    others.emplace_back(name);
   }
   throw Error({.kind = ErrorKind::kUsage,
                .what = "embeddings of this model cannot be stored as " + word,
@@ -98,6 +104,8 @@ void CheckFlagsFit(const CompressConfig& config) {
     note(config.granularity != usual.granularity, "--granularity");
     note(config.compare_quantisers, "--compare-quantisers");
     note(config.bits_per_weight != usual.bits_per_weight, "--bits-per-weight");
+    note(config.max_file_mb != usual.max_file_mb, "--max-file-mb");
+    note(config.embedding_type == "auto", "--embedding-type auto");
     return refuse_noted("with training",
                         "training makes one ternary plane of each linear, with a scale for each group",
                         "add --training-steps 0, or leave them out");
@@ -114,14 +122,20 @@ void CheckFlagsFit(const CompressConfig& config) {
   refuse_noted("without training", "--training-steps is 0", "leave out --training-steps 0, or these");
   note(config.bits_per_weight != usual.bits_per_weight && config.tier != "mixed" && config.tier != "auto",
        "--bits-per-weight");
+  note(config.max_file_mb != usual.max_file_mb && config.tier != "mixed", "--max-file-mb");
+  note(config.embedding_type == "auto" && config.tier != "mixed", "--embedding-type auto");
   note(config.granularity != usual.granularity && config.tier != "strict", "--granularity");
   note(config.block_steps > 0 && config.tier != "strict", "--block-steps");
   refuse_noted("with --tier " + config.tier,
-               "--bits-per-weight is for mixed and auto, --granularity and --block-steps for strict",
+               "--bits-per-weight is for mixed and auto, --max-file-mb and --embedding-type auto for mixed, "
+               "--granularity and --block-steps for strict",
                "choose another tier, or leave them out");
   note(config.block_steps > 0 && config.granularity != usual.granularity, "--granularity");
   refuse_noted("with --block-steps", "block reconstruction gives each group a scale of its own",
                "leave out --granularity");
+  note(config.embedding_type == "auto" && config.max_file_mb == 0, "--embedding-type auto");
+  refuse_noted("without --max-file-mb", "there are no bytes that embedding and linears could share",
+               "add --max-file-mb, or choose the type");
 }
 
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model) {
@@ -141,7 +155,13 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
                  .fix = is_large ? "use --group-size 256, or --export-type q2_0"
                                  : "use --group-size 64, 128 or 256"});
   CheckGroups(model, plan.group);
-  plan.tables = TableType(config.embedding_type, model);
+  if (config.embedding_type != "auto") {
+    plan.tables = TableType(config.embedding_type, model);
+    return plan;
+  }
+  plan.tables = TableType("q8_0", model);
+  for (const auto& [name, type] : kTableTypes)
+    if (Holds(type, model)) plan.tables_to_choose_from.insert(plan.tables_to_choose_from.begin(), type);
   return plan;
 }
 

@@ -38,7 +38,8 @@ struct CompressConfig {
   double max_memory_gb = 0;
   int calibration_samples = 1000;
   std::string tier = "strict";
-  double bits_per_weight = 3.5;
+  double bits_per_weight = 0;
+  double max_file_mb = 0;
   double min_retention = 0;
   double max_ppl_ratio = 0;
   std::uint64_t seed = 1;
@@ -76,8 +77,11 @@ struct CompressConfig {
           "Type of the linears in the GGUF file; auto: tq2_0 for groups of 256, else q2_0. tq1_0 takes 18 % "
           "less than "
           "tq2_0.");
-    visit("embedding_type", embedding_type, OneOf{{"f16", "q8_0", "q6_k", "q4_0"}},
-          "Type of embedding and head; q6_k needs a hidden size that is a multiple of 256.");
+    visit(
+        "embedding_type", embedding_type,
+        OneOf{{"f16", "q8_0", "q6_k", "q5_1", "q5_0", "q4_1", "q4_0", "auto"}},
+        "Type of embedding and head; q6_k needs a hidden size that is a multiple of 256; auto, in tier mixed "
+        "with --max-file-mb: whichever is worth its bytes.");
     visit("also_export", also_export, AnyValue{},
           "Other forms of the result, beside the file: f16 (its values, for programs without ternary types), "
           "hf-bitnet (a folder that transformers loads; one scale for each linear, so it loses more), packed "
@@ -122,8 +126,10 @@ struct CompressConfig {
         "it, "
         "Q4_0 and Q8_0 elsewhere; dual, two planes (only forge reads such files); auto, in this order until "
         "--min-retention and --max-ppl-ratio hold.");
-    visit("bits_per_weight", bits_per_weight, InRange{1.5, 16},
-          "Most bits a weight of the linears, in tier mixed.");
+    visit("bits_per_weight", bits_per_weight, InRange{0, 16},
+          "Most bits a weight of the linears, in tier mixed; 0: 3.5, or with --max-file-mb any.");
+    visit("max_file_mb", max_file_mb, InRange{0, 1e6},
+          "Most megabytes (10^6 bytes) of the whole GGUF file, in tier mixed; 0: any.");
     visit("min_retention", min_retention, InRange{0, 2},
           "Least share of each domain's score that must be kept; 0: any.");
     visit("max_ppl_ratio", max_ppl_ratio, InRange{0, 1e9},
@@ -136,7 +142,8 @@ struct CompressConfig {
 struct StoragePlan {
   int group = 64;
   io::BlockType type = io::BlockType::kQ2_0;
-  io::BlockType tables = io::BlockType::kQ8_0;  // embedding and head
+  io::BlockType tables = io::BlockType::kQ8_0;  // embedding and head; if they are chosen, until then
+  std::vector<io::BlockType> tables_to_choose_from = {};  // with --embedding-type auto, the smallest first
 };
 /// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold,
 /// Error(kInput) listing the linears that do not divide into groups.

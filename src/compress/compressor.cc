@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "compress/export.h"
 #include "compress/rotation.h"
@@ -25,6 +26,15 @@ constexpr double kLeastMoment = 1e-3;
 constexpr std::size_t kDivergenceTexts = 16;
 constexpr int kContinuation = 32;  // tokens
 
+double BitLimit(const CompressConfig& config) {
+  constexpr double kUsual = 3.5, kAny = 16;
+  return config.bits_per_weight > 0 ? config.bits_per_weight : config.max_file_mb > 0 ? kAny : kUsual;
+}
+
+std::uint64_t FileLimit(const CompressConfig& config) {
+  return static_cast<std::uint64_t>(std::llround(config.max_file_mb * 1e6));
+}
+
 SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<int>> texts, MetricSink& sink,
                         const StopToken& stop) {
   runtime::NativeModel model(runtime::PackWeights(*input.weights, {}));
@@ -34,18 +44,19 @@ SecondMoments Calibrate(const CompressInput& input, std::span<const std::vector<
   return moments;
 }
 
-UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& config, Tier tier,
-                              const StoragePlan& storage, const CalibrationTexts& texts, MetricSink& sink,
-                              const StopToken& stop) {
-  std::size_t tokens = 0;
-  for (const auto* part : {&texts.fitted, &texts.held_out})
-    for (const std::vector<int>& text : *part) tokens += text.size();
+UntrainedOptions OptionsOf(const CompressInput& input, const CompressConfig& config, Tier tier,
+                           const StoragePlan& storage) {
   UntrainedOptions options{.tier = tier, .group = storage.group};
   options.fitted_group = config.granularity == "row"      ? kWholeRow
                          : config.granularity == "tensor" ? kWholeTensor
                                                           : storage.group;
   options.type = storage.type;
-  options.bits_per_weight = config.bits_per_weight;
+  options.tables = storage.tables;
+  options.tables_to_choose_from = storage.tables_to_choose_from;
+  options.budget = {
+      .bits_per_weight = BitLimit(config),
+      .file_bytes = FileLimit(config),
+      .other_bytes = BytesBesideMatrices(input.weights->config(), input.tokenizer, input.model_name)};
   options.quantiser = &FindQuantiser(config.quantiser);
   options.with_feedback = config.method == "feedback";
   options.compares = config.compare_quantisers;
@@ -55,6 +66,16 @@ UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& 
   options.blocks.device = input.device;
   options.blocks.seed = config.seed;
   options.kept = input.kept_linears;
+  return options;
+}
+
+UntrainedResult MakeUntrained(const CompressInput& input, const CompressConfig& config, Tier tier,
+                              const StoragePlan& storage, const CalibrationTexts& texts, MetricSink& sink,
+                              const StopToken& stop) {
+  std::size_t tokens = 0;
+  for (const auto* part : {&texts.fitted, &texts.held_out})
+    for (const std::vector<int>& text : *part) tokens += text.size();
+  const UntrainedOptions options = OptionsOf(input, config, tier, storage);
   std::uint64_t memory = PlanLayerwiseMemory(input.weights->config(), tokens);
   if (config.block_steps > 0) memory += PlanBlockMemory(input.weights->config(), tokens, options.blocks);
   sink.Log(fmt::format(
@@ -75,6 +96,7 @@ CompressedModel MakeTernary(const CompressInput& input, const CompressConfig& co
                            .learning_rate = config.learning_rate,
                            .lambda = {LambdaShape(config.lambda_schedule), config.lambda_fraction},
                            .group = storage.group,
+                           .tables = storage.tables,
                            .precision = train::ChoosePrecision(config.precision, input.device),
                            .temperature = config.distillation_temperature,
                            .int8_activations = config.int8_activations,
@@ -152,6 +174,7 @@ void ExportAndMeasure(const CompressInput& input, const CompressConfig& config, 
   ExportGguf(input.output, made, {result.storage.type, result.storage.tables}, input.tokenizer,
              input.model_name);
   result.size = MeasureGguf(input.output, input.weights->config());
+  FORGE_CHECK(config.max_file_mb == 0 || result.size.total <= FileLimit(config));
   result.ratio = static_cast<double>(result.float16_bytes) / static_cast<double>(result.size.total);
   runtime::NativeModel compressed(runtime::PackWeights(*model::OpenGguf(input.output), {}));
   {
@@ -227,12 +250,20 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
   CompressResult result{.storage = PlanStorage(config, original.weights->config()), .file = original.output};
   CheckInput(original, config);
   CompressInput input = original;
+  std::unique_ptr<model::WeightSource> rotated;
+  if (const Rotation rotation = RotationOf(config.rotation); rotation != Rotation::kNone) {
+    rotated = RotatedWeights(*original.weights, rotation, config.seed);
+    input.weights = rotated.get();
+  }
+  if (config.training_steps == 0)
+    for (const Tier tier : TiersOf(config))
+      CheckBudget(input.weights->config(), OptionsOf(input, config, tier, result.storage));
   stop.ThrowIfRequested("the previous stage");
   const CalibrationTexts texts = SplitTexts(input.calibration, config.calibration_samples, config.seed);
   const auto windows = std::span(texts.held_out).first(std::min(texts.held_out.size(), kDivergenceTexts));
   Scores before;
   {
-    runtime::NativeModel model(runtime::PackWeights(*input.weights, {}));
+    runtime::NativeModel model(runtime::PackWeights(*original.weights, {}));
     result.distinct_triples_before = DistinctTriples(model, windows, kContinuation);
     if (input.evaluate) {
       sink.Log("compress: scoring the model as it is");
@@ -240,12 +271,7 @@ CompressResult Compress(const CompressInput& original, const CompressConfig& con
     }
   }
   if (input.output.has_parent_path()) io::CreateFolders(input.output.parent_path());
-  result.float16_bytes = Float16Bytes(input.weights->config());
-  std::unique_ptr<model::WeightSource> rotated;
-  if (const Rotation rotation = RotationOf(config.rotation); rotation != Rotation::kNone) {
-    rotated = RotatedWeights(*original.weights, rotation, config.seed);
-    input.weights = rotated.get();
-  }
+  result.float16_bytes = Float16Bytes(original.weights->config());
   if (config.training_steps > 0) {
     const CompressedModel made = MakeTernary(input, config, result.storage, texts, sink, stop);
     ExportAndMeasure(input, config, made, windows, before, result, sink, stop);

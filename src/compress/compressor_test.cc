@@ -198,11 +198,18 @@ TEST_F(Compressor, PacksTheFileAndMeasuresItWithItsOwnActivations) {
 }
 
 TEST_F(Compressor, StoresTheEmbeddingAsAskedAndRefusesAWidthThatATypeCannotHold) {
+  const model::TensorSpec spec = model::ListTensors(config_).front();
   for (const auto& [word, type] :
-       {std::pair{"f16", "F16"}, std::pair{"q8_0", "Q8_0"}, std::pair{"q4_0", "Q4_0"}}) {
-    Compress(input_, {.embedding_type = word, .training_steps = 0}, sink_, stop_);
+       {std::pair{"f16", "F16"}, std::pair{"q8_0", "Q8_0"}, std::pair{"q5_1", "Q5_1"},
+        std::pair{"q5_0", "Q5_0"}, std::pair{"q4_1", "Q4_1"}, std::pair{"q4_0", "Q4_0"}}) {
+    const CompressResult result =
+        Compress(input_, {.embedding_type = word, .training_steps = 0}, sink_, stop_);
+    EXPECT_EQ(result.size.table_types.at(spec.name), type);
     const auto file = model::OpenGguf(input_.output);
-    EXPECT_EQ(file->StoredType(model::ListTensors(config_).front()), type);
+    EXPECT_EQ(file->StoredType(spec), type);
+    std::vector<float> rounded_once = weights_.at(spec.name).values;
+    RoundTable(rounded_once, config_.hidden_size, *io::FindBlockType(type));
+    EXPECT_EQ(file->Read(spec).values, rounded_once) << word;
   }
   model::ModelConfig wide = config_;
   EXPECT_EQ(PlanStorage({.embedding_type = "q4_0"}, wide).tables, io::BlockType::kQ4_0);
@@ -211,7 +218,27 @@ TEST_F(Compressor, StoresTheEmbeddingAsAskedAndRefusesAWidthThatATypeCannotHold)
   EXPECT_THAT(MessageOf({.embedding_type = "q6_k", .training_steps = 0}),
               HasSubstr("64 columns do not fill blocks of 256"));
   EXPECT_THAT(MessageOf({.embedding_type = "q6_k", .training_steps = 0}),
-              HasSubstr("--embedding-type f16 or q8_0 or q4_0"));
+              HasSubstr("--embedding-type f16 or q8_0 or q5_1 or q5_0 or q4_1 or q4_0"));
+}
+
+TEST_F(Compressor, LinearsAreCalibratedBehindTheEmbeddingAsItIsStored) {
+  model::ModelWeights rounded = weights_;
+  RoundTable(rounded.at("model.embed_tokens.weight").values, config_.hidden_size, io::BlockType::kQ4_0);
+  const auto source = model::WeightsInMemory(config_, rounded);
+  const UntrainedOptions options{.tables = io::BlockType::kQ4_0, .quantiser = &FindQuantiser("weighted")};
+  const auto compress = [&](const model::WeightSource& weights, const UntrainedOptions& with) {
+    const auto texts = std::span(input_.calibration);
+    return CompressUntrained(weights, texts.first(16), texts.last(4), with, sink_, stop_).model;
+  };
+  const CompressedModel made = compress(*source_, options), same = compress(*source, options),
+                        other = compress(*source_, {.quantiser = options.quantiser});
+  bool differs = false;
+  for (const auto& [name, linear] : made.ternary) {
+    EXPECT_EQ(linear.codes, same.ternary.at(name).codes) << name;
+    EXPECT_EQ(linear.scales, same.ternary.at(name).scales) << name;
+    differs = differs || linear.scales != other.ternary.at(name).scales;
+  }
+  EXPECT_TRUE(differs);
 }
 
 TEST_F(Compressor, TriesTiersUntilOnePasses) {
@@ -240,6 +267,14 @@ TEST_F(Compressor, RefusesSettingsThatWouldHaveNoEffect) {
                         "--bits-per-weight with training"));
   EXPECT_THAT(MessageOf({.training_steps = 0, .bits_per_weight = 3}),
               HasSubstr("cannot use --bits-per-weight with --tier strict"));
+  EXPECT_THAT(MessageOf({.embedding_type = "auto", .training_steps = 0, .tier = "dual", .max_file_mb = 1}),
+              HasSubstr("cannot use --max-file-mb, --embedding-type auto with --tier dual"));
+  EXPECT_THAT(MessageOf({.training_steps = 0, .tier = "auto", .max_file_mb = 1}),
+              HasSubstr("cannot use --max-file-mb with --tier auto"));
+  EXPECT_THAT(MessageOf({.embedding_type = "auto", .max_file_mb = 1}),
+              HasSubstr("cannot use --max-file-mb, --embedding-type auto with training"));
+  EXPECT_THAT(MessageOf({.embedding_type = "auto", .training_steps = 0, .tier = "mixed"}),
+              HasSubstr("cannot use --embedding-type auto without --max-file-mb"));
   EXPECT_THAT(MessageOf({.granularity = "row", .training_steps = 0, .tier = "dual"}),
               HasSubstr("cannot use --granularity with --tier dual"));
   EXPECT_THAT(MessageOf({.training_steps = 0,
@@ -298,6 +333,64 @@ TEST_F(Compressor, MixedTierStaysWithinItsBits) {
   const CompressResult strict = Compress(input_, {.training_steps = 0}, sink_, stop_);
   EXPECT_LT(result.divergence.mean, strict.divergence.mean);
   EXPECT_EQ(result.stored_as.size(), 14u);
+}
+
+TEST_F(Compressor, MixedTierStaysWithinTheBytesOfTheFile) {
+  const std::uint64_t strict = Compress(input_, {.training_steps = 0}, sink_, stop_).size.total;
+  for (const double more : {2000., 12000., 40000.})
+    for (const char* word : {"q8_0", "auto"}) {
+      const double most = static_cast<double>(strict) + more;
+      const CompressResult result = Compress(
+          input_, {.embedding_type = word, .training_steps = 0, .tier = "mixed", .max_file_mb = most / 1e6},
+          sink_, stop_);
+      EXPECT_LE(static_cast<double>(fs::file_size(input_.output)), most);
+      // The smallest step is that of o_proj (64 x 64) from ternary to Q4_0, 1152 bytes.
+      if (more < 40000) {
+        EXPECT_GT(static_cast<double>(result.size.total), most - 3000) << word << ' ' << more;
+      }
+      if (std::string(word) == "q8_0") {
+        EXPECT_EQ(result.size.table_types.begin()->second, "Q8_0");
+      }
+    }
+}
+
+TEST_F(Compressor, BothLimitsOfTierMixedHold) {
+  const CompressResult result = Compress(input_,
+                                         {.embedding_type = "auto",
+                                          .training_steps = 0,
+                                          .tier = "mixed",
+                                          .bits_per_weight = 3,
+                                          .max_file_mb = 1},
+                                         sink_, stop_);
+  EXPECT_LE(result.size.linear_bits_per_weight, 3);
+  EXPECT_EQ(result.size.table_types.begin()->second, "F16");  // there is room for any
+}
+
+TEST_F(Compressor, NamesTheSmallestFileThatItCanMake) {
+  for (const char* word : {"f16", "auto"}) {
+    const std::string message =
+        MessageOf({.embedding_type = word, .training_steps = 0, .tier = "mixed", .max_file_mb = 0.01});
+    EXPECT_THAT(message, HasSubstr("cannot make a file of 10000 bytes"));
+    EXPECT_EQ(evaluations_, 0);
+    EXPECT_FALSE(fs::exists(input_.output));
+    const std::uint64_t smallest = std::stoull(message.substr(message.find("the smallest has ") + 17));
+    const double more = std::stod(message.substr(message.find("--max-file-mb ") + 14));
+    EXPECT_GE(more * 1e6, static_cast<double>(smallest));
+    EXPECT_LT(more * 1e6, static_cast<double>(smallest) + 10001);
+    EXPECT_EQ(message.find("or --embedding-type auto") == std::string::npos, std::string(word) == "auto");
+    const CompressConfig config{.embedding_type = word,
+                                .training_steps = 0,
+                                .tier = "mixed",
+                                .max_file_mb = static_cast<double>(smallest) / 1e6};
+    const std::uint64_t made = Compress(input_, config, sink_, stop_).size.total;
+    EXPECT_LE(made, smallest);
+    EXPECT_GE(made + 32, smallest);  // Q2_0 has no general.file_type
+    fs::remove(input_.output);
+    evaluations_ = 0;
+  }
+  EXPECT_THAT(MessageOf({.training_steps = 0, .tier = "mixed", .bits_per_weight = 2}),
+              HasSubstr("give --bits-per-weight 2.25 or more"));
+  EXPECT_EQ(evaluations_, 0);
 }
 
 TEST_F(Compressor, FailsTheGateWhenADomainKeepsLess) {

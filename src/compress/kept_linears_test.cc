@@ -42,7 +42,7 @@ class KeptLinearsTest : public ::testing::Test {
     return {.tier = tier,
             .group = 64,
             .fitted_group = 64,
-            .bits_per_weight = 3,
+            .budget = {.bits_per_weight = 3},
             .quantiser = &FindQuantiser("weighted"),
             .kept = folder_.path() / "kept"};
   }

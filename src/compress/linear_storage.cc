@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/float16.h"
+#include "base/thread_pool.h"
 
 namespace forge::compress {
 namespace {
@@ -126,8 +127,12 @@ EncodedLinear EncodeLevels(const QuantisedLinear& linear, const Quantiser::Block
 EncodedLinear Encode(io::BlockType type, std::span<const float> weights, std::int64_t in) {
   const auto columns = static_cast<std::size_t>(in);
   EncodedLinear result{.type = type, .blocks = {}};
-  result.blocks.resize(weights.size() / columns * io::RowBytes(type, columns));
-  io::EncodeBlocks(type, weights, result.blocks);
+  const std::size_t rows = weights.size() / columns, row_bytes = io::RowBytes(type, columns);
+  result.blocks.resize(rows * row_bytes);
+  ParallelFor(rows, 16, [&](std::size_t begin, std::size_t end) {
+    io::EncodeBlocks(type, weights.subspan(begin * columns, (end - begin) * columns),
+                     std::span(result.blocks).subspan(begin * row_bytes, (end - begin) * row_bytes));
+  });
   return result;
 }
 

@@ -11,7 +11,7 @@
 
 namespace forge::compress {
 
-/// A linear as blocks of a type of GGUF: [out, row bytes], rows in Hugging Face's order.
+/// A linear, or a table, as blocks of a type of GGUF: [out, row bytes], rows in Hugging Face's order.
 struct EncodedLinear {
   io::BlockType type = io::BlockType::kQ8_0;
   std::vector<std::byte> blocks;

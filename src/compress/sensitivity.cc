@@ -8,6 +8,8 @@
 
 #include "base/thread_pool.h"
 #include "compress/divergence.h"
+#include "compress/linear_storage.h"
+#include "compress/ternary_training.h"
 #include "runtime/layer_pass.h"
 
 namespace forge::compress {
@@ -29,16 +31,13 @@ class Sensitivity {
       longest_ = std::max(longest_, text.size());
     }
     for (std::size_t t = 0; t < tokens_; t += kEvery) looked_at_.push_back(t);
-    std::vector<float> states(tokens_ * Hidden());
-    std::size_t row = 0;
-    for (const std::vector<int>& text : texts)
-      for (const int token : text)
-        packed_.embedding.Row(static_cast<std::size_t>(token), states.data() + row++ * Hidden());
+    std::vector<float> states = Embedded(packed_.embedding);
     for (const PackedLayer& layer : packed_.layers) {
       before_.push_back(states);
       RunLayer(layer, states);
     }
-    original_ = Logits(states);
+    original_ = Logits(states, packed_.head_or_embedding());
+    last_ = std::move(states);
   }
 
   /// The divergence when matrix `unit` (0 qkv, 1 o, 2 gate and up, 3 down) of a layer is another.
@@ -51,12 +50,30 @@ class Sensitivity {
     std::vector<float> states = before_[layer];
     RunLayer(changed, states);
     for (std::size_t i = layer + 1; i < packed_.layers.size(); ++i) RunLayer(packed_.layers[i], states);
-    return MeanDivergence(Logits(states));
+    return MeanDivergence(Logits(states, packed_.head_or_embedding()));
   }
+
+  /// When the embedding, and with it a tied head, is another.
+  double EmbeddingDivergence(const runtime::Linear& embedding) const {
+    std::vector<float> states = Embedded(embedding);
+    for (const PackedLayer& layer : packed_.layers) RunLayer(layer, states);
+    return MeanDivergence(Logits(states, config_.tie_word_embeddings ? embedding : packed_.head));
+  }
+  /// When a head that is stored by itself is another.
+  double HeadDivergence(const runtime::Linear& head) const { return MeanDivergence(Logits(last_, head)); }
 
  private:
   std::size_t Hidden() const { return static_cast<std::size_t>(config_.hidden_size); }
   std::size_t Vocabulary() const { return static_cast<std::size_t>(config_.vocab_size); }
+
+  std::vector<float> Embedded(const runtime::Linear& embedding) const {
+    std::vector<float> states(tokens_ * Hidden());
+    std::size_t row = 0;
+    for (const std::vector<int>& text : texts_)
+      for (const int token : text)
+        embedding.Row(static_cast<std::size_t>(token), states.data() + row++ * Hidden());
+    return states;
+  }
 
   void RunLayer(const PackedLayer& layer, std::vector<float>& states) const {
     stop_.ThrowIfRequested("the sensitivities");
@@ -77,13 +94,12 @@ class Sensitivity {
   }
 
   /// [positions looked at, vocab_size]
-  std::vector<float> Logits(const std::vector<float>& states) const {
+  std::vector<float> Logits(const std::vector<float>& states, const runtime::Linear& head) const {
     std::vector<float> normed(looked_at_.size() * Hidden()), logits(looked_at_.size() * Vocabulary());
     for (std::size_t i = 0; i < looked_at_.size(); ++i)
       runtime::Kernels().rms_norm(states.data() + looked_at_[i] * Hidden(), packed_.final_norm.data(),
                                   Hidden(), static_cast<float>(config_.rms_norm_eps),
                                   normed.data() + i * Hidden());
-    const runtime::Linear& head = config_.tie_word_embeddings ? packed_.embedding : packed_.head;
     head.Multiply(normed.data(), looked_at_.size(), {}, logits.data());
     return logits;
   }
@@ -107,8 +123,22 @@ class Sensitivity {
   std::vector<std::size_t> starts_, looked_at_;
   std::size_t tokens_ = 0, longest_ = 0;
   std::vector<std::vector<float>> before_;  // residual states before each layer
+  std::vector<float> last_;                 // behind the last
   std::vector<float> original_;             // logits
 };
+
+/// A table rounded to a type, held in as little as that allows.
+PackedMatrix RoundedTable(const model::WeightSource& source, const model::TensorSpec& spec,
+                          io::BlockType type) {
+  const std::size_t rows = static_cast<std::size_t>(model::Rows(spec)), columns = model::Columns(spec),
+                    row_bytes = io::RowBytes(type, columns);
+  const EncodedLinear table = Encode(type, source.Read(spec).values, static_cast<std::int64_t>(columns));
+  PackedMatrix matrix = PackedMatrix::Empty(PackedMatrix::HeldAs(type), rows, columns);
+  matrix.PutRows(type, 0, rows, [&](std::size_t row) {
+    return std::span<const std::byte>(table.blocks).subspan(row * row_bytes, row_bytes);
+  });
+  return matrix;
+}
 
 }  // namespace
 
@@ -146,6 +176,26 @@ std::vector<double> MeasureSensitivity(const model::WeightSource& source, const 
         u / 4, u % 4, PackedMatrix::Pack(values, values.size() / in, in, runtime::WeightType::kFloat32)));
     sink.Progress("sensitivity", static_cast<std::int64_t>(u + 1), static_cast<std::int64_t>(units.size()),
                   "units");
+  }
+  return divergences;
+}
+
+std::map<std::string, std::vector<double>> MeasureTableSensitivity(const model::WeightSource& source,
+                                                                   std::span<const io::BlockType> types,
+                                                                   std::span<const std::vector<int>> texts,
+                                                                   MetricSink& sink, const StopToken& stop) {
+  const Sensitivity sensitivity(source, texts, stop);
+  std::map<std::string, std::vector<double>> divergences;
+  for (const model::TensorSpec& spec : model::ListTensors(source.config())) {
+    if (!IsTable(spec)) continue;
+    for (const io::BlockType type : types) {
+      const runtime::Linear table = RoundedTable(source, spec, type);
+      divergences[spec.name].push_back(spec.role == model::TensorRole::kEmbedding
+                                           ? sensitivity.EmbeddingDivergence(table)
+                                           : sensitivity.HeadDivergence(table));
+      sink.Progress("table sensitivity", static_cast<std::int64_t>(divergences[spec.name].size()),
+                    static_cast<std::int64_t>(types.size()), spec.name);
+    }
   }
   return divergences;
 }

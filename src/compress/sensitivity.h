@@ -2,12 +2,14 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/metric_sink.h"
 #include "base/stop_token.h"
+#include "io/gguf_blocks.h"
 #include "model/weight_source.h"
 
 namespace forge::compress {
@@ -26,5 +28,15 @@ using ReplacedLinear = std::function<std::vector<float>(const std::string&)>;
 std::vector<double> MeasureSensitivity(const model::WeightSource& source, const ReplacedLinear& replaced,
                                        std::span<const std::vector<int>> texts, MetricSink& sink,
                                        const StopToken& stop);
+
+/// The same of embedding and head: what each alone costs in each of the types, every weight rounded
+/// (EncodeBlocks). A tied head is the embedding, and both its uses change at once.
+///   types  that rows of the tables fill the blocks of
+/// Returns for each table, by name, one number for each type. Cost: for the embedding a whole forward pass
+/// for each type, for a head that is stored by itself the product with it.
+std::map<std::string, std::vector<double>> MeasureTableSensitivity(const model::WeightSource& source,
+                                                                   std::span<const io::BlockType> types,
+                                                                   std::span<const std::vector<int>> texts,
+                                                                   MetricSink& sink, const StopToken& stop);
 
 }  // namespace forge::compress

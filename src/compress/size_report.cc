@@ -5,8 +5,10 @@
 
 #include "base/check.h"
 #include "compress/ternary_training.h"
+#include "io/gguf_size.h"
 #include "io/safetensors_layout.h"
 #include "model/gguf_model.h"
+#include "model/gguf_size.h"
 #include "runtime/native_model.h"
 
 namespace forge::compress {
@@ -43,6 +45,7 @@ FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
     (IsLinear(spec) ? size.linears : IsTable(spec) ? size.tables : size.vectors) += entry->bytes.size();
     const io::GgufFile::Entry* second = file.Find(model::GgufName(spec.name) + model::kSecondPlane);
     if (second != nullptr) size.linears += second->bytes.size();
+    if (IsTable(spec)) size.table_types[spec.name] = io::BlockTypeName(entry->type_id);
     if (IsLinear(spec)) linear_weights += spec.shape[0] * spec.shape[1];
   }
   size.metadata = size.total - size.linears - size.tables - size.vectors;
@@ -50,6 +53,16 @@ FileSize MeasureGguf(const fs::path& path, const model::ModelConfig& config) {
   size.bits_per_weight =
       8.0 * static_cast<double>(size.total) / static_cast<double>(model::CountParameters(config));
   return size;
+}
+
+std::uint64_t BytesBesideMatrices(const model::ModelConfig& config, const io::GgufMetadata& tokenizer,
+                                  const std::string& model_name) {
+  constexpr io::BlockType kAny = io::BlockType::kF16;  // one with a general.file_type, which not all have
+  std::uint64_t bytes = model::GgufBytes(
+      config, [](const model::TensorSpec&) { return kAny; }, tokenizer, model_name);
+  for (const model::TensorSpec& spec : model::ListTensors(config))
+    if (IsLinear(spec) || IsTable(spec)) bytes -= io::PaddedTensorBytes({spec.name, spec.shape, kAny});
+  return bytes;
 }
 
 std::uint64_t Float16Bytes(const model::ModelConfig& config) {

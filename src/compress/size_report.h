@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,9 +25,16 @@ struct FileSize {
   std::uint64_t metadata = 0;  // header, tokenizer, tensor list, padding
   std::uint64_t total = 0;     // as the file system says
   double linear_bits_per_weight = 0;
-  double bits_per_weight = 0;  // all bytes of the file, over all weights
+  double bits_per_weight = 0;                           // all bytes of the file, over all weights
+  std::map<std::string, std::string> table_types = {};  // "Q8_0", by the table's name
 };
 FileSize MeasureGguf(const std::filesystem::path& path, const model::ModelConfig& config);
+
+/// Bytes of the GGUF file of a model, with one plane for each linear, that are neither those of linears nor
+/// of tables nor the padding behind them: header, tokenizer, norms, biases. 32 more than there are where the
+/// types of the linears have no general.file_type.
+std::uint64_t BytesBesideMatrices(const model::ModelConfig& config, const io::GgufMetadata& tokenizer,
+                                  const std::string& model_name);
 
 /// Bytes of the float16 safetensors file of the model.
 std::uint64_t Float16Bytes(const model::ModelConfig& config);

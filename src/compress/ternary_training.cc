@@ -113,15 +113,14 @@ void CheckGroups(const model::ModelConfig& config, int group) {
                                  : "choose a model whose sizes are multiples of 64"});
 }
 
-void RoundTable(std::vector<float>& values, std::int64_t columns) {
-  const io::BlockType type = columns % 32 == 0 ? io::BlockType::kQ8_0 : io::BlockType::kF16;
-  std::vector<std::byte> bytes(io::RowBytes(type, values.size()));
-  io::EncodeBlocks(type, values, bytes);
-  io::DecodeBlocks(type, bytes, values);
+EncodedLinear RoundTable(std::vector<float>& values, std::int64_t columns, io::BlockType type) {
+  EncodedLinear table = Encode(type, values, columns);
+  io::DecodeBlocks(type, table.blocks, values);
+  return table;
 }
 
 CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWeights& weights, int group,
-                          const SecondMoments& moments) {
+                          const SecondMoments& moments, io::BlockType tables) {
   CheckGroups(config, group);
   CompressedModel result{.config = config, .weights = {}, .ternary = {}};
   for (const model::TensorSpec& spec : model::ListTensors(config)) {
@@ -132,7 +131,7 @@ CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWe
       continue;
     }
     model::Tensor& kept = result.weights[spec.name] = tensor;
-    if (IsTable(spec)) RoundTable(kept.values, config.hidden_size);
+    if (IsTable(spec)) result.encoded[spec.name] = RoundTable(kept.values, spec.shape[1], tables);
   }
   return result;
 }
@@ -147,8 +146,10 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
                  .why = fmt::format("the model has layers 0 to {}", config.num_hidden_layers - 1),
                  .fix = "give another --relation-layer, or -1"});
   model::ModelWeights trained = weights;
+  std::map<std::string, EncodedLinear> tables;
   for (const model::TensorSpec& spec : model::ListTensors(config))
-    if (IsTable(spec)) RoundTable(trained.at(spec.name).values, config.hidden_size);
+    if (IsTable(spec))
+      tables[spec.name] = RoundTable(trained.at(spec.name).values, spec.shape[1], training.tables);
   if (training.start != nullptr)
     for (const auto& [name, linear] : *training.start) trained.at(name) = model::Dequantize(linear);
   train::TuneJob job{.config = config, .weights = &trained, .teacher = &weights, .steps = training.steps};
@@ -184,7 +185,13 @@ CompressedModel TrainTernary(const model::ModelConfig& config, const model::Mode
   if (training.minutes > 0) job.steps = StepsOf(training, job);
   job.optimizer.warmup_steps = std::clamp(job.steps / 20, 1, 20);
   train::OpenEngine().Tune(job);
-  return Ternarize(config, trained, training.group, moments);  // rounding a rounded table changes nothing
+  CompressedModel result = Ternarize(config, trained, training.group, moments, training.tables);
+  // To round a rounded table again changes it in some types: it stays what was trained with.
+  for (auto& [name, table] : tables) {
+    result.weights[name] = std::move(trained.at(name));
+    result.encoded[name] = std::move(table);
+  }
+  return result;
 }
 
 }  // namespace forge::compress

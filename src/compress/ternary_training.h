@@ -16,13 +16,13 @@
 namespace forge::compress {
 
 /// A model with ternary linears, some of them perhaps as blocks of more bits; `weights` holds all other
-/// tensors.
+/// tensors, of tables the values that their blocks have.
 struct CompressedModel {
   model::ModelConfig config;
   model::ModelWeights weights;
   model::TernaryWeights ternary;
-  model::TernaryWeights second_plane = {};  // added to those of `ternary`, where there is one
-  std::map<std::string, EncodedLinear> encoded = {};
+  model::TernaryWeights second_plane = {};            // added to those of `ternary`, where there is one
+  std::map<std::string, EncodedLinear> encoded = {};  // linears, and the tables
 };
 
 /// Embedding and head.
@@ -31,14 +31,14 @@ bool IsTable(const model::TensorSpec& spec);
 /// Throws Error(kInput) listing every linear whose rows do not divide into groups of `group`.
 void CheckGroups(const model::ModelConfig& config, int group);
 
-/// `values` as they come back from a Q8_0 block (binary16 if rows of `columns` do not fill blocks of 32):
-/// what the exported file and the runtime's 8-bit weights hold.
-void RoundTable(std::vector<float>& values, std::int64_t columns);
+/// Rounds a table with rows of `columns` to `type`, whose blocks they must fill: `values` become what the
+/// blocks hold, which are returned.
+EncodedLinear RoundTable(std::vector<float>& values, std::int64_t columns, io::BlockType type);
 
 /// Makes the linears ternary without training: the h-weighted optimum of each group (group_ternary.h).
-/// Embedding and head are rounded as they are exported.
+/// Embedding and head are rounded to `tables`.
 CompressedModel Ternarize(const model::ModelConfig& config, const model::ModelWeights& weights, int group,
-                          const SecondMoments& moments);
+                          const SecondMoments& moments, io::BlockType tables = io::BlockType::kQ8_0);
 
 /// Part `micro` of the `micro_batches` parts, about equal, of a step. Pure. Targets by teacher_weights,
 /// usually 1 on every token of the completions.
@@ -49,6 +49,7 @@ struct TernaryTraining {
   double learning_rate = 2e-3;
   LambdaSchedule lambda;
   int group = 64;
+  io::BlockType tables = io::BlockType::kQ8_0;  // what embedding and head are rounded to
   /// Ternary linears to start from, whose training begins at their values; null: the model's own weights.
   const model::TernaryWeights* start = nullptr;
   train::Precision precision = train::Precision::kFloat32;

@@ -53,17 +53,23 @@ TernaryTraining Training(const ModelConfig& config, int steps) {
           .environment = {}};
 }
 
-TEST(RoundTable, ChangesNothingTheSecondTime) {
-  for (const std::int64_t columns : {64, 40}) {
-    std::vector<float> once;
-    Random random(1, "table");
-    for (std::int64_t i = 0; i < 40 * columns; ++i) once.push_back(static_cast<float>(random.Normal()));
-    const std::vector<float> original = once;
-    RoundTable(once, columns);
-    EXPECT_NE(once, original);
-    std::vector<float> twice = once;
-    RoundTable(twice, columns);
-    EXPECT_EQ(twice, once);
+TEST(RoundTable, LeavesTheValuesOfTheBlocksThatItReturns) {
+  constexpr std::int64_t kColumns = 256;
+  std::vector<float> original;
+  Random random(1, "table");
+  for (std::int64_t i = 0; i < 40 * kColumns; ++i) original.push_back(static_cast<float>(random.Normal()));
+  double last = 0;
+  for (const io::BlockType type : {io::BlockType::kF16, io::BlockType::kQ8_0, io::BlockType::kQ6_K,
+                                   io::BlockType::kQ5_1, io::BlockType::kQ5_0, io::BlockType::kQ4_0}) {
+    std::vector<float> rounded = original, stored(original.size());
+    const EncodedLinear table = RoundTable(rounded, kColumns, type);
+    EXPECT_EQ(table.type, type);
+    io::DecodeBlocks(type, table.blocks, stored);
+    EXPECT_EQ(rounded, stored);
+    double error = 0;
+    for (std::size_t i = 0; i < original.size(); ++i) error += std::fabs(rounded[i] - original[i]);
+    EXPECT_GT(error, last) << io::Info(type).name;
+    last = error;
   }
 }
 
@@ -87,10 +93,17 @@ TEST(TrainTernary, BringsTheModelCloserToItsTeacherThanRoundingDoes) {
   const ModelConfig config = TinyConfig();
   const ModelWeights weights = OpinionatedWeights(config);
   const CompressedModel rounded = Ternarize(config, weights, 64, {});
-  const CompressedModel trained = TrainTernary(config, weights, {}, Training(config, 150));
+  TernaryTraining training = Training(config, 150);
+  const CompressedModel trained = TrainTernary(config, weights, {}, training);
   EXPECT_LT(Divergence(weights, trained), 0.6 * Divergence(weights, rounded));
   // The tables are frozen as exported, norms and biases are not.
   EXPECT_EQ(trained.weights.at("model.embed_tokens.weight"), rounded.weights.at("model.embed_tokens.weight"));
+  EXPECT_EQ(trained.encoded.at("model.embed_tokens.weight").blocks,
+            rounded.encoded.at("model.embed_tokens.weight").blocks);
+  training.steps = 1;
+  training.tables = io::BlockType::kQ4_0;
+  EXPECT_EQ(TrainTernary(config, weights, {}, training).weights.at("model.embed_tokens.weight"),
+            Ternarize(config, weights, 64, {}, io::BlockType::kQ4_0).weights.at("model.embed_tokens.weight"));
   EXPECT_NE(trained.weights.at("model.norm.weight"), weights.at("model.norm.weight"));
   EXPECT_NE(trained.weights.at("model.layers.0.self_attn.q_proj.bias"),
             weights.at("model.layers.0.self_attn.q_proj.bias"));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compress/layerwise.h"
+#include "compress/mixed_choice.h"
 #include "compress/ternary_training.h"
 
 namespace forge::compress {
@@ -26,9 +27,13 @@ struct UntrainedOptions {
   Tier tier = Tier::kStrict;
   int group = 64;                  // of the ternary planes, as they are stored
   std::int64_t fitted_group = 64;  // whose weights share a scale: a multiple of it, kWholeRow, kWholeTensor
-  io::BlockType type = io::BlockType::kQ2_0;  // that they are stored in
-  double bits_per_weight = 3.5;               // of all linears, in tier mixed
-  const Quantiser* quantiser = nullptr;       // of one plane
+  io::BlockType type = io::BlockType::kQ2_0;    // that they are stored in
+  io::BlockType tables = io::BlockType::kQ8_0;  // that embedding and head are stored in
+  /// In tier mixed: types, the smallest first, that theirs is chosen from, when it is known how much the
+  /// linears need; `tables` holds until then. Empty: it is `tables`.
+  std::vector<io::BlockType> tables_to_choose_from = {};
+  MixedBudget budget = {.bits_per_weight = 3.5};  // of tier mixed
+  const Quantiser* quantiser = nullptr;           // of one plane
   bool with_feedback = true;
   BlockSettings blocks = {};  // in tier strict
   bool compares = false;      // report the error of every quantiser of the table beside
@@ -47,12 +52,15 @@ struct UntrainedResult {
   std::map<std::string, double> compared;
 };
 
+/// Throws Error(kUsage) in tier mixed if the budget is below the smallest that it can make (CheckBudget).
+void CheckBudget(const model::ModelConfig& config, const UntrainedOptions& options);
+
 /// Compresses without training (layerwise.h). In tier mixed the model is first made strict; the divergence
 /// that each unit (sensitivity.h) alone then costs is measured, that of the other types is taken to be in
-/// proportion to the output errors of nearest rounding, the types are chosen within the bytes allowed
-/// (mixed_precision.h), and the model is made anew with them. Twice the time of strict, plus the
-/// sensitivities. Throws Error(kUsage) if bits_per_weight is below what strict takes, Error(kInput) if rows
-/// do not divide into groups.
+/// proportion to the output errors of nearest rounding, that of the types of tables is measured too, the
+/// types are chosen within the budget (mixed_choice.h), and the model is made anew with them. Twice the time
+/// of strict, plus the sensitivities. Throws as CheckBudget, and Error(kInput) if rows do not divide into
+/// groups.
 UntrainedResult CompressUntrained(const model::WeightSource& source, std::span<const std::vector<int>> texts,
                                   std::span<const std::vector<int>> held_out, const UntrainedOptions& options,
                                   MetricSink& sink, const StopToken& stop);

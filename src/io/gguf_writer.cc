@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "io/gguf.h"
+#include "io/gguf_size.h"
 
 namespace forge::io {
 namespace {
@@ -70,6 +71,28 @@ void AppendKeys(std::string& out, const GgufMetadata& metadata) {
   }
 }
 
+/// All that is before the data, with its padding.
+std::string Header(const GgufMetadata& metadata, std::span<const GgufWriter::Declaration> tensors) {
+  std::string header = "GGUF";
+  Append<std::uint32_t>(header, 3);
+  Append<std::uint64_t>(header, tensors.size());
+  Append<std::uint64_t>(header, metadata.size());
+  AppendKeys(header, metadata);
+  std::uint64_t offset = 0;
+  for (const GgufWriter::Declaration& tensor : tensors) {
+    FORGE_CHECK(tensor.name.size() <= kMaxNameBytes && !tensor.shape.empty());
+    AppendText(header, tensor.name);
+    Append<std::uint32_t>(header, static_cast<std::uint32_t>(tensor.shape.size()));
+    for (auto length = tensor.shape.rbegin(); length != tensor.shape.rend(); ++length)
+      Append<std::uint64_t>(header, static_cast<std::uint64_t>(*length));
+    Append<std::uint32_t>(header, static_cast<std::uint32_t>(tensor.type));
+    Append<std::uint64_t>(header, offset);
+    offset += PaddedTensorBytes(tensor);
+  }
+  header.resize(Padded(header.size()), '\0');
+  return header;
+}
+
 }  // namespace
 
 std::string EncodeGgufMetadata(const GgufMetadata& metadata) {
@@ -87,27 +110,20 @@ std::uint64_t GgufWriter::TensorBytes(const Declaration& tensor) {
   return rows * RowBytes(tensor.type, columns);
 }
 
+std::uint64_t PaddedTensorBytes(const GgufWriter::Declaration& tensor) {
+  return Padded(GgufWriter::TensorBytes(tensor));
+}
+
+std::uint64_t GgufFileBytes(const GgufMetadata& metadata, std::span<const GgufWriter::Declaration> tensors) {
+  std::uint64_t bytes = Header(metadata, tensors).size();
+  for (const GgufWriter::Declaration& tensor : tensors) bytes += PaddedTensorBytes(tensor);
+  return bytes;
+}
+
 GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata,
                        std::vector<Declaration> tensors)
     : file_(path), tensors_(std::move(tensors)) {
-  std::string header = "GGUF";
-  Append<std::uint32_t>(header, 3);
-  Append<std::uint64_t>(header, tensors_.size());
-  Append<std::uint64_t>(header, metadata.size());
-  AppendKeys(header, metadata);
-  std::uint64_t offset = 0;
-  for (const Declaration& tensor : tensors_) {
-    FORGE_CHECK(tensor.name.size() <= kMaxNameBytes && !tensor.shape.empty());
-    AppendText(header, tensor.name);
-    Append<std::uint32_t>(header, static_cast<std::uint32_t>(tensor.shape.size()));
-    for (auto length = tensor.shape.rbegin(); length != tensor.shape.rend(); ++length)
-      Append<std::uint64_t>(header, static_cast<std::uint64_t>(*length));
-    Append<std::uint32_t>(header, static_cast<std::uint32_t>(tensor.type));
-    Append<std::uint64_t>(header, offset);
-    offset += Padded(TensorBytes(tensor));
-  }
-  header.resize(Padded(header.size()), '\0');
-  file_.Write(header);
+  file_.Write(Header(metadata, tensors_));
   StartTensor();
 }
 

@@ -13,6 +13,7 @@
 #include "base/float16.h"
 #include "io/atomic_file.h"
 #include "model/gguf_config.h"
+#include "model/gguf_size.h"
 #include "model/rope.h"
 #include "model/testing_models.h"
 
@@ -73,6 +74,24 @@ TEST_F(GgufModel, GivesBackWhatWasSaved) {
       EXPECT_EQ(loaded.config, config);
       EXPECT_EQ(loaded.weights, weights);
     }
+  }
+}
+
+TEST_F(GgufModel, KnowsHowLargeAFileWillBe) {
+  ModelConfig config = TinyConfig("llama");
+  config.vocab_size = 41;  // tables that are no multiple of the alignment
+  config.tie_word_embeddings = false;
+  config.rope_scaling = Llama3();
+  const ModelWeights weights = RandomWeights(config);
+  const io::GgufMetadata tokenizer = {{"tokenizer.ggml.model", std::string("gpt2")}};
+  for (const auto& [linears, tables] :
+       {std::pair{BlockType::kQ4_0, BlockType::kQ5_1}, std::pair{BlockType::kQ5_0, BlockType::kF16},
+        std::pair{BlockType::kQ8_0, BlockType::kQ4_1}}) {
+    SaveGguf(path_, config, GgufTensorsOf(config, weights, linears, tables), tokenizer, "tiny");
+    EXPECT_EQ(GgufBytes(
+                  config, [&](const TensorSpec& spec) { return IsLinear(spec) ? linears : tables; },
+                  tokenizer, "tiny"),
+              std::filesystem::file_size(path_));
   }
 }
 

@@ -8,9 +8,11 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "io/gguf_size.h"
 #include "model/architecture.h"
 #include "model/gguf_config.h"
 #include "model/gguf_model.h"
+#include "model/gguf_size.h"
 #include "model/rope.h"
 
 namespace forge::model {
@@ -168,26 +170,36 @@ void CheckBeforeWriting(const std::filesystem::path& path, const ModelConfig& co
          "use the tokenizer of this model");
 }
 
+/// What a file of the planned tensors begins with.
+struct FileHead {
+  io::GgufMetadata metadata;
+  std::vector<io::GgufWriter::Declaration> tensors;
+  std::vector<float> divisors;  // the values of the last tensor, where a rope scaling needs it
+};
+FileHead HeadOf(const ModelConfig& config, std::span<const Plan> plans, const io::GgufMetadata& tokenizer,
+                const std::string& model_name) {
+  FileHead head{.metadata = ShapeMetadata(config), .tensors = {}, .divisors = {}};
+  head.metadata["general.name"] = model_name;
+  head.metadata.insert(tokenizer.begin(), tokenizer.end());
+  for (const Plan& plan : plans) {
+    head.tensors.push_back({GgufName(plan.spec.name) + plan.suffix, plan.spec.shape, plan.type});
+    const auto file_type = GgufFileType(plan.type);
+    if (IsLinear(plan.spec) && file_type) head.metadata["general.file_type"] = *file_type;
+  }
+  if (config.rope_scaling.type == RopeScaling::Type::kLlama3) {
+    for (const double divisor : RopeDivisors(config)) head.divisors.push_back(static_cast<float>(divisor));
+    head.tensors.push_back(
+        {kRopeDivisorsName, {static_cast<std::int64_t>(head.divisors.size())}, io::BlockType::kF32});
+  }
+  return head;
+}
+
 void WritePlans(const std::filesystem::path& path, const ModelConfig& config, std::span<const Plan> plans,
                 const io::GgufMetadata& tokenizer, const std::string& model_name) {
-  io::GgufMetadata metadata = ShapeMetadata(config);
-  metadata["general.name"] = model_name;
-  metadata.insert(tokenizer.begin(), tokenizer.end());
-  std::vector<io::GgufWriter::Declaration> declarations;
-  for (const Plan& plan : plans) {
-    declarations.push_back({GgufName(plan.spec.name) + plan.suffix, plan.spec.shape, plan.type});
-    const auto file_type = GgufFileType(plan.type);
-    if (IsLinear(plan.spec) && file_type) metadata["general.file_type"] = *file_type;
-  }
-  std::vector<float> divisors;
-  if (config.rope_scaling.type == RopeScaling::Type::kLlama3) {
-    for (const double divisor : RopeDivisors(config)) divisors.push_back(static_cast<float>(divisor));
-    declarations.push_back(
-        {kRopeDivisorsName, {static_cast<std::int64_t>(divisors.size())}, io::BlockType::kF32});
-  }
-  io::GgufWriter writer(path, metadata, std::move(declarations));
+  FileHead head = HeadOf(config, plans, tokenizer, model_name);
+  io::GgufWriter writer(path, head.metadata, std::move(head.tensors));
   for (const Plan& plan : plans) WritePlan(writer, plan);
-  writer.Write(std::as_bytes(std::span(divisors)));
+  writer.Write(std::as_bytes(std::span(head.divisors)));
   writer.Finish();
 }
 
@@ -232,6 +244,16 @@ Plan PlanOf(const WeightSource& weights, const TensorSpec& spec, io::BlockType t
 }
 
 }  // namespace
+
+std::uint64_t GgufBytes(const ModelConfig& config,
+                        const std::function<io::BlockType(const TensorSpec&)>& type_of,
+                        const io::GgufMetadata& tokenizer, const std::string& model_name) {
+  std::vector<Plan> plans;
+  for (const TensorSpec& spec : ListTensors(config))
+    plans.push_back({spec, IsVector(spec) ? io::BlockType::kF32 : type_of(spec), 1, {}});
+  const FileHead head = HeadOf(config, plans, tokenizer, model_name);
+  return io::GgufFileBytes(head.metadata, head.tensors);
+}
 
 std::vector<GgufTensor> GgufTensorsOf(const ModelConfig& config, const ModelWeights& weights,
                                       io::BlockType linear_type, io::BlockType table_type) {

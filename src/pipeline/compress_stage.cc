@@ -95,6 +95,7 @@ Json ResultJson(const compress::CompressResult& result, const std::string& metri
         {"top5", result.divergence.top5}}},
       {"distinct_triples", {{"before", result.distinct_triples_before}, {"after", result.distinct_triples}}},
       {"linears", LinearsJson(result)},
+      {"tables", result.size.table_types},
       {"compared", result.compared},
       {"input_bytes", result.float16_bytes},
       {"output_bytes", result.size.total},
@@ -134,6 +135,7 @@ std::vector<eval::DomainItems> LoadCompressDomains(const CompressSettings& setti
                  .what = "cannot use --calibration-texts with training on the starter tasks",
                  .why = "that training has batches of its own",
                  .fix = "leave them out, or add --training-steps 0"});
+  CheckTextsSuffice(settings);
   std::vector<eval::DomainItems> domains;
   if (settings.calibration_dataset != kSelf)
     domains = LoadTasks(

@@ -102,6 +102,17 @@ std::vector<CalibrationPieces> ReadCalibrationTexts(const CompressSettings& sett
   return texts;
 }
 
+void CheckTextsSuffice(const CompressSettings& settings) {
+  if (settings.compress.training_steps == 0) return;
+  for (const std::string& spec : settings.calibration_texts)
+    if (!IsCorpus(spec) && PiecesOf(spec).size() < 2)
+      throw Error(
+          {.what = "cannot calibrate and train on the text " + spec,
+           .why = "it is one piece (texts are cut every 1600 bytes or so), which calibrates, and "
+                  "nothing is left to train on",
+           .fix = "give a longer text, leave it out of --calibration-texts, or add --training-steps 0"});
+}
+
 eval::DomainItems LoadSecondCorpus(const std::string& spec, int count) {
   eval::DomainItems domain{.name = spec, .metric = eval::Metric::kNegativeLogLikelihood};
   if (IsCorpus(spec)) {

@@ -29,6 +29,10 @@ struct CalibrationPieces {
 /// its pieces if there is training. Throws Error(kInput) for a text that cannot be read.
 std::vector<CalibrationPieces> ReadCalibrationTexts(const CompressSettings& settings);
 
+/// Throws Error(kInput) for a text file of --calibration-texts that has a single piece if there is training:
+/// it would calibrate, and leave nothing to train on.
+void CheckTextsSuffice(const CompressSettings& settings);
+
 /// Tokens of texts for the activations, at most 512 or `max_tokens` of each: items to search on, the domains
 /// in turn, then the pieces.
 std::vector<std::vector<int>> CalibrationTexts(const std::vector<eval::DomainItems>& domains,
