@@ -124,6 +124,13 @@ TEST_F(KeptLinearsTest, OfOtherSettingsOrDamagedAreToldOfAndMadeAgain) {
   EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
                           [](const auto& line) { return line.find("other settings") != std::string::npos; }),
             14);
+  Compress(options, -1, nullptr);
+  other = options;
+  other.tables = io::BlockType::kQ4_0;  // what the linears were calibrated behind
+  Compress(other, -1, &lines);
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
+                          [](const auto& line) { return line.find("other settings") != std::string::npos; }),
+            14);
   Compress(options, -1, &lines);
   const fs::path path = options.kept / "strict-1" / "model.layers.1.mlp.down_proj.weight.kept";
   {
