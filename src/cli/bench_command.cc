@@ -84,6 +84,7 @@ class BenchCommand : public Command {
     flags.AddConfig(config_);
     model_.AddTo(flags, "auto");
     model_.AddHeadTo(flags);
+    model_.AddPinTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {
@@ -107,6 +108,8 @@ class BenchCommand : public Command {
     const std::vector<int> first{0};
     model->HeadLogits(model->LastHidden({&first, 1}));
     first_token_seconds_ = SecondsSince(start);
+    const std::unique_ptr<PinnedThreads> pinned = model_.Pin();
+    if (pinned) pinned_cores_ = pinned->cores();
     return Measure(*model, terminal);
   }
 
@@ -171,6 +174,7 @@ class BenchCommand : public Command {
                   {"weight_bytes", model.weight_bytes()},
                   {"activations", is_int8 ? "int8" : "float32"},
                   {"threads", threads},
+                  {"pinned_cores", pinned_cores_},
                   {"load_seconds", load_seconds_},
                   {"first_token_seconds", first_token_seconds_},
                   {"kernels", forge::Name(runtime::KernelTarget())},
@@ -295,6 +299,7 @@ class BenchCommand : public Command {
 
   std::string name_, shape_ = "none", embeddings_ = "q8_0", gguf_;
   std::uint64_t seed_ = 1;
+  std::vector<int> pinned_cores_;  // of each thread; none without --pin-threads
   double load_seconds_ = 0, first_token_seconds_ = 0;
   BenchConfig config_;
   ModelFlags model_;

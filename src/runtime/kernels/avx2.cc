@@ -144,6 +144,9 @@ struct Vector {
 
 #include "runtime/kernels/panel_rows.inc"
 
+constexpr int kMostSums = 6;
+#include "runtime/kernels/narrow_rows.inc"
+
 float Dot(const float* a, const float* b, std::size_t size) {
   __m256 sum = _mm256_setzero_ps();
   std::size_t i = 0;
@@ -242,6 +245,8 @@ const KernelTable& Avx2Kernels() {
   static const KernelTable table{.tile_rows = 6,
                                  .tile_panels = 1,
                                  .gemm_tile = GemmTile,
+                                 .narrow_tile = NarrowTile,
+                                 .widen_pair = WidenPair,
                                  .unpack = Unpack,
                                  .multiply_row = MultiplyRow,
                                  .dot = Dot,
