@@ -232,6 +232,9 @@ TEST(KeyValuesInBlocksOf32, TakeAQuarterOfTheMemoryAndTheirScales) {
   EXPECT_EQ(wide.bytes(), 1024 * KeyValueBytesPerToken(config, KeyValueType::kFloat32));
   EXPECT_EQ(narrow.bytes(), 1024 * KeyValueBytesPerToken(config, KeyValueType::kInt8));
   EXPECT_EQ(narrow.bytes() * 64, wide.bytes() * 17);  // 0.265625
+  // One position takes a panel of keys and, since scales are read 16 at a time, those of 16 positions.
+  EXPECT_EQ(KeyValueCache(config, 1, nullptr, KeyValueType::kInt8).bytes(),
+            2u * (16 * (64 + 4) + 64 + 16 * 4));
 }
 
 TEST(KeyValuesInBlocksOf32, ShowANumberThatIsNoneAndHoldHugeOnes) {
