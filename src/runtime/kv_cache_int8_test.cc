@@ -107,15 +107,14 @@ INSTANTIATE_TEST_SUITE_P(Targets, KeyValuesInBlocks, testing::ValuesIn(Supported
 
 // The result is that of the rounded numbers in float32, to the bit, on every target and for any company.
 TEST_P(KeyValuesInBlocks, AttendToTheRoundedNumbers) {
-  for (const int head_dim : {8, 16, 48, 64, 80})
-    for (const int group : {1, 3, 8}) {
+  for (const int head_dim : {8, 48, 80})
+    for (const int group : {3, 8}) {
       const ModelConfig config = OneLayer(head_dim, group);
       const auto wide = Fill(config, KeyValueType::kFloat32,
                              [&](const std::vector<float>& row) { return RoundToBlocks(config, row); });
       const auto narrow =
           Fill(config, KeyValueType::kInt8, [](const std::vector<float>& row) { return row; });
-      const std::vector<float> all = AttendLast(config, *narrow, 30);
-      for (const int tokens : {1, 2, 5, 30}) {
+      for (const int tokens : {1, 2, 30}) {
         const std::vector<float> attended = AttendLast(config, *narrow, tokens);
         EXPECT_EQ(attended, AttendLast(config, *wide, tokens)) << head_dim << " " << group << " " << tokens;
       }
