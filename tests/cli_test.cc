@@ -198,6 +198,22 @@ TEST_F(Cli, MeasuresReadingAndWriting) {
   }
 }
 
+TEST_F(Cli, PinsThreadsWhenTold) {
+  const std::string model = MakeModel("model");
+  const auto pinned = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"bench", model, "--prompt-tokens", "8", "--new-tokens", "0", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    const io::Json json = io::Json::parse(outcome.out);
+    return std::pair(json.at("pinned_cores").size(), json.at("threads").get<std::size_t>());
+  };
+  EXPECT_EQ(pinned({}).first, 0u);
+  const auto [cores, threads] = pinned({"--pin-threads"});
+  EXPECT_EQ(cores, threads);
+  EXPECT_EQ(Run({"generate", model, "--prompt", "a", "--max-new-tokens", "3", "--pin-threads"}).code, 0);
+}
+
 TEST_F(Cli, DoesNotWriteOverAFileUnlessTold) {
   const std::string model = MakeModel("model");
   ASSERT_EQ(Run({"convert", model, Path("model.gguf")}).code, 0);

@@ -138,6 +138,12 @@ ThreadPool::~ThreadPool() {
   delete state_;
 }
 
+std::vector<std::thread::native_handle_type> ThreadPool::WorkerHandles() const {
+  std::vector<std::thread::native_handle_type> handles;
+  for (std::thread& thread : state_->threads) handles.push_back(thread.native_handle());
+  return handles;
+}
+
 void ThreadPool::Run(std::size_t count, const std::function<void(std::size_t)>& task) {
   if (count == 0) return;
   if (inside_task || state_->threads.empty() || count == 1) {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <functional>
+#include <thread>
+#include <vector>
 
 namespace forge {
 
@@ -19,6 +21,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int num_threads() const { return num_threads_; }
+  /// Of its own threads: num_threads() without the one that calls Run.
+  std::vector<std::thread::native_handle_type> WorkerHandles() const;
 
   /// Calls task(i) once for each i in [0, count), on this thread and the pool's; returns when all are done.
   /// An exception from a task is rethrown here (the first one). Calls from inside a task run serially.

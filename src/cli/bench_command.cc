@@ -13,6 +13,7 @@
 #include "model/gguf_model.h"
 #include "model/random_ternary.h"
 #include "runtime/machine_limits.h"
+#include "runtime/session.h"
 
 namespace forge::cli {
 namespace {
@@ -20,6 +21,7 @@ namespace {
 struct BenchConfig {
   int prompt_tokens = 512;
   int new_tokens = 64;
+  int context_tokens = 0;
   int repetitions = 3;
 
   template <class Visitor>
@@ -28,6 +30,8 @@ struct BenchConfig {
           "Tokens of the prompt that is read; 0: no such test.");
     visit("new_tokens", new_tokens, InRange{0, 1e6},
           "Tokens that are generated, one by one, and by 16 sequences at once; 0: no such tests.");
+    visit("context_tokens", context_tokens, InRange{0, 1e6},
+          "Tokens that stand before those that are generated one by one; the 16 sequences begin without.");
     visit("repetitions", repetitions, InRange{1, 1000}, "Runs of each test after one that is not counted.");
   }
 };
@@ -84,6 +88,7 @@ class BenchCommand : public Command {
     flags.AddConfig(config_);
     model_.AddTo(flags, "auto");
     model_.AddHeadTo(flags);
+    model_.AddPinTo(flags);
   }
 
   int Run(const FlagSet&, Terminal& terminal) override {
@@ -97,16 +102,18 @@ class BenchCommand : public Command {
     const auto start = std::chrono::steady_clock::now();
     std::unique_ptr<runtime::NativeModel> model = Load();
     load_seconds_ = SecondsSince(start);
-    const int longest = std::max(config_.prompt_tokens, config_.new_tokens + 1);
+    const int longest = std::max(config_.prompt_tokens, config_.context_tokens + config_.new_tokens + 1);
     if (longest > model->config().max_position_embeddings)
       throw Error(
           {.kind = ErrorKind::kUsage,
            .what = fmt::format("cannot measure {} tokens with {}", longest, name_),
            .why = fmt::format("the model knows {} positions", model->config().max_position_embeddings),
-           .fix = "give smaller --prompt-tokens and --new-tokens"});
+           .fix = "give smaller --prompt-tokens, --context-tokens and --new-tokens"});
     const std::vector<int> first{0};
     model->HeadLogits(model->LastHidden({&first, 1}));
     first_token_seconds_ = SecondsSince(start);
+    const std::unique_ptr<PinnedThreads> pinned = model_.Pin();
+    if (pinned) pinned_cores_ = pinned->cores();
     return Measure(*model, terminal);
   }
 
@@ -156,6 +163,8 @@ class BenchCommand : public Command {
   int Measure(runtime::NativeModel& model, Terminal& terminal) const {
     const bool is_int8 = model.transformer().activations() == runtime::Activations::kInt8;
     const auto weight_bytes = static_cast<double>(model.weight_bytes());
+    const std::size_t key_value_bytes =
+        runtime::KeyValueBytesPerToken(model.config(), model.transformer().key_values());
     const int threads = ThreadPool::Global().num_threads();
     terminal.Print(fmt::format("{}: {:.1f} MiB of weights, {} activations, {} threads, kernels {}\n", name_,
                                weight_bytes / 1048576, is_int8 ? "int8" : "float32", threads,
@@ -171,6 +180,10 @@ class BenchCommand : public Command {
                   {"weight_bytes", model.weight_bytes()},
                   {"activations", is_int8 ? "int8" : "float32"},
                   {"threads", threads},
+                  {"pinned_cores", pinned_cores_},
+                  {"key_values", model_.kv_cache_type},
+                  {"key_value_bytes_per_token", key_value_bytes},
+                  {"context_tokens", config_.context_tokens},
                   {"load_seconds", load_seconds_},
                   {"first_token_seconds", first_token_seconds_},
                   {"kernels", forge::Name(runtime::KernelTarget())},
@@ -187,21 +200,33 @@ class BenchCommand : public Command {
     const double linear_operations = 2 * PrefillWeights(model.config());
     const double head_operations = 2.0 * model.config().hidden_size * model.config().vocab_size;
     if (config_.prompt_tokens > 0) {
-      const Runs runs =
-          Repeat(config_.prompt_tokens, linear_operations, operations, terminal, [&] { ReadPrompt(model); });
+      const Runs runs = Repeat(config_.prompt_tokens, linear_operations, operations, terminal, [&] {
+        // Random tokens, and the logits after the last one, as llama-bench does.
+        const std::vector<int> tokens = RandomTokens(model, config_.prompt_tokens, "bench");
+        model.HeadLogits(model.LastHidden({&tokens, 1}));
+      });
       Show("pp", "prefill", config_.prompt_tokens, runs, "of the multiply-add peak", terminal, json);
       json["prefill_peak_share"] = Median(runs.shares);
     }
     if (config_.new_tokens > 0) {
+      const std::vector<int> context = RandomTokens(model, config_.context_tokens + 1, "bench/context");
+      runtime::Session session(model);
+      const double key_values = static_cast<double>(key_value_bytes) *
+                                (config_.context_tokens + config_.new_tokens / 2.0);  // read for a token
       Runs runs = Repeat(
-          config_.new_tokens, weight_bytes, [] { return runtime::MeasureReadBandwidth(0.3); }, terminal,
-          [&] { Write(model, 1); });
+          config_.new_tokens, weight_bytes + key_values, [] { return runtime::MeasureReadBandwidth(0.3); },
+          terminal,
+          [&] {
+            // Of the context only the last token runs, but for the run that is not counted.
+            session.Generate({context, 1}, {.max_new_tokens = config_.new_tokens, .log_probs = false});
+          });
       const double read = ShowHead(model, terminal, json);
-      for (double& share : runs.shares) share *= read;
+      for (double& share : runs.shares)
+        share *= (weight_bytes * read + key_values) / (weight_bytes + key_values);
       Show("tg", "decode", config_.new_tokens, runs, "of the memory bandwidth", terminal, json);
       json["decode_bandwidth_share"] = Median(runs.shares);
       const Runs batch = Repeat(kBatch * config_.new_tokens, linear_operations + head_operations, operations,
-                                terminal, [&] { Write(model, kBatch); });
+                                terminal, [&] { WriteBatch(model); });
       Show("tg by 16, ", "batch16", config_.new_tokens, batch, "of the multiply-add peak", terminal, json);
       json["batch16_peak_share"] = Median(batch.shares);
     }
@@ -253,20 +278,16 @@ class BenchCommand : public Command {
     return 1 - unread / static_cast<double>(model.weight_bytes());
   }
 
-  int RandomToken(runtime::NativeModel& model, Random& random) const {
-    return static_cast<int>(random.Below(static_cast<std::uint32_t>(model.config().vocab_size)));
+  static std::vector<int> RandomTokens(const runtime::NativeModel& model, int count, const char* purpose) {
+    std::vector<int> tokens(static_cast<std::size_t>(count));
+    Random random(1, purpose);
+    for (int& token : tokens)
+      token = static_cast<int>(random.Below(static_cast<std::uint32_t>(model.config().vocab_size)));
+    return tokens;
   }
-  /// Random tokens, and the logits after the last one, as llama-bench does.
-  void ReadPrompt(runtime::NativeModel& model) const {
-    std::vector<int> tokens(static_cast<std::size_t>(config_.prompt_tokens));
-    Random random(1, "bench");
-    for (int& token : tokens) token = RandomToken(model, random);
-    model.HeadLogits(model.LastHidden({&tokens, 1}));
-  }
-  void Write(runtime::NativeModel& model, int sequences) const {
+  void WriteBatch(runtime::NativeModel& model) const {
     std::vector<model::GenerateRequest> requests;
-    Random random(1, "bench/starts");
-    for (int i = 0; i < sequences; ++i) requests.push_back({{RandomToken(model, random)}, 1});
+    for (const int token : RandomTokens(model, kBatch, "bench/starts")) requests.push_back({{token}, 1});
     model.Generate(requests, {.max_new_tokens = config_.new_tokens, .log_probs = false});
   }
 
@@ -295,6 +316,7 @@ class BenchCommand : public Command {
 
   std::string name_, shape_ = "none", embeddings_ = "q8_0", gguf_;
   std::uint64_t seed_ = 1;
+  std::vector<int> pinned_cores_;  // of each thread; none without --pin-threads
   double load_seconds_ = 0, first_token_seconds_ = 0;
   BenchConfig config_;
   ModelFlags model_;

@@ -23,6 +23,7 @@ class GenerateCommand : public Command {
     flags.AddConfig(sampling_);
     model_.AddTo(flags, "auto");
     model_.AddHeadTo(flags);
+    model_.AddPinTo(flags);
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {
@@ -35,6 +36,7 @@ class GenerateCommand : public Command {
     if (flags.Given("--prompt-file")) prompt_ = io::ReadFile(prompt_file_);
     const RunnableModel model = model_.LoadToRun(name_);
     const std::vector<int> prompt = model.Encode(prompt_);
+    const std::unique_ptr<PinnedThreads> pinned = model_.Pin();
     GeneratedText result;
     try {
       runtime::Session session(*model.model);

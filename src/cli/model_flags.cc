@@ -15,6 +15,11 @@ std::optional<runtime::WeightType> ParseWeightType(const std::string& word) {
   return std::nullopt;
 }
 
+runtime::KeyValueType ParseKeyValueType(const std::string& word) {
+  if (word == "q8_0") return runtime::KeyValueType::kInt8;
+  return word == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32;
+}
+
 }  // namespace
 
 std::vector<int> RunnableModel::Encode(std::string_view text) const {
@@ -34,9 +39,10 @@ void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
       "What ternary, 8-bit and 4-bit weights are multiplied with: float32 is exact, int8 is rounded "
       "block by block and much faster; auto is int8 for ternary models, else float32. Those of a packed file "
       "are int8.");
-  flags.AddWord(
-      "--kv-cache-type", kv_cache_type, {"f32", "f16"},
-      "How the keys and values of the text so far are held: f16 takes half the memory and is rounded.");
+  flags.AddWord("--kv-cache-type", kv_cache_type, {"f32", "f16", "q8_0"},
+                "How the keys and values of the text so far are held: f16 takes half of the memory of f32, "
+                "q8_0 (8 bits, a "
+                "scale for 32) 0.27 of it; both are rounded.");
   flags.AddSwitch("--verify", verify, "Check every byte of a packed file against its checksums first.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
@@ -51,6 +57,15 @@ void ModelFlags::AddHeadTo(FlagSet& flags) {
       "half "
       "only of the tokens that can still be the best. Other heads, and those of packed files written before, "
       "are always computed in full.");
+}
+
+void ModelFlags::AddPinTo(FlagSet& flags) {
+  flags.AddSwitch("--pin-threads", pin_threads,
+                  "Keep each thread that runs the model on one core of those that this process may use.");
+}
+
+std::unique_ptr<PinnedThreads> ModelFlags::Pin() const {
+  return pin_threads ? std::make_unique<PinnedThreads>(ThreadPool::Global()) : nullptr;
 }
 
 void ModelFlags::CheckHead(const std::string& name, const runtime::PackedWeights& loaded) const {
@@ -84,8 +99,7 @@ runtime::PackOptions ModelFlags::Packing() const {
           .activations = activations == "int8"   ? runtime::Activations::kInt8
                          : activations == "auto" ? runtime::Activations::kInt8IfTernary
                                                  : runtime::Activations::kFloat32,
-          .key_values =
-              kv_cache_type == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32,
+          .key_values = ParseKeyValueType(kv_cache_type),
           .greedy_head = head == "full" ? runtime::GreedyHead::kFull : runtime::GreedyHead::kTopK};
 }
 

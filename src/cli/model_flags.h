@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pinning.h"
 #include "cli/flag_set.h"
 #include "pipeline/model_source.h"
 #include "runtime/native_model.h"
@@ -31,12 +32,15 @@ struct ModelFlags {
   std::string kv_cache_type = "f32";
   std::string head = "top-k";
   bool verify = false;
+  bool pin_threads = false;
 
   /// `activations` is the default of --activations: "auto" where speed counts, "float32" where figures are
   /// compared.
   void AddTo(FlagSet& flags, const std::string& activations = "float32");
   /// --head, for commands that generate.
   void AddHeadTo(FlagSet& flags);
+  /// --pin-threads, for commands where speed counts.
+  void AddPinTo(FlagSet& flags);
   /// --models-dir alone, for commands that look at files only.
   void AddFolderTo(FlagSet& flags);
 
@@ -48,6 +52,8 @@ struct ModelFlags {
   runtime::PackOptions Packing() const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
+  /// The global pool's threads and this one, pinned to cores, if --pin-threads is given; nullptr otherwise.
+  std::unique_ptr<PinnedThreads> Pin() const;
   /// Its weights alone.
   runtime::PackedWeights LoadWeights(const std::string& name) const;
   /// Throws Error(kUsage) if --head top-k was given for a head that cannot.

@@ -90,6 +90,7 @@ class ServeCommand : public Command {
                   "File whose first line is that key. The variable FORGE_API_KEY holds one, too.", "file");
     model_.AddTo(flags);
     model_.AddHeadTo(flags);
+    model_.AddPinTo(flags);
   }
 
   int Run(const FlagSet& flags, Terminal& terminal) override {
@@ -152,7 +153,8 @@ class ServeCommand : public Command {
                                     .key_value_bytes = static_cast<std::size_t>(config_.kv_cache_mb) << 20,
                                     .prompt_tokens_per_step =
                                         static_cast<std::size_t>(config_.prompt_tokens_per_step)},
-                          .max_waiting = static_cast<std::size_t>(config_.max_waiting)},
+                          .max_waiting = static_cast<std::size_t>(config_.max_waiting),
+                          .pin_threads = model_.pin_threads},
             .plan = {.max_tokens = config_.max_tokens,
                      .default_chat_tokens = config_.default_chat_tokens,
                      .truncate = config_.truncate,

@@ -5,14 +5,15 @@
 #include <cmath>
 
 #include "base/thread_pool.h"
-#include "io/float_arrays.h"
 #include "runtime/kernels/kernel_table.h"
 
 namespace forge::runtime {
 namespace {
 
-constexpr std::size_t kRowsPerBlock =
-    24;  // rows of scores held at once: 24 x context floats, in L2 up to 10k tokens
+/// Rows of scores held at once, over the whole context: 48 x context floats, 1.6 MB at 8k tokens, are still
+/// faster than 24, since keys and values are read (and widened) half as often; and cutting the context into
+/// blocks with a running softmax was slower (docs/results.md).
+constexpr std::size_t kRowsPerBlock = 48;
 
 /// Tokens rows[first, last): one sequence, so that they see the same keys up to the last one's position.
 struct Block {
@@ -45,60 +46,66 @@ struct Scratch {
 /// Positions whose keys or values are widened at a time; a multiple of the panels' width.
 constexpr std::size_t kChunk = 256;
 
+/// product with the narrow panels: straight from them for few rows; for more, widened by pieces of kChunk
+/// columns or of kChunk rows, whose floats stay in cache. The same bits either way.
+void MultiplyNarrow(const PanelProduct& product, const NarrowPanels& panels, bool by_columns, Scratch& s) {
+  if (product.rows <= kNarrowRows) return Multiply(product, panels);
+  const std::size_t size = by_columns ? product.columns : product.depth;
+  for (std::size_t first = 0; first < size; first += kChunk) {
+    const std::size_t count = std::min(kChunk, size - first);
+    PanelProduct piece = product;
+    NarrowPanels narrow = panels;
+    if (by_columns) {
+      piece.columns = count;
+      piece.out += first;
+      narrow = panels.FromPanel(first / kPanelWidth);
+    } else {
+      piece.depth = count;
+      piece.x += first;
+      piece.accumulate = product.accumulate || first > 0;
+      narrow = panels.FromRow(first);
+    }
+    piece.panel_stride = piece.depth * kPanelWidth;
+    s.widened.resize((piece.columns + kPanelWidth - 1) / kPanelWidth * piece.panel_stride);
+    Widen(narrow, piece.columns, piece.depth, s.widened.data());
+    piece.panels = s.widened.data();
+    Multiply(piece);
+  }
+}
+
 /// scores [rows, context] of the span's positions from column `start` on.
 void AddScores(std::size_t head_dim, const KeyValueSpan& span, std::size_t rows, std::size_t context,
                std::size_t start, Scratch& s) {
-  const auto length = static_cast<std::size_t>(span.length);
-  const bool is_wide = span.type == KeyValueType::kFloat32;
-  const std::size_t step = is_wide ? length : kChunk;
-  for (std::size_t first = 0; first < length; first += step) {
-    const std::size_t count = std::min(step, length - first);
-    const std::byte* stored = span.keys + first * head_dim * BytesOf(span.type);
-    if (!is_wide) {
-      s.widened.resize((count + kPanelWidth - 1) / kPanelWidth * kPanelWidth * head_dim);
-      io::WidenFloats({stored, s.widened.size() * BytesOf(span.type)}, io::FloatType::kF16, s.widened);
-    }
-    Multiply({.x = s.queries.data(),
-              .x_stride = head_dim,
-              .rows = rows,
-              .panels = is_wide ? reinterpret_cast<const float*>(stored) : s.widened.data(),
-              .panel_stride = head_dim * kPanelWidth,
-              .depth = head_dim,
-              .out = s.scores.data() + start + first,
-              .out_stride = context,
-              .columns = count});
-  }
+  PanelProduct product{.x = s.queries.data(),
+                       .x_stride = head_dim,
+                       .rows = rows,
+                       .panels = nullptr,
+                       .panel_stride = head_dim * kPanelWidth,
+                       .depth = head_dim,
+                       .out = s.scores.data() + start,
+                       .out_stride = context,
+                       .columns = static_cast<std::size_t>(span.length)};
+  if (span.type != KeyValueType::kFloat32) return MultiplyNarrow(product, span.NarrowKeys(head_dim), true, s);
+  product.panels = reinterpret_cast<const float*>(span.keys);
+  Multiply(product);
 }
 
 /// Adds the span's share to results [rows, head_dim]; start 0 begins them.
 void AddValues(std::size_t head_dim, const KeyValueSpan& span, std::size_t rows, std::size_t context,
                std::size_t start, Scratch& s) {
-  const auto length = static_cast<std::size_t>(span.length);
-  const bool is_wide = span.type == KeyValueType::kFloat32;
-  const std::size_t step = is_wide ? length : kChunk;
-  for (std::size_t first = 0; first < length; first += step) {
-    const std::size_t count = std::min(step, length - first),
-                      panels = (head_dim + kPanelWidth - 1) / kPanelWidth;
-    if (!is_wide) {
-      s.widened.resize(panels * count * kPanelWidth);
-      for (std::size_t panel = 0; panel < panels; ++panel)
-        io::WidenFloats(
-            {span.values + (panel * span.value_panel_stride + first * kPanelWidth) * BytesOf(span.type),
-             count * kPanelWidth * BytesOf(span.type)},
-            io::FloatType::kF16,
-            std::span(s.widened).subspan(panel * count * kPanelWidth, count * kPanelWidth));
-    }
-    Multiply({.x = s.scores.data() + start + first,
-              .x_stride = context,
-              .rows = rows,
-              .panels = is_wide ? reinterpret_cast<const float*>(span.values) : s.widened.data(),
-              .panel_stride = is_wide ? span.value_panel_stride : count * kPanelWidth,
-              .depth = count,
-              .out = s.results.data(),
-              .out_stride = head_dim,
-              .columns = head_dim,
-              .accumulate = start + first > 0});
-  }
+  PanelProduct product{.x = s.scores.data() + start,
+                       .x_stride = context,
+                       .rows = rows,
+                       .panels = nullptr,
+                       .panel_stride = span.value_panel_stride,
+                       .depth = static_cast<std::size_t>(span.length),
+                       .out = s.results.data(),
+                       .out_stride = head_dim,
+                       .columns = head_dim,
+                       .accumulate = start > 0};
+  if (span.type != KeyValueType::kFloat32) return MultiplyNarrow(product, span.NarrowValues(), false, s);
+  product.panels = reinterpret_cast<const float*>(span.values);
+  Multiply(product);
 }
 
 /// results = softmax(queries K^T scale) V; row r sees the first seen[r] positions of the spans.

@@ -22,7 +22,7 @@ struct Heard {
   int step_of_first = -1;
 };
 
-class ServingBatchTest : public testing::Test {
+class ServingBatchTest : public testing::TestWithParam<KeyValueType> {
  protected:
   std::vector<int> Tokens(int count) {
     std::vector<int> ids;
@@ -53,12 +53,20 @@ class ServingBatchTest : public testing::Test {
   }
 
   const model::ModelConfig config_ = model::testing::TinyConfig();
-  NativeModel model_{config_, model::testing::RandomWeights(config_)};
+  NativeModel model_{config_, model::testing::RandomWeights(config_), {.key_values = GetParam()}};
   Random random_{3, "prompts"};
   int step_ = 0;
 };
 
-TEST_F(ServingBatchTest, GivesEachSequenceTheBitsItGetsAloneWhoeverJoinsAndLeaves) {
+INSTANTIATE_TEST_SUITE_P(KeysAndValues, ServingBatchTest,
+                         testing::Values(KeyValueType::kFloat32, KeyValueType::kFloat16, KeyValueType::kInt8),
+                         [](const auto& param_info) {
+                           return param_info.param == KeyValueType::kFloat32   ? "Float32"
+                                  : param_info.param == KeyValueType::kFloat16 ? "Float16"
+                                                                               : "Int8";
+                         });
+
+TEST_P(ServingBatchTest, GivesEachSequenceTheBitsItGetsAloneWhoeverJoinsAndLeaves) {
   for (const std::size_t piece : {1u, 5u, 64u}) {
     ServingBatch batch(model_.transformer(), {.prompt_tokens_per_step = piece});
     std::vector<Heard> heard(12);
@@ -91,7 +99,7 @@ TEST_F(ServingBatchTest, GivesEachSequenceTheBitsItGetsAloneWhoeverJoinsAndLeave
   }
 }
 
-TEST_F(ServingBatchTest, ComputesASharedPromptOnce) {
+TEST_P(ServingBatchTest, ComputesASharedPromptOnce) {
   const auto prompt = std::make_shared<const std::vector<int>>(Tokens(50));
   for (const std::size_t piece : {7u, 500u}) {
     ServingBatch batch(model_.transformer(), {.prompt_tokens_per_step = piece});
@@ -112,7 +120,7 @@ TEST_F(ServingBatchTest, ComputesASharedPromptOnce) {
   }
 }
 
-TEST_F(ServingBatchTest, DoesNotLetALongPromptKeepTheOthersWaiting) {
+TEST_P(ServingBatchTest, DoesNotLetALongPromptKeepTheOthersWaiting) {
   ServingBatch batch(model_.transformer(), {.prompt_tokens_per_step = 10});
   Heard writes, reads, is_short;
   batch.Join(Request(Tokens(2), {.max_new_tokens = 40}, writes));
@@ -128,7 +136,7 @@ TEST_F(ServingBatchTest, DoesNotLetALongPromptKeepTheOthersWaiting) {
   EXPECT_EQ(reads.step_of_first, 11);    // 5 tokens, then 10 a step: the 100th in the tenth step after
 }
 
-TEST_F(ServingBatchTest, ScoresThePromptAsVisitScoresDoes) {
+TEST_P(ServingBatchTest, ScoresThePromptAsVisitScoresDoes) {
   const std::vector<int> prompt = Tokens(70);
   std::vector<double> expected(prompt.size());
   std::vector<int> best(prompt.size());
@@ -163,7 +171,7 @@ TEST_F(ServingBatchTest, ScoresThePromptAsVisitScoresDoes) {
   }
 }
 
-TEST_F(ServingBatchTest, GivesTheTokenItselfAsTheMostProbableWhenGreedy) {
+TEST_P(ServingBatchTest, GivesTheTokenItselfAsTheMostProbableWhenGreedy) {
   ServingBatch batch(model_.transformer(), {});
   Heard heard;
   ServingRequest request = Request(Tokens(9), {.max_new_tokens = 5}, heard);
@@ -179,7 +187,7 @@ TEST_F(ServingBatchTest, GivesTheTokenItselfAsTheMostProbableWhenGreedy) {
   }
 }
 
-TEST_F(ServingBatchTest, EndsAtTheEndOfTheContextAndWhenToldTo) {
+TEST_P(ServingBatchTest, EndsAtTheEndOfTheContextAndWhenToldTo) {
   ServingBatch batch(model_.transformer(), {});
   Heard full, stopped;
   batch.Join(Request(Tokens(config_.max_position_embeddings), {.max_new_tokens = 9}, full));
@@ -196,7 +204,7 @@ TEST_F(ServingBatchTest, EndsAtTheEndOfTheContextAndWhenToldTo) {
   EXPECT_EQ(stopped.end, SequenceEnd::kStopped);
 }
 
-TEST_F(ServingBatchTest, SetsAsideWhatASequenceMayNeed) {
+TEST_P(ServingBatchTest, SetsAsideWhatASequenceMayNeed) {
   Heard heard;
   const ServingRequest request = Request(Tokens(20), {.max_new_tokens = 12}, heard);
   const std::size_t bytes = ServingBatch(model_.transformer(), {}).BytesFor(request);

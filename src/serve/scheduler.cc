@@ -8,13 +8,22 @@ namespace forge::serve {
 using runtime::ServingBatch;
 using runtime::ServingRequest;
 
-Scheduler::Scheduler(const runtime::Transformer& transformer, const SchedulerLimits& limits)
+Scheduler::Scheduler(const runtime::Transformer& transformer, const SchedulerLimits& limits, Started)
     : transformer_(transformer),
       limits_(limits),
       batch_(std::make_unique<ServingBatch>(transformer, limits.batch)),
       thread_([this] { Run(); }) {}
 
+// The other constructor has ended when this one goes on, so that the destructor joins the thread if it
+// throws.
+Scheduler::Scheduler(const runtime::Transformer& transformer, const SchedulerLimits& limits)
+    : Scheduler(transformer, limits, Started{}) {
+  if (limits.pin_threads)
+    pinned_ = std::make_unique<PinnedThreads>(ThreadPool::Global(), thread_.native_handle());
+}
+
 Scheduler::~Scheduler() {
+  pinned_.reset();  // while its thread is there
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/thread_pinning.h"
 #include "runtime/serving_batch.h"
 #include "serve/fair_queue.h"
 #include "serve/reply.h"
@@ -20,6 +21,8 @@ namespace forge::serve {
 struct SchedulerLimits {
   runtime::ServingLimits batch;
   std::size_t max_waiting = 64;  // requests of which a sequence waits
+  /// Whether the model's thread and those of the global pool are pinned to cores (base/thread_pinning.h).
+  bool pin_threads = false;
 };
 
 /// Runs the model on a thread of its own: requests wait in a FairQueue and join the batch, sequence by
@@ -35,7 +38,7 @@ class Scheduler {
     std::uint64_t prompt_tokens = 0, completion_tokens = 0, steps = 0, cancelled = 0;
   };
 
-  /// The transformer must outlive the scheduler.
+  /// The transformer must outlive the scheduler. Throws Error(kEnvironment) if threads cannot be pinned.
   Scheduler(const runtime::Transformer& transformer, const SchedulerLimits& limits);
   /// Drops everything at once.
   ~Scheduler();
@@ -70,6 +73,8 @@ class Scheduler {
     std::size_t running = 0;
   };
 
+  struct Started {};
+  Scheduler(const runtime::Transformer& transformer, const SchedulerLimits& limits, Started);
   void Run();
   void Admit();
   void TakeOut(Ticket ticket);
@@ -93,7 +98,8 @@ class Scheduler {
   bool closed_ = false, stop_ = false;
   State state_;
 
-  std::thread thread_;  // last: it uses all above
+  std::thread thread_;  // it uses all above
+  std::unique_ptr<PinnedThreads> pinned_;
 };
 
 }  // namespace forge::serve

@@ -106,6 +106,35 @@ TEST_F(SchedulerTest, KnowsWhatNeverFits) {
   EXPECT_FALSE(scheduler.CouldRun(large));
 }
 
+TEST_F(SchedulerTest, PinsItsThreadWhenTold) {
+  const auto cores_of_this_thread = [] {
+    cpu_set_t mask;
+    EXPECT_EQ(sched_getaffinity(0, sizeof mask, &mask), 0);
+    return CPU_COUNT(&mask);
+  };
+  const int all = cores_of_this_thread();
+  for (const bool pins : {false, true}) {
+    int seen = 0;  // by the model's thread
+    {
+      Scheduler scheduler(model_.native.transformer(), {.pin_threads = pins});
+      runtime::ServingRequest request{.prompt = std::make_shared<const std::vector<int>>(4, 'a'),
+                                      .options = {.max_new_tokens = 2},
+                                      .on_token =
+                                          [&](const runtime::ScoredToken&) {
+                                            seen = cores_of_this_thread();
+                                            return true;
+                                          },
+                                      .on_end = [](runtime::SequenceEnd) {}};
+      Scheduler::Ticket ticket = 0;
+      ASSERT_EQ(scheduler.Submit("a", {request}, std::make_shared<Reply>(), ticket),
+                Scheduler::Admission::kTaken);
+      WaitUntilNothingRuns(scheduler);
+      EXPECT_EQ(cores_of_this_thread(), all);
+    }
+    EXPECT_EQ(seen, pins ? 1 : all);
+  }
+}
+
 TEST_F(SchedulerTest, EndsThoughRequestsRunAndWait) {
   Asked running, waiting;
   {

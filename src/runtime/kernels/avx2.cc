@@ -144,6 +144,9 @@ struct Vector {
 
 #include "runtime/kernels/panel_rows.inc"
 
+constexpr int kMostSums = 6;
+#include "runtime/kernels/narrow_rows.inc"
+
 float Dot(const float* a, const float* b, std::size_t size) {
   __m256 sum = _mm256_setzero_ps();
   std::size_t i = 0;
@@ -209,14 +212,20 @@ float Highest(const float* x, std::size_t size) {
 void Softmax(float* x, std::size_t size, float scale) {
   const __m256 factor = _mm256_set1_ps(scale), highest = _mm256_set1_ps(Highest(x, size) * scale);
   __m256 sum = _mm256_setzero_ps();
-  for (std::size_t i = 0; i < size; i += 8) {
-    const __m256i mask = Mask(size - i < 8 ? size - i : 8);
+  std::size_t i = 0;
+  for (; i + 8 <= size; i += 8) {  // whole vectors apart: stores with a mask are slow
+    const __m256 power = Exp8(_mm256_fmsub_ps(_mm256_loadu_ps(x + i), factor, highest));
+    _mm256_storeu_ps(x + i, power);
+    sum = _mm256_add_ps(sum, power);
+  }
+  if (i < size) {
+    const __m256i mask = Mask(size - i);
     const __m256 power = Exp8(_mm256_fmsub_ps(_mm256_maskload_ps(x + i, mask), factor, highest));
     _mm256_maskstore_ps(x + i, mask, power);
     sum = _mm256_add_ps(sum, _mm256_and_ps(power, _mm256_castsi256_ps(mask)));
   }
   const float inverse = 1.0f / SumLanes(sum);
-  for (std::size_t i = 0; i < size; ++i) x[i] *= inverse;
+  for (i = 0; i < size; ++i) x[i] *= inverse;
 }
 
 double LogSumExp(const float* x, std::size_t size) {
@@ -242,6 +251,8 @@ const KernelTable& Avx2Kernels() {
   static const KernelTable table{.tile_rows = 6,
                                  .tile_panels = 1,
                                  .gemm_tile = GemmTile,
+                                 .narrow_tile = NarrowTile,
+                                 .widen_pair = WidenPair,
                                  .unpack = Unpack,
                                  .multiply_row = MultiplyRow,
                                  .dot = Dot,

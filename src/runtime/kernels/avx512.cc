@@ -139,6 +139,9 @@ struct Vector {
 
 #include "runtime/kernels/panel_rows.inc"
 
+constexpr int kMostSums = 24;
+#include "runtime/kernels/narrow_rows.inc"
+
 }  // namespace
 
 const KernelTable& Avx512Kernels() {
@@ -147,6 +150,8 @@ const KernelTable& Avx512Kernels() {
     widened.tile_rows = kRowsOfTile;
     widened.tile_panels = kPanelsOfTile;
     widened.gemm_tile = GemmTile;
+    widened.narrow_tile = NarrowTile;
+    widened.widen_pair = WidenPair;
     widened.unpack = Unpack;
     widened.multiply_row = MultiplyRow;
     widened.silu_multiply = SiluMultiply;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/cpu_features.h"
+#include "runtime/kernels/narrow_panels.h"
 #include "runtime/kernels/packed_panels.h"
 #include "runtime/kernels/panel_product.h"
 
@@ -19,6 +20,12 @@ struct KernelTable {
   int tile_rows, tile_panels;
   /// The product of one tile: 1 <= rows <= tile_rows, 1 <= columns <= 16 tile_panels.
   void (*gemm_tile)(const PanelProduct& tile);
+
+  /// The product of one tile with narrow panels, its first panel an even one: 1 <= rows <= kNarrowRows, 1 <=
+  /// columns <= 32. The bits of gemm_tile over widened panels.
+  void (*narrow_tile)(const PanelProduct& tile, const NarrowPanels& panels);
+  /// The first `count` (1 or 2) panels as floats: out [count][depth, 16].
+  void (*widen_pair)(const NarrowPanels& panels, std::size_t count, std::size_t depth, float* out);
 
   /// The weights of one panel as floats: out [depth, 16].
   void (*unpack)(const PackedPanels& panels, std::size_t panel, float* out);

@@ -3,7 +3,9 @@
 // length.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -55,6 +57,64 @@ TEST_P(EveryTarget, GemmTileEqualsItsTwinForAllRowsAndColumns) {
           ASSERT_EQ(actual, expected) << depth << " " << rows << " " << columns << " " << accumulate;
         }
   }
+}
+
+/// Narrow panels of random codes and scales, two of them further apart than they are long.
+struct RandomNarrowPanels {
+  NarrowPanels panels;
+  std::vector<std::byte> codes;
+  std::vector<std::uint16_t> scales;
+
+  RandomNarrowPanels(PanelNumbers numbers, std::size_t depth) {
+    Random random(5, "narrow", depth);
+    const std::size_t stride = depth * kPanelWidth + 48, rows = (depth + 15) / 16 * 16;
+    const std::size_t scale_stride = (depth + 31) / 32 * 16;
+    codes.resize(2 * stride * BytesOf(numbers));
+    for (std::size_t i = 0; i < 2 * stride; ++i) {
+      const std::uint16_t half = FloatToHalf(static_cast<float>(random.Normal()));
+      const auto code = static_cast<std::int8_t>(static_cast<int>(random.Below(255)) - 127);
+      numbers == PanelNumbers::kHalf ? std::memcpy(codes.data() + 2 * i, &half, 2)
+                                     : std::memcpy(codes.data() + i, &code, 1);
+    }
+    scales.resize(2 * std::max(rows, scale_stride));
+    for (std::uint16_t& scale : scales) scale = FloatToHalf(static_cast<float>(random.Normal()));
+    panels = {numbers, codes.data(), stride, scales.data(), scale_stride};
+  }
+};
+
+TEST_P(EveryTarget, NarrowTilesEqualTheirTwinAndTheProductOfWhatTheyWiden) {
+  for (const PanelNumbers numbers :
+       {PanelNumbers::kHalf, PanelNumbers::kInt8ByColumn, PanelNumbers::kInt8ByRow})
+    for (const std::size_t depth : {0u, 1u, 15u, 16u, 37u, 64u, 129u}) {
+      const RandomNarrowPanels narrow(numbers, depth);
+      const std::vector<float> x = RandomFloats("x", kNarrowRows * depth + 1);
+      std::vector<float> expected_floats(2 * depth * kPanelWidth + 1, -7.0f), floats = expected_floats;
+      for (const std::size_t panels : {1u, 2u}) {
+        twin().widen_pair(narrow.panels, panels, depth, expected_floats.data());
+        fast().widen_pair(narrow.panels, panels, depth, floats.data());
+        ASSERT_EQ(floats, expected_floats) << static_cast<int>(numbers) << " " << depth << " " << panels;
+      }
+      EXPECT_EQ(floats.back(), -7.0f);
+      for (std::size_t rows = 1; rows <= kNarrowRows; ++rows)
+        for (std::size_t columns = 1; columns <= 2 * kPanelWidth; ++columns)
+          for (const bool accumulate : {false, true}) {
+            const std::size_t stride = 2 * kPanelWidth + 4;
+            std::vector<float> expected(kNarrowRows * stride, -7.0f), actual = expected, widened = expected;
+            PanelProduct tile{x.data(), depth,           rows,   nullptr, 0,
+                              depth,    expected.data(), stride, columns, accumulate};
+            twin().narrow_tile(tile, narrow.panels);
+            tile.out = actual.data();
+            fast().narrow_tile(tile, narrow.panels);
+            ASSERT_EQ(actual, expected) << static_cast<int>(numbers) << " " << depth << " " << rows << " "
+                                        << columns << " " << accumulate;
+            tile.out = widened.data();
+            tile.panels = floats.data();
+            tile.panel_stride = depth * kPanelWidth;
+            Multiply(tile);
+            ASSERT_EQ(widened, expected) << static_cast<int>(numbers) << " " << depth << " " << rows << " "
+                                         << columns << " " << accumulate;
+          }
+    }
 }
 
 TEST_P(EveryTarget, ElementwiseKernelsEqualTheirTwinsAtEveryShortLength) {

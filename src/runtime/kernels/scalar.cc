@@ -37,6 +37,40 @@ void GemmTile(const PanelProduct& tile) {
   }
 }
 
+/// Value (k, column c of the panels), by the definition in narrow_panels.h.
+float Value(const NarrowPanels& panels, std::size_t k, std::size_t c) {
+  const std::size_t panel = c / kPanelWidth,
+                    index = panel * panels.panel_stride + k * kPanelWidth + c % kPanelWidth;
+  if (panels.numbers == PanelNumbers::kHalf) {
+    std::uint16_t half;
+    std::memcpy(&half, panels.codes + 2 * index, 2);
+    return HalfToFloat(half);
+  }
+  const std::size_t scale =
+      panels.numbers == PanelNumbers::kInt8ByRow
+          ? panel / 2 * panels.scale_stride + k
+          : panel * panels.scale_stride + k / kScaleBlock * kPanelWidth + c % kPanelWidth;
+  return HalfToFloat(panels.scales[scale]) *
+         static_cast<float>(std::to_integer<std::int8_t>(panels.codes[index]));
+}
+
+void NarrowTile(const PanelProduct& tile, const NarrowPanels& panels) {
+  for (std::size_t r = 0; r < tile.rows; ++r)
+    for (std::size_t c = 0; c < tile.columns; ++c) {
+      float& out = tile.out[r * tile.out_stride + c];
+      float sum = tile.accumulate ? out : 0;
+      for (std::size_t k = 0; k < tile.depth; ++k)
+        sum = std::fma(tile.x[r * tile.x_stride + k], Value(panels, k, c), sum);
+      out = sum;
+    }
+}
+
+void WidenPair(const NarrowPanels& panels, std::size_t count, std::size_t depth, float* out) {
+  for (std::size_t c = 0; c < count * kPanelWidth; ++c)
+    for (std::size_t k = 0; k < depth; ++k)
+      out[(c / kPanelWidth * depth + k) * kPanelWidth + c % kPanelWidth] = Value(panels, k, c);
+}
+
 /// Weight (k, column c of the panel), by the definition in packed_panels.h.
 float Weight(const PackedPanels& panels, std::size_t panel, std::size_t k, std::size_t c) {
   const std::byte* codes = panels.codes + (panel * panels.depth + k) * CodeBytes(panels.type);
@@ -125,6 +159,8 @@ const KernelTable& ScalarKernels() {
   static const KernelTable table{.tile_rows = 6,
                                  .tile_panels = 1,
                                  .gemm_tile = GemmTile,
+                                 .narrow_tile = NarrowTile,
+                                 .widen_pair = WidenPair,
                                  .unpack = Unpack,
                                  .multiply_row = MultiplyRow,
                                  .dot = Dot,
