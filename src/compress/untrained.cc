@@ -178,7 +178,7 @@ class Untrained {
   }
 
   KeptLinear Stored(const QuantisedLinear& linear, const LinearStorage& storage,
-                     const LinearReport& report) const {
+                    const LinearReport& report) const {
     KeptLinear made{.report = report};
     if (storage.quantiser->blocks) {
       made.blocks = EncodeLevels(linear, *storage.quantiser->blocks);
