@@ -176,8 +176,9 @@ TEST_F(RunInput, LeavesNoRunWithoutTheTrainingEngine) {
   if (FORGE_CAN_TRAIN) GTEST_SKIP() << "this build has the engine";
   for (const char* device : {"auto", "cpu"})
     for (const Arguments& command :
-         {Bake(), Compress(), Pipeline(), Pipeline() + Arguments{"--no-compression"},
-          Pipeline() + Arguments{"--no-quietstar"}, Arguments{"starter", "--out", Path("starter")},
+         {Bake(), Compress(), Compress() + Arguments{"--training-steps", "0", "--block-steps", "5"},
+          Pipeline(), Pipeline() + Arguments{"--no-compression"}, Pipeline() + Arguments{"--no-quietstar"},
+          Arguments{"starter", "--out", Path("starter")},
           Arguments{"train", "--model", a_, "--data", Write("d.jsonl", kPair), "--out", Path("new/out")}})
       ExpectRefused(command + Arguments{"--device", device}, kEnvironment, {"engine"});
 }

@@ -42,7 +42,7 @@ class CompressCommand : public Command {
     pipeline::CheckCanCompress(model);
     const std::vector<eval::DomainItems> domains = pipeline::LoadCompressDomains(settings_, model.config);
     pipeline::RunRequest request = run_.Request("compress", io::ConfigToJson(settings_));
-    request.device = ChooseDevice(run_.device, settings_.compress.training_steps > 0);
+    request.device = ChooseDevice(run_.device, compress::NeedsEngine(settings_.compress));
     pipeline::ManagedRun run(request, terminal, terminal.stop());
     io::Json result;
     std::filesystem::path file;

@@ -149,6 +149,11 @@ struct StoragePlan {
 /// Error(kInput) listing the linears that do not divide into groups.
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 
+/// Whether compressing so needs the training engine.
+inline bool NeedsEngine(const CompressConfig& config) {
+  return config.training_steps > 0 || config.block_steps > 0;
+}
+
 /// Throws Error(kUsage) for settings that contradict each other or would have no effect.
 void CheckFlagsFit(const CompressConfig& config);
 

@@ -93,7 +93,7 @@ UnifiedInputs LoadUnifiedInputs(const UnifiedConfig& given, const StartPoint& st
   const bool evolves = is_left("evolve", config.no_evomerge),
              reasons = is_left("reason", config.no_quietstar),
              compresses = is_left("compress", config.no_compression);
-  UnifiedInputs inputs{.trains = compresses && config.compress.compress.training_steps > 0};
+  UnifiedInputs inputs{.trains = compresses && compress::NeedsEngine(config.compress.compress)};
   LoadedModel shape;  // of the model that the later stages will get, as far as it is known now
   if (config.no_evomerge) {
     if (config.input_model.empty())
