@@ -48,19 +48,9 @@ void PassLayer(const model::ModelConfig& config, const model::ModelWeights& weig
       runtime::PackLayer(*source, 0, {.linears = runtime::WeightType::kFloat32, .embeddings = {}});
   const runtime::LayerPass pass(config, packed, rows.longest());
   const auto hidden = static_cast<std::size_t>(config.hidden_size);
-  std::vector<float> inner(rows.longest() * hidden),
-      attended(rows.longest() * static_cast<std::size_t>(config.query_size())),
-      gated(rows.longest() * static_cast<std::size_t>(config.intermediate_size));
   for (std::size_t text = 0; text < rows.texts(); ++text) {
     stop.ThrowIfRequested("the compression of a layer");
-    const std::size_t length = rows.length(text);
-    float* state = rows.At(states, text, hidden);
-    pass.AttentionInput(state, length, inner.data());
-    pass.Attended(inner.data(), length, attended.data());
-    pass.AddAttentionOutput(attended.data(), length, state);
-    pass.MlpInput(state, length, inner.data());
-    pass.Gated(inner.data(), length, gated.data());
-    pass.AddDown(gated.data(), length, state);
+    pass.Run(rows.length(text), rows.At(states, text, hidden));
   }
 }
 

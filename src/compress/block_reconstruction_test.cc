@@ -94,17 +94,8 @@ std::vector<float> Behind(const model::WeightSource& source, const TextRows& row
   const runtime::PackedLayer packed =
       runtime::PackLayer(source, 0, {.linears = runtime::WeightType::kFloat32, .embeddings = {}});
   const runtime::LayerPass pass(config, packed, rows.longest());
-  for (std::size_t text = 0; text < rows.texts(); ++text) {
-    const std::size_t length = rows.length(text);
-    std::vector<float> inner(length * 64), attended(length * 64), gated(length * 128);
-    float* state = rows.At(states, text, 64);
-    pass.AttentionInput(state, length, inner.data());
-    pass.Attended(inner.data(), length, attended.data());
-    pass.AddAttentionOutput(attended.data(), length, state);
-    pass.MlpInput(state, length, inner.data());
-    pass.Gated(inner.data(), length, gated.data());
-    pass.AddDown(gated.data(), length, state);
-  }
+  for (std::size_t text = 0; text < rows.texts(); ++text)
+    pass.Run(rows.length(text), rows.At(states, text, 64));
   return states;
 }
 

@@ -78,19 +78,8 @@ class Sensitivity {
   void RunLayer(const PackedLayer& layer, std::vector<float>& states) const {
     stop_.ThrowIfRequested("the sensitivities");
     const runtime::LayerPass pass(config_, layer, longest_);
-    std::vector<float> rows(longest_ * Hidden()), inner;
-    for (std::size_t t = 0; t < texts_.size(); ++t) {
-      const std::size_t length = texts_[t].size();
-      float* state = states.data() + starts_[t] * Hidden();
-      inner.resize(length *
-                   static_cast<std::size_t>(std::max(config_.query_size(), config_.intermediate_size)));
-      pass.AttentionInput(state, length, rows.data());
-      pass.Attended(rows.data(), length, inner.data());
-      pass.AddAttentionOutput(inner.data(), length, state);
-      pass.MlpInput(state, length, rows.data());
-      pass.Gated(rows.data(), length, inner.data());
-      pass.AddDown(inner.data(), length, state);
-    }
+    for (std::size_t t = 0; t < texts_.size(); ++t)
+      pass.Run(texts_[t].size(), states.data() + starts_[t] * Hidden());
   }
 
   /// [positions looked at, vocab_size]

@@ -91,4 +91,15 @@ void LayerPass::AddDown(const float* gated, std::size_t tokens, float* states) c
   AddProduct(layer_.down, gated, tokens, states);
 }
 
+void LayerPass::Run(std::size_t tokens, float* states) const {
+  std::vector<float> rows(tokens * static_cast<std::size_t>(config_.hidden_size)),
+      inner(tokens * static_cast<std::size_t>(std::max(config_.query_size(), config_.intermediate_size)));
+  AttentionInput(states, tokens, rows.data());
+  Attended(rows.data(), tokens, inner.data());
+  AddAttentionOutput(inner.data(), tokens, states);
+  MlpInput(states, tokens, rows.data());
+  Gated(rows.data(), tokens, inner.data());
+  AddDown(inner.data(), tokens, states);
+}
+
 }  // namespace forge::runtime

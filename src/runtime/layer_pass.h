@@ -31,6 +31,8 @@ class LayerPass {
   void Gated(const float* rows, std::size_t tokens, float* gated) const;
   /// states += down(gated).
   void AddDown(const float* gated, std::size_t tokens, float* states) const;
+  /// All of them: states [tokens, hidden_size] of one text become those behind the layer.
+  void Run(std::size_t tokens, float* states) const;
 
  private:
   void Norm(const std::vector<float>& gain, const float* states, std::size_t tokens, float* rows) const;

@@ -12,8 +12,8 @@ namespace {
 using model::testing::RandomWeights;
 using model::testing::TinyConfig;
 
-/// Layer by layer, the final-normed state of the last token.
-std::vector<float> LastHidden(const PackedWeights& weights, const std::vector<int>& text) {
+/// Layer by layer, the final-normed state of the last token; a layer linear by linear or at once.
+std::vector<float> LastHidden(const PackedWeights& weights, const std::vector<int>& text, bool at_once) {
   const auto hidden = static_cast<std::size_t>(weights.config.hidden_size);
   std::vector<float> states(text.size() * hidden), rows(states.size());
   for (std::size_t t = 0; t < text.size(); ++t)
@@ -22,6 +22,10 @@ std::vector<float> LastHidden(const PackedWeights& weights, const std::vector<in
       gated(text.size() * static_cast<std::size_t>(weights.config.intermediate_size));
   for (const PackedLayer& layer : weights.layers) {
     const LayerPass pass(weights.config, layer, 64);
+    if (at_once) {
+      pass.Run(text.size(), states.data());
+      continue;
+    }
     pass.AttentionInput(states.data(), text.size(), rows.data());
     pass.Attended(rows.data(), text.size(), attended.data());
     pass.AddAttentionOutput(attended.data(), text.size(), states.data());
@@ -43,7 +47,8 @@ TEST(LayerPass, GivesTheBitsOfTheWholeForwardPass) {
     const model::ModelWeights weights = RandomWeights(config);
     NativeModel model(config, weights);
     const std::vector<std::vector<int>> texts{text};
-    EXPECT_EQ(LastHidden(PackWeights(config, weights, {}), text), model.LastHidden(texts)) << type;
+    for (const bool at_once : {false, true})
+      EXPECT_EQ(LastHidden(PackWeights(config, weights, {}), text, at_once), model.LastHidden(texts)) << type;
   }
 }
 
