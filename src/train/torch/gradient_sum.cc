@@ -2,6 +2,9 @@
 #include "train/torch/gradient_sum.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include "base/thread_pool.h"
 
 namespace forge::train {
 
@@ -29,6 +32,19 @@ void GradientSum::Abandon(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
   if (!error_) error_ = std::move(error);
   turned_.notify_all();
+}
+
+void RunMicroBatches(std::size_t count, GradientSum& sum,
+                     const std::function<void(std::size_t micro)>& pass) {
+  ThreadPool::Global().Run(count, [&](std::size_t micro) {
+    at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
+    try {
+      pass(micro);
+    } catch (...) {  // the others wait for this one's gradients
+      sum.Abandon(std::current_exception());
+      throw;
+    }
+  });
 }
 
 }  // namespace forge::train

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -33,5 +34,9 @@ class GradientSum {
   std::condition_variable turned_;
   std::exception_ptr error_;
 };
+
+/// Runs the micro-batches of a step on the global thread pool, one libtorch thread each; where one fails, the
+/// others do not wait for its gradients, and the error is rethrown.
+void RunMicroBatches(std::size_t count, GradientSum& sum, const std::function<void(std::size_t micro)>& pass);
 
 }  // namespace forge::train

@@ -131,15 +131,9 @@ LayerResult TorchEngine::TuneLayer(const LayerJob& job) {
     gradients.Clear();
     const auto micro_batches = static_cast<std::size_t>(job.micro_batches);
     std::vector<double> losses(micro_batches);
-    ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
-      at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
-      try {
-        losses[micro] = RunLayerPass(job, layer.weights(), job.batch(step, static_cast<int>(micro)), device,
-                                     {&gradients, micro});
-      } catch (...) {  // the others wait for this one's gradients
-        gradients.Abandon(std::current_exception());
-        throw;
-      }
+    RunMicroBatches(micro_batches, gradients, [&](std::size_t micro) {
+      losses[micro] = RunLayerPass(job, layer.weights(), job.batch(step, static_cast<int>(micro)), device,
+                                   {&gradients, micro});
     });
     StepOutcome outcome;
     for (const double loss : losses) outcome.loss += loss;

@@ -2,10 +2,8 @@
 #include "train/tune_job.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
-#include "base/thread_pool.h"
 #include "train/torch/token_loss.h"
 #include "train/torch/torch_engine.h"
 #include "train/torch/training_run.h"
@@ -53,20 +51,14 @@ TuneResult TorchEngine::Tune(const TuneJob& job) {
     }
     gradients.Clear();
     std::vector<TunePassResult> results(micro_batches);
-    ThreadPool::Global().Run(micro_batches, [&](std::size_t micro) {
-      at::set_num_threads(1);  // of this thread: the micro-batches are what runs in parallel
-      try {
-        results[micro] = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batches[micro],
-                                     {.total_weight = total_weight,
-                                      .teacher_temperature = job.teacher_temperature,
-                                      .recompute_activations = job.recompute_activations,
-                                      .relation_layer = job.relation_layer,
-                                      .relation_share = job.relation_share},
-                                     {&gradients, micro});
-      } catch (...) {  // the others wait for this one's gradients
-        gradients.Abandon(std::current_exception());
-        throw;
-      }
+    RunMicroBatches(micro_batches, gradients, [&](std::size_t micro) {
+      results[micro] = RunTunePass(job.config, weights, teacher ? &*teacher : nullptr, batches[micro],
+                                   {.total_weight = total_weight,
+                                    .teacher_temperature = job.teacher_temperature,
+                                    .recompute_activations = job.recompute_activations,
+                                    .relation_layer = job.relation_layer,
+                                    .relation_share = job.relation_share},
+                                   {&gradients, micro});
     });
     StepOutcome outcome;
     double relation_loss = 0;
