@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/thread_pool.h"
+
 namespace forge::runtime {
 namespace {
 
@@ -146,13 +148,16 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
       take(active_.front(),
            {BestNextToken(transformer_, step, last_tokens.front(), options_.banned_token_ids), 0});
     else
-      VisitLogits(
-          transformer_, step, last_tokens, [&](std::size_t first, std::size_t count, const float* logits) {
-            for (std::size_t row = 0; row < count; ++row) {
-              Active& sequence = active_[first + row];
-              take(sequence, SampleToken({logits + row * vocabulary, vocabulary}, options_, sequence.random));
-            }
-          });
+      VisitLogits(transformer_, step, last_tokens,
+                  [&](std::size_t first, std::size_t count, const float* logits) {
+                    std::vector<SampledToken> sampled(count);
+                    ParallelFor(count, 1, [&](std::size_t begin, std::size_t end) {
+                      for (std::size_t row = begin; row < end; ++row)
+                        sampled[row] = SampleToken({logits + row * vocabulary, vocabulary}, options_,
+                                                   active_[first + row].random);
+                    });
+                    for (std::size_t row = 0; row < count; ++row) take(active_[first + row], sampled[row]);
+                  });
     active_ = std::move(kept);
   }
 }

@@ -21,7 +21,8 @@ void VisitLogits(const Transformer& transformer, const ForwardStep& step, std::s
                  const std::function<void(std::size_t, std::size_t, const float*)>& visit) {
   const auto hidden = static_cast<std::size_t>(transformer.config().hidden_size);
   const auto vocabulary = static_cast<std::size_t>(transformer.config().vocab_size);
-  std::vector<float> states(wanted.size() * hidden), logits;
+  std::vector<float> states(wanted.size() * hidden);
+  thread_local std::vector<float> logits;  // kept: new memory of this size takes longer than what fills it
   transformer.Forward(step.tokens, step.caches, wanted, states.data());
   for (std::size_t first = 0; first < wanted.size(); first += kHeadRows) {
     const std::size_t count = std::min(kHeadRows, wanted.size() - first);

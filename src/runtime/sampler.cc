@@ -37,6 +37,33 @@ void ThrowAllBanned() {
                .fix = "ban fewer tokens"});
 }
 
+namespace {
+
+/// The first of the highest logits that is not banned; -1 if all are.
+template <class Banned>
+int BestOf(std::span<const float> logits, const Banned& banned) {
+  constexpr std::size_t kLanes = 16, kPiece = 64 * kLanes;
+  int best = -1;
+  for (std::size_t start = 0; start < logits.size(); start += kPiece) {
+    const std::span<const float> piece = logits.subspan(start, std::min(kPiece, logits.size() - start));
+    if (best >= 0 && piece.size() == kPiece) {  // most pieces hold nothing higher
+      float highest[kLanes];
+      std::fill_n(highest, kLanes, logits[static_cast<std::size_t>(best)]);
+      for (std::size_t i = 0; i < kPiece; i += kLanes)
+        for (std::size_t lane = 0; lane < kLanes; ++lane)
+          highest[lane] = piece[i + lane] > highest[lane] ? piece[i + lane] : highest[lane];
+      if (!(*std::max_element(highest, highest + kLanes) > logits[static_cast<std::size_t>(best)])) continue;
+    }
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      const int id = static_cast<int>(start + i);
+      if ((best < 0 || piece[i] > logits[static_cast<std::size_t>(best)]) && !banned(id)) best = id;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
 SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
                          Random& random) {
   const double log_total = options.log_probs ? Kernels().log_sum_exp(logits.data(), logits.size()) : 0;
@@ -48,11 +75,7 @@ SampledToken SampleToken(std::span<const float> logits, const model::GenerateOpt
     const auto logit = static_cast<double>(logits[static_cast<std::size_t>(id)]);
     return SampledToken{id, options.log_probs ? static_cast<float>(logit - log_total) : 0.0f};
   };
-  int best = -1;
-  for (int id = 0; id < static_cast<int>(logits.size()); ++id)
-    if ((best < 0 || logits[static_cast<std::size_t>(id)] > logits[static_cast<std::size_t>(best)]) &&
-        !banned(id))
-      best = id;
+  const int best = BestOf(logits, banned);
   if (best < 0) ThrowAllBanned();
   if (options.temperature == 0) return result(best);
 

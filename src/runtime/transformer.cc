@@ -15,7 +15,7 @@
 namespace forge::runtime {
 
 namespace {
-constexpr std::size_t kTokensPerTask = 32;  // of work that is short for each token
+constexpr std::size_t kTokensPerTask = 4;  // of work that is short for each token: some 10 us
 constexpr std::size_t kTokensPerPiece =
     512;  // bounds the scratch memory: about 10 kB a token at hidden_size 576
 }  // namespace
@@ -38,10 +38,24 @@ Transformer::Transformer(PackedWeights weights) : weights_(std::move(weights)) {
     rope_frequencies_.push_back(static_cast<float>(frequency));
 }
 
+Transformer::~Transformer() = default;
+
+std::unique_ptr<Transformer::Scratch> Transformer::TakeScratch() const {
+  const std::lock_guard lock(spare_mutex_);
+  return spare_ ? std::move(spare_) : std::make_unique<Scratch>();
+}
+
+void Transformer::KeepScratch(std::unique_ptr<Scratch> scratch) const {
+  const std::lock_guard lock(spare_mutex_);
+  spare_ = std::move(scratch);
+}
+
 void Transformer::Forward(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
                           std::span<const int> wanted, float* hidden_states) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  Scratch scratch;
+  // Memory that is new to the process costs a pass over a prompt 4 % of its time.
+  std::unique_ptr<Scratch> kept = TakeScratch();
+  Scratch& scratch = *kept;
   std::vector<int> rows;
   std::size_t next_wanted = 0;
   for (std::size_t start = 0; start < tokens.size(); start += kTokensPerPiece) {
@@ -59,6 +73,7 @@ void Transformer::Forward(std::span<const TokenInput> tokens, std::span<KeyValue
     next_wanted += rows.size();
   }
   FORGE_CHECK(next_wanted == wanted.size());
+  KeepScratch(std::move(kept));
 }
 
 void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
@@ -72,17 +87,18 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
     // An observer asks for the inputs of all tokens, in the last layer too.
     const bool last = i + 1 == config().num_hidden_layers;
     const std::span<const int> rows = last && !observer_ ? wanted : std::span<const int>(all);
-    Norm(layer.input_norm, tokens.size(), layer.query_key_value, s);
+    Norm(layer.input_norm, tokens.size(), layer.query_key_value, i > 0, s);
     Observe(i, LinearInput::kAttention, s.normed, tokens.size());
     s.projected.resize(tokens.size() * layer.query_key_value.out());
     Multiply(layer.query_key_value, s.normed, layer.query_key_value_bias, tokens.size(), s.projected.data(),
              s);
     Attention(i, tokens, caches, rows, s);
-    if (rows.size() < tokens.size())
+    if (rows.size() < tokens.size())  // of the last layer
       for (std::size_t r = 0; r < rows.size(); ++r)
         std::copy_n(s.state.data() + static_cast<std::size_t>(rows[r]) * hidden, hidden,
                     s.state.data() + r * hidden);
     if (!rows.empty()) FinishLayer(i, rows.size(), s);
+    if (last && !rows.empty()) AddToState(rows.size(), s);
   }
   if (observer_)
     for (std::size_t r = 0; r < wanted.size(); ++r)
@@ -113,7 +129,7 @@ void Transformer::Embed(std::span<const TokenInput> tokens, Scratch& s) const {
   }
 }
 
-void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const Linear& next,
+void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const Linear& next, bool adds,
                        Scratch& s) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
   const bool is_int8 = next.activation_block() != 0;
@@ -121,9 +137,9 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
   if (is_int8) s.quantised.Resize(count, hidden, next.activation_block());
   ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
-      float* row = s.normed.data() + t * hidden;
-      Kernels().rms_norm(s.state.data() + t * hidden, gain.data(), hidden,
-                         static_cast<float>(config().rms_norm_eps), row);
+      float *state = s.state.data() + t * hidden, *row = s.normed.data() + t * hidden;
+      if (adds) Kernels().axpy(1.0f, s.added.data() + t * hidden, hidden, state);
+      Kernels().rms_norm(state, gain.data(), hidden, static_cast<float>(config().rms_norm_eps), row);
       if (is_int8) s.quantised.Quantize(t, row);
     }
   });
@@ -210,13 +226,11 @@ void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
   s.added.resize(count * hidden);
   Observe(index, LinearInput::kAttentionOutput, s.attended, count);
   Multiply(layer.attention_output, s.attended, {}, count, s.added.data(), s);
-  AddToState(count, s);
-  Norm(layer.post_attention_norm, count, layer.gate_up, s);
+  Norm(layer.post_attention_norm, count, layer.gate_up, true, s);
   Observe(index, LinearInput::kMlp, s.normed, count);
   GateUp(layer, count, s);
   Observe(index, LinearInput::kDown, s.gated, count);
   Multiply(layer.down, s.gated, {}, count, s.added.data(), s);
-  AddToState(count, s);
 }
 
 void Transformer::Head(const float* hidden_states, std::size_t rows, float* logits) const {
@@ -229,7 +243,9 @@ Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t r
   const Linear& head = weights_.head_or_embedding();
   Int8Rows quantised;
   quantised.Resize(rows, head.in(), head.activation_block());
-  for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, hidden_states + row * head.in());
+  ParallelFor(rows, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) quantised.Quantize(row, hidden_states + row * head.in());
+  });
   return quantised;
 }
 

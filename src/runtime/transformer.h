@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -33,6 +35,7 @@ struct BestTokenCounts {
 class Transformer {
  public:
   explicit Transformer(PackedWeights weights);
+  ~Transformer();
 
   const model::ModelConfig& config() const { return weights_.config; }
   std::size_t weight_bytes() const { return weights_.bytes(); }
@@ -70,6 +73,9 @@ class Transformer {
 
  private:
   struct Scratch;
+  /// That of an earlier pass, or a new one: passes may run side by side.
+  std::unique_ptr<Scratch> TakeScratch() const;
+  void KeepScratch(std::unique_ptr<Scratch> scratch) const;
   /// Runs one piece. The state of the tokens `wanted` (ascending indices) ends in the first rows of
   /// scratch.state.
   void ForwardPiece(std::span<const TokenInput> tokens, std::span<KeyValueCache* const> caches,
@@ -81,10 +87,13 @@ class Transformer {
                  std::span<const int> rows, Scratch& scratch) const;
   /// Rotary positions for the queries and keys of one token: row [query_size + key_value_size].
   void Rotate(float* row, std::size_t angle_row, const Scratch& scratch) const;
-  /// The attention output and the MLP, both added to the first `count` rows of scratch.state.
+  /// The attention output added to the first `count` rows of scratch.state, and the MLP of those in
+  /// scratch.added, which is still to be added.
   void FinishLayer(int layer, std::size_t count, Scratch& scratch) const;
-  /// The first `count` rows of scratch.state, normed, as the input of `next`.
-  void Norm(const std::vector<float>& gain, std::size_t count, const Linear& next, Scratch& scratch) const;
+  /// The first `count` rows of scratch.state, normed, as the input of `next`; if `adds`, scratch.added is
+  /// added to them before.
+  void Norm(const std::vector<float>& gain, std::size_t count, const Linear& next, bool adds,
+            Scratch& scratch) const;
   /// silu(gate) * up of the normed rows, as the input of `down`.
   void GateUp(const PackedLayer& layer, std::size_t count, Scratch& scratch) const;
   /// Rows x [count, next.in()] into scratch.quantised, if `next` takes int8; at least `grain` rows a task.
@@ -101,6 +110,8 @@ class Transformer {
 
   PackedWeights weights_;
   LinearObserver observer_;
+  mutable std::mutex spare_mutex_;
+  mutable std::unique_ptr<Scratch> spare_;
   mutable std::atomic<std::uint64_t> tokens_ = 0, exact_rows_ = 0, fallbacks_ = 0;  // BestTokenCounts
   std::vector<float> rope_frequencies_;                                             // [head_dim / 2]
 };
