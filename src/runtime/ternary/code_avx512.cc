@@ -68,12 +68,16 @@ void UnpackInt4(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
   }
 }
 
+/// AMD's processors bring a sum in the time of a vpdpbusd or less (measured on Zen 4); Intel's look up half
+/// as many as they multiply.
+bool TablesAreFaster() { return __builtin_cpu_is("amd"); }
+
 }  // namespace
 
 const CodeKernels& Avx512CodeKernels() {
   static const CodeKernels table = [] {
     CodeKernels kernels = Avx2CodeKernels();
-    kernels.tables = nullptr;  // vpdpbusd does more products than loads of 64 bytes bring sums (measured)
+    kernels.tables = TablesAreFaster() ? &Avx512TableKernels() : nullptr;
     kernels.multiply_row[static_cast<int>(CodeLayout::kTwoBit)] = MultiplyRow<TwoBit, 1>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt4)] = MultiplyRow<Int4, 8>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt8)] = MultiplyRow<Int8, 128>;

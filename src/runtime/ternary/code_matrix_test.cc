@@ -132,8 +132,8 @@ TEST_P(CodeMatrixTest, ProductsOfManyRowsWithManyTokensEqualTheDefinition) {
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
       const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
                                                         shape.group, layout, arena_);
-      for (const std::size_t rows : {8u, 16u, 17u, 83u}) {
-        if (rows > 17 && shape.in > 100) continue;
+      for (const std::size_t rows : {8u, 16u, 17u, 35u, 83u}) {
+        if (rows > 35 && shape.in > 100) continue;
         const std::vector<float> x = Activations(rows, shape.in);
         EXPECT_EQ(Product(matrix, x, bias),
                   Expected(ternary.weights, ternary.scales, shape.in, shape.group, block, x, bias))
@@ -259,7 +259,7 @@ TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
       const CodeMatrix matrix =
           CodeMatrix::PackTernary(ternary.codes, ternary.scales, kOut, 512, 256, layout, arena_);
       for (const float value : {1.0f, -1.0f})
-        for (const std::size_t rows : {1u, 4u, 12u}) {
+        for (const std::size_t rows : {1u, 4u, 12u, 33u}) {
           const std::vector<float> x(rows * 512, value);
           EXPECT_EQ(Product(matrix, x, {}), Expected(ternary.weights, ternary.scales, 512, 256, 256, x, {}));
         }

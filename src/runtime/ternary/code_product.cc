@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The products of a CodeMatrix: which kernel does what piece, on the threads of the pool.
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/thread_pool.h"
@@ -42,20 +43,21 @@ struct Repeated {
 /// Pieces of panels for the threads, if the products go through tables; 0: they do not.
 std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
   const bool is_ternary = ZeroBits(codes.layout) == 0;
-  if (!is_ternary || ChosenCodeKernels().tables == nullptr || x.width() != kTableTokens) return 0;
+  const TableKernels* kernels = ChosenCodeKernels().tables;
+  if (!is_ternary || kernels == nullptr || x.rows() < kernels->fewest_tokens) return 0;
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
-  const std::size_t pieces =
-      std::max(DivideUp(panels, kTablePanels), DivideUp(threads, DivideUp(x.tiles(), kTableTiles)));
+  const std::size_t pieces = std::max(DivideUp(panels, kernels->piece_panels),
+                                      DivideUp(threads, DivideUp(x.tiles(), kernels->piece_tiles)));
   return panels / pieces >= kFewestTablePanels ? pieces : 0;
 }
 
-/// Sums of SumThroughTables [tiles][panels][32][16] of one panel as those of SumTiles: [tiles][16][32].
+/// Sums of SumThroughTables [tiles][panels][512] of one panel as those of SumTiles: [tiles][16][32].
 void TurnPanel(const std::vector<float>& through_tables, std::size_t panels, std::size_t panel,
                std::size_t tiles, float* sums) {
   constexpr std::size_t kTile = kCodeRows * kTableTokens;
   for (std::size_t tile = 0; tile < tiles; ++tile)
-    ChosenCodeKernels().tables->transpose(through_tables.data() + (tile * panels + panel) * kTile,
-                                          sums + tile * kTile);
+    ChosenCodeKernels().tables->turn(through_tables.data() + (tile * panels + panel) * kTile,
+                                     sums + tile * kTile);
 }
 
 }  // namespace
@@ -82,9 +84,8 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   const CodeKernels& kernels = ChosenCodeKernels();
   const auto layout = static_cast<std::size_t>(panels_.layout);
   const bool is_halves = panels_.layout == CodeLayout::kHalves;
-  // Twice as many: half a byte is unpacked faster than it goes through the first cache.
-  const bool has_half_bytes = is_halves || panels_.layout == CodeLayout::kInt4;
-  const bool is_few = x.rows() <= kernels.tile_tokens * (has_half_bytes ? 2 : 1);
+  // Up to two tiles: codes are unpacked faster than they go through the first cache.
+  const bool is_few = x.rows() <= kernels.tile_tokens * 2;
   const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
   const bool unpacks = packed_tile == nullptr && panels_.layout != CodeLayout::kInt8;
   const auto multiply = packed_tile != nullptr          ? packed_tile
@@ -156,7 +157,7 @@ void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t
   ThreadPool& pool = ThreadPool::Global();
   const auto threads = static_cast<std::size_t>(pool.num_threads());
   if (table_pieces != 0) {
-    const std::size_t tile_pieces = DivideUp(x.tiles(), kTableTiles);
+    const std::size_t tile_pieces = DivideUp(x.tiles(), ChosenCodeKernels().tables->piece_tiles);
     return pool.Run(table_pieces * tile_pieces, [&](std::size_t i) {
       const std::size_t p = i / tile_pieces, t = i % tile_pieces;
       piece(panels * p / table_pieces, panels * (p + 1) / table_pieces, x.tiles() * t / tile_pieces,
@@ -200,7 +201,9 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
           for (std::size_t row = 0; row < rows; ++row) {
             const float* from = sums.data() + row * kCodeRows;
             float* to = y + (first_row + row) * out_ + column;
-            if (bias.empty())
+            if (bias.empty() && columns == kCodeRows)
+              std::memcpy(to, from, kCodeRows * sizeof(float));  // of known size: no call
+            else if (bias.empty())
               std::copy_n(from, columns, to);
             else
               for (std::size_t c = 0; c < columns; ++c) to[c] = from[c] + bias[column + c];

@@ -5,38 +5,48 @@
 
 namespace forge::runtime {
 
-/// Tokens that a table of sums serves: lanes of 16 bits.
+/// Tokens of a tile that goes through tables of sums.
 inline constexpr std::size_t kTableTokens = 16;
-/// Inputs of a chunk of codes: four for each byte of a row in kTwoBit.
-inline constexpr std::size_t kChunkInputs = 16;
+/// Room for the places of one panel's codes of a block, whatever the target makes of them.
+inline constexpr std::size_t kPlacesOfPanel = kMostBlock * kCodeRows / 4;
 
 /// One block of ternary weights times 16 tokens, through tables of sums (the method of Arlazarov, Dinic,
-/// Kronrod and Faradzev, 1970; over activations as in T-MAC, arXiv 2407.00088): four inputs have 81 different
-/// sums of products with codes, which are computed once, and a row of weights adds one of them, where it
-/// would multiply and add four times. A sum fits 16 bits, because a block has at most kMostBlock inputs: 256
-/// * 127 < 32768.
-///   y[r][t] += float(sum over k of (code[r][k] - 1) * x[t][k]) * (weight scale * activation scale)
+/// Kronrod and Faradzev, 1970; over activations as in T-MAC, arXiv 2407.00088): some neighbouring inputs have
+/// few different sums of products with codes, which are computed once, and a row of weights adds one of them
+/// where it would multiply and add several times. A sum fits 16 bits, because a block has at most kMostBlock
+/// inputs: 256 * 127 < 32768.
+///   y[t][r] += float(sum over k of (code[r][k] - 1) * x[t][k]) * (weight scale * activation scale)
 struct TableBlock {
-  const std::uint16_t* offsets;  // [chunks][rows][4]: of four codes each, for their sum's place
-  std::size_t chunks, rows;
-  const std::int8_t* x;        // [4 chunks quads][16 tokens][4]
-  const float* weight_scales;  // [rows]
+  const std::uint16_t* places;  // what TableKernels::places made of all panels' codes
+  std::size_t panels, quads;
+  std::size_t tokens;          // those wanted, 1 to 16; others may be computed too
+  const std::int8_t* x;        // [quads up to a multiple of 4][16 tokens][4]; those beyond `quads` are zeros
+  const float* weight_scales;  // [32 panels]
   const float* x_scales;       // [16]
-  std::int16_t* dots;          // [rows][16], for the sums on the way
-  float* y;                    // [rows][16]
+  const std::int32_t* x_sums;  // [16]
+  std::int16_t* dots;          // [32 panels][16], for the sums on the way
+  float* y;                    // [panels][512]: 32 rows and 16 tokens, which `turn` puts in order
 };
 
 /// What a target needs for products through tables.
 struct TableKernels {
-  /// The places of one panel's codes of a block: chunk c at out + c * stride, [32 rows][4]. Codes beyond
-  /// `quads` count as 0. By CodeLayout, ternary ones only.
-  void (*offsets[2])(const std::byte* codes, std::size_t quads, std::size_t stride, std::uint16_t* out);
+  /// The places in the tables of the codes that panel `panel` of `panels` has in a block; `out` has
+  /// kPlacesOfPanel for each. By CodeLayout, ternary ones only.
+  void (*places[2])(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+                    std::uint16_t* out);
   void (*add_block)(const TableBlock& block);
-  /// y [32 rows][16] as out [16][32].
-  void (*transpose)(const float* y, float* out);
+  /// The y of one panel as out [16][32].
+  void (*turn)(const float* y, float* out);
+  /// Tokens from which on tables are faster than tiles.
+  std::size_t fewest_tokens;
+  /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the
+  /// work of finding those places.
+  std::size_t piece_panels, piece_tiles;
 };
 
 /// Only where the processor has AVX2, FMA and F16C.
 const TableKernels& Avx2TableKernels();
+/// Only where it has AVX-512 F, BW, VL, DQ and VNNI.
+const TableKernels& Avx512TableKernels();
 
 }  // namespace forge::runtime

@@ -15,6 +15,7 @@
 namespace forge::runtime {
 namespace {
 
+constexpr std::size_t kChunkInputs = 16;  // of a chunk of codes: four for each byte of a row in kTwoBit
 constexpr int kTogether = 2;  // chunks whose tables are in use at once: 8 of them, 21 kB of the first cache
 constexpr int kSums = 81;     // of a table: 3^4
 constexpr int kSumBytes = 2 * kTableTokens, kTableBytes = kSums * kSumBytes;
@@ -30,7 +31,12 @@ void StoreOffsets(__m256i numbers, std::uint16_t* out) {
   Store(out + 16, _mm256_slli_epi16(high, 5));
 }
 
-void OffsetsOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t stride, std::uint16_t* out) {
+// Places are offsets into the tables: [chunks][rows of all panels][4], of four codes each.
+
+void OffsetsOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+                     std::uint16_t* out) {
+  const std::size_t stride = panels * kChunkBytes;
+  out += panel * kChunkBytes;
   const __m256i pairs = _mm256_set1_epi8(0x33), low_half = _mm256_set1_epi8(15);
   for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += stride) {
     _mm_prefetch(reinterpret_cast<const char*>(codes) + 2048, _MM_HINT_T0);
@@ -47,7 +53,10 @@ void OffsetsOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t stri
 
 __m256i Threefold(__m256i bytes) { return _mm256_add_epi8(_mm256_add_epi8(bytes, bytes), bytes); }
 
-void OffsetsOfBase3(const std::byte* codes, std::size_t quads, std::size_t stride, std::uint16_t* out) {
+void OffsetsOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+                    std::uint16_t* out) {
+  const std::size_t stride = panels * kChunkBytes;
+  out += panel * kChunkBytes;
   alignas(32) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
   Avx2CodeKernels().unpack[static_cast<int>(CodeLayout::kBase3)](codes, quads, unpacked);
   const std::size_t padded = (quads + 3) / 4 * 4;
@@ -129,8 +138,8 @@ struct ScaledSum {
 /// What the rows add of the tables of some chunks, the first and the last of the block or not.
 template <int kChunks, bool kFirst, bool kLast>
 void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables) {
-  const std::size_t rows = block.rows;
-  const std::uint16_t* offsets = block.offsets + chunk * rows * 4;
+  const std::size_t rows = block.panels * kCodeRows;
+  const std::uint16_t* offsets = block.places + chunk * rows * 4;
   const ScaledSum scaled(block.x_scales);
   for (std::size_t row = 0; row < rows; ++row, offsets += 4) {
     __m256i sum = kFirst ? _mm256_setzero_si256() : Load(block.dots + row * kTableTokens);
@@ -152,7 +161,7 @@ void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables
 template <int kChunks>
 void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables) {
   BuildTables(block.x + chunk * kChunkInputs * kTableTokens, kChunks, tables);
-  const bool first = chunk == 0, last = chunk + kChunks == block.chunks;
+  const bool first = chunk == 0, last = chunk + kChunks == (block.quads + 3) / 4;
   if (first && last) return AddRows<kChunks, true, true>(block, chunk, tables);
   if (first) return AddRows<kChunks, true, false>(block, chunk, tables);
   if (last) return AddRows<kChunks, false, true>(block, chunk, tables);
@@ -161,9 +170,10 @@ void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables) {
 
 void AddBlock(const TableBlock& block) {
   alignas(64) std::byte tables[kTogether * 4 * kTableBytes];
+  const std::size_t chunks = (block.quads + 3) / 4;
   std::size_t chunk = 0;
-  for (; chunk + kTogether <= block.chunks; chunk += kTogether) AddChunks<kTogether>(block, chunk, tables);
-  for (; chunk < block.chunks; ++chunk) AddChunks<1>(block, chunk, tables);
+  for (; chunk + kTogether <= chunks; chunk += kTogether) AddChunks<kTogether>(block, chunk, tables);
+  for (; chunk < chunks; ++chunk) AddChunks<1>(block, chunk, tables);
 }
 
 void TransposeEight(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
@@ -199,7 +209,12 @@ void Transpose(const float* y, float* out) {
 
 const TableKernels& Avx2TableKernels() {
   static constexpr TableKernels table{
-      .offsets = {OffsetsOfTwoBit, OffsetsOfBase3}, .add_block = AddBlock, .transpose = Transpose};
+      .places = {OffsetsOfTwoBit, OffsetsOfBase3},
+      .add_block = AddBlock,
+      .turn = Transpose,
+      .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others
+      .piece_panels = 32,
+      .piece_tiles = 4};
   return table;
 }
 

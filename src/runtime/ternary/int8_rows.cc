@@ -6,12 +6,6 @@
 #include "runtime/ternary/code_kernels.h"
 
 namespace forge::runtime {
-namespace {
-
-constexpr std::size_t kFewestTableRows = kTableTokens / 2;  // lanes without a token take as long as others
-
-}  // namespace
-
 void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block) {
   const CodeKernels& kernels = ChosenCodeKernels();
   const std::size_t most = kernels.tile_tokens;
@@ -23,7 +17,7 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block) {
   // As many tiles as needed, of one size: a small one at the end would leave units idle.
   const std::size_t tiles = std::max<std::size_t>(1, (rows + most - 1) / most);
   width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
-  if (kernels.tables != nullptr && rows >= kFewestTableRows) width_ = kTableTokens;
+  if (kernels.tables != nullptr && rows >= kernels.tables->fewest_tokens) width_ = kTableTokens;
   const std::size_t held = this->tiles() * width_;
   codes_.resize(held * stride_);
   scales_.resize(held * blocks_);

@@ -11,9 +11,9 @@ namespace forge::runtime {
 namespace {
 
 struct Scratch {
-  std::vector<std::uint16_t> offsets;  // [chunks][rows][4]
-  std::vector<float> weight_scales;    // [rows]
-  std::vector<std::int16_t> dots;      // [rows][16]
+  std::vector<std::uint16_t> places;  // [panels][kPlacesOfPanel]
+  std::vector<float> weight_scales;   // [rows]
+  std::vector<std::int16_t> dots;     // [rows][16]
 };
 
 }  // namespace
@@ -23,30 +23,32 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
                       std::size_t last_tile, float* sums) {
   FORGE_CHECK(x.width() == kTableTokens && panels.block <= kMostBlock);
   thread_local Scratch scratch;
-  const std::size_t rows = (last_panel - first_panel) * kCodeRows;
-  scratch.offsets.resize(kMostBlock / kChunkInputs * rows * 4);
+  const std::size_t held = last_panel - first_panel, rows = held * kCodeRows;
+  scratch.places.resize(held * kPlacesOfPanel);
   scratch.weight_scales.resize(rows);
   scratch.dots.resize(rows * kTableTokens);
   std::fill_n(sums, (last_tile - first_tile) * rows * kTableTokens, 0.0f);
   for (std::size_t block = 0; block < panels.blocks(); ++block) {
     const std::size_t quads = Quads(panels.BlockLength(block));
-    for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
-      const std::size_t row = (panel - first_panel) * kCodeRows;
-      kernels.offsets[static_cast<std::size_t>(panels.layout)](panels.Codes(panel, block), quads, rows * 4,
-                                                               scratch.offsets.data() + row * 4);
+    for (std::size_t p = 0; p < held; ++p) {
+      kernels.places[static_cast<std::size_t>(panels.layout)](panels.Codes(first_panel + p, block), quads, p,
+                                                              held, scratch.places.data());
       std::uint16_t halves[kCodeRows];
-      std::memcpy(halves, panels.Scales(panel, block), sizeof halves);
-      for (std::size_t r = 0; r < kCodeRows; ++r) scratch.weight_scales[row + r] = HalfToFloat(halves[r]);
+      std::memcpy(halves, panels.Scales(first_panel + p, block), sizeof halves);
+      for (std::size_t r = 0; r < kCodeRows; ++r)
+        scratch.weight_scales[p * kCodeRows + r] = HalfToFloat(halves[r]);
     }
     const std::size_t x_block = block % x.blocks();  // the planes of a matrix multiply the same activations
     for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
       const Int8Tile tokens = x.Tile(tile);
-      kernels.add_block({.offsets = scratch.offsets.data(),
-                         .chunks = (quads + 3) / 4,
-                         .rows = rows,
+      kernels.add_block({.places = scratch.places.data(),
+                         .panels = held,
+                         .quads = quads,
+                         .tokens = std::min(kTableTokens, x.rows() - tile * kTableTokens),
                          .x = tokens.codes + x_block * panels.block * kTableTokens,
                          .weight_scales = scratch.weight_scales.data(),
                          .x_scales = tokens.scales + x_block * kTableTokens,
+                         .x_sums = tokens.sums + x_block * kTableTokens,
                          .dots = scratch.dots.data(),
                          .y = sums + (tile - first_tile) * rows * kTableTokens});
     }
