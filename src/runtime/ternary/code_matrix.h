@@ -125,7 +125,7 @@ class CodeMatrix {
                 float* sums) const;
   using Piece = std::function<void(std::size_t first_panel, std::size_t last_panel, std::size_t first_tile,
                                    std::size_t last_tile)>;
-  /// The same of several panels through tables: sums [tiles][panels][512].
+  /// The same of several panels through tables: sums [panels][tiles][16][32].
   void SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
                  std::size_t last_tile, std::vector<float>& sums) const;
   /// Cuts the product with `panels` panels into pieces for the threads of the pool, the panels into

@@ -51,13 +51,15 @@ std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t 
   return panels / pieces >= kFewestTablePanels ? pieces : 0;
 }
 
-/// Sums of SumThroughTables [tiles][panels][512] of one panel as those of SumTiles: [tiles][16][32].
-void TurnPanel(const std::vector<float>& through_tables, std::size_t panels, std::size_t panel,
-               std::size_t tiles, float* sums) {
-  constexpr std::size_t kTile = kCodeRows * kTableTokens;
-  for (std::size_t tile = 0; tile < tiles; ++tile)
-    ChosenCodeKernels().tables->turn(through_tables.data() + (tile * panels + panel) * kTile,
-                                     sums + tile * kTile);
+/// Rows [count, columns] of sums of neighbouring panels to where they belong in a product.
+void CopyRows(const float* sums, std::size_t count, std::size_t columns, float* y, std::size_t stride) {
+  if (columns == kCodeRows)
+    for (std::size_t row = 0; row < count; ++row)
+      std::memcpy(y + row * stride, sums + row * kCodeRows,
+                  kCodeRows * sizeof(float));  // of known size: no call
+  else
+    for (std::size_t row = 0; row < count; ++row)
+      std::copy_n(sums + row * kCodeRows, columns, y + row * stride);
 }
 
 }  // namespace
@@ -181,33 +183,30 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
   ForEachPiece(
       x, panels(), table_pieces,
       [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
-        thread_local std::vector<float> sums, through_tables;
-        const std::size_t first_row = first_tile * x.width(),
-                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
+        thread_local std::vector<float> sums;
+        const std::size_t first_row = first_tile * x.width(), held = (last_tile - first_tile) * x.width(),
+                          rows = std::min(x.rows() - first_row, held);
         // One token goes through all panels in one call; the sums of many tokens fill a cache with one panel.
         const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
-        sums.resize((last_tile - first_tile) * x.width() * together * kCodeRows);
-        if (table_pieces != 0) SumPanels(first_panel, last_panel, x, first_tile, last_tile, through_tables);
+        if (table_pieces != 0)
+          SumPanels(first_panel, last_panel, x, first_tile, last_tile, sums);
+        else
+          sums.resize(held * together * kCodeRows);
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
+          const float* from = sums.data();
           if (x.rows() == 1)
             SumRow(first_panel, last_panel, x, sums.data());
           else if (table_pieces != 0)
-            TurnPanel(through_tables, last_panel - first_panel, panel - first_panel, last_tile - first_tile,
-                      sums.data());
+            from += (panel - first_panel) * held * kCodeRows;
           else
             SumTiles(panel, x, first_tile, last_tile, sums.data());
           const std::size_t column = panel * kCodeRows,
                             columns = std::min(together * kCodeRows, out_ - column);
-          for (std::size_t row = 0; row < rows; ++row) {
-            const float* from = sums.data() + row * kCodeRows;
-            float* to = y + (first_row + row) * out_ + column;
-            if (bias.empty() && columns == kCodeRows)
-              std::memcpy(to, from, kCodeRows * sizeof(float));  // of known size: no call
-            else if (bias.empty())
-              std::copy_n(from, columns, to);
-            else
-              for (std::size_t c = 0; c < columns; ++c) to[c] = from[c] + bias[column + c];
-          }
+          float* to = y + first_row * out_ + column;
+          CopyRows(from, rows, columns, to, out_);
+          if (bias.empty()) continue;
+          for (std::size_t row = 0; row < rows; ++row)
+            for (std::size_t c = 0; c < columns; ++c) to[row * out_ + c] += bias[column + c];
         }
       });
 }
@@ -219,31 +218,29 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
   ForEachPiece(
       x, half, table_pieces,
       [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
-        thread_local std::vector<float> gates, ups, gate_tables, up_tables;
-        const std::size_t first_row = first_tile * x.width(), tiles = last_tile - first_tile,
-                          rows = std::min(x.rows(), last_tile * x.width()) - first_row;
+        thread_local std::vector<float> gates, ups;
+        const std::size_t first_row = first_tile * x.width(), held = (last_tile - first_tile) * x.width(),
+                          rows = std::min(x.rows() - first_row, held);
         const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
-        gates.resize(tiles * x.width() * together * kCodeRows);
-        ups.resize(gates.size());
         if (table_pieces != 0) {
-          SumPanels(first_panel, last_panel, x, first_tile, last_tile, gate_tables);
-          SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, up_tables);
+          SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
+          SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
+        } else {
+          gates.resize(held * together * kCodeRows);
+          ups.resize(gates.size());
         }
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
+          const std::size_t at = table_pieces == 0 ? 0 : (panel - first_panel) * held * kCodeRows;
           if (x.rows() == 1) {
             SumRow(panel, panel + together, x, gates.data());
             SumRow(half + panel, half + panel + together, x, ups.data());
-          } else if (table_pieces != 0) {
-            TurnPanel(gate_tables, last_panel - first_panel, panel - first_panel, tiles, gates.data());
-            TurnPanel(up_tables, last_panel - first_panel, panel - first_panel, tiles, ups.data());
-          } else {
+          } else if (table_pieces == 0) {
             SumTiles(panel, x, first_tile, last_tile, gates.data());
             SumTiles(half + panel, x, first_tile, last_tile, ups.data());
           }
-          Kernels().silu_multiply(gates.data(), ups.data(), rows * together * kCodeRows);
-          for (std::size_t row = 0; row < rows; ++row)
-            std::copy_n(gates.data() + row * kCodeRows, together * kCodeRows,
-                        y + (first_row + row) * width + panel * kCodeRows);
+          Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * together * kCodeRows);
+          CopyRows(gates.data() + at, rows, together * kCodeRows, y + first_row * width + panel * kCodeRows,
+                   width);
         }
       });
 }

@@ -25,7 +25,9 @@ struct TableBlock {
   const float* x_scales;       // [16]
   const std::int32_t* x_sums;  // [16]
   std::int16_t* dots;          // [32 panels][16], for the sums on the way
-  float* y;                    // [panels][512]: 32 rows and 16 tokens, which `turn` puts in order
+  float* y;                    // of each panel 512, y_stride apart: [16][32], or what `turn` makes that of
+  std::size_t y_stride;
+  bool is_first;  // what y was is not counted
 };
 
 /// What a target needs for products through tables.
@@ -35,8 +37,8 @@ struct TableKernels {
   void (*places[2])(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
                     std::uint16_t* out);
   void (*add_block)(const TableBlock& block);
-  /// The y of one panel as out [16][32].
-  void (*turn)(const float* y, float* out);
+  /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
+  void (*turn)(float* y);
   /// Tokens from which on tables are faster than tiles.
   std::size_t fewest_tokens;
   /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the

@@ -121,17 +121,19 @@ void BuildTables(const std::int8_t* x, int chunks, std::byte* tables) {
 
 /// y[t] += float(dots[t]) * (weight_scale * x_scales[t]).
 struct ScaledSum {
-  __m256 x_scales[2];
+  __m256 x_scales[2], kept;  // kept: no bits if what y was is not counted, else all
 
-  explicit ScaledSum(const float* scales) : x_scales{_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)} {}
+  ScaledSum(const float* scales, bool is_first)
+      : x_scales{_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)},
+        kept(_mm256_castsi256_ps(_mm256_set1_epi32(is_first ? 0 : -1))) {}
   void Add(__m256i dots, const float* weight_scale, float* y) const {
     const __m256 scale = _mm256_broadcast_ss(weight_scale);
     const __m128i halves[2] = {_mm256_castsi256_si128(dots), _mm256_extracti128_si256(dots, 1)};
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half)
-      _mm256_storeu_ps(y + 8 * half,
-                       _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(halves[half])),
-                                       _mm256_mul_ps(scale, x_scales[half]), _mm256_loadu_ps(y + 8 * half)));
+      _mm256_storeu_ps(y + 8 * half, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(halves[half])),
+                                                     _mm256_mul_ps(scale, x_scales[half]),
+                                                     _mm256_and_ps(kept, _mm256_loadu_ps(y + 8 * half))));
   }
 };
 
@@ -140,7 +142,7 @@ template <int kChunks, bool kFirst, bool kLast>
 void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables) {
   const std::size_t rows = block.panels * kCodeRows;
   const std::uint16_t* offsets = block.places + chunk * rows * 4;
-  const ScaledSum scaled(block.x_scales);
+  const ScaledSum scaled(block.x_scales, block.is_first);
   for (std::size_t row = 0; row < rows; ++row, offsets += 4) {
     __m256i sum = kFirst ? _mm256_setzero_si256() : Load(block.dots + row * kTableTokens);
 #pragma GCC unroll 4
@@ -152,7 +154,8 @@ void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables
         sum = _mm256_add_epi16(sum, Load(tables + (4 * c + b) * kTableBytes + offset));
       }
     if constexpr (kLast)
-      scaled.Add(sum, block.weight_scales + row, block.y + row * kTableTokens);
+      scaled.Add(sum, block.weight_scales + row,
+                 block.y + row / kCodeRows * block.y_stride + row % kCodeRows * kTableTokens);
     else
       Store(block.dots + row * kTableTokens, sum);
   }
@@ -199,10 +202,13 @@ void TransposeEight(const float* in, std::size_t in_stride, float* out, std::siz
   }
 }
 
-void Transpose(const float* y, float* out) {
+/// [32 rows][16 tokens] as [16][32].
+void Transpose(float* y) {
+  float rows[kCodeRows * kTableTokens];
+  std::memcpy(rows, y, sizeof rows);
   for (std::size_t row = 0; row < kCodeRows; row += 8)
     for (std::size_t token = 0; token < kTableTokens; token += 8)
-      TransposeEight(y + row * kTableTokens + token, kTableTokens, out + token * kCodeRows + row, kCodeRows);
+      TransposeEight(rows + row * kTableTokens + token, kTableTokens, y + token * kCodeRows + row, kCodeRows);
 }
 
 }  // namespace

@@ -170,8 +170,9 @@ __attribute__((always_inline)) inline void Add(__m512i& sum, __m512i words) {
   asm("vpaddw %1, %0, %0" : "+v"(sum) : "v"(words));
 }
 
-void AddTo(float* y, __m512i dots, __m512 scale) {
-  _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, _mm512_loadu_ps(y)));
+/// y, if `kept` has all lanes, or nothing, plus dots * scale.
+void AddTo(float* y, __mmask16 kept, __m512i dots, __m512 scale) {
+  _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, _mm512_maskz_loadu_ps(kept, y)));
 }
 
 /// What the panels from `panel` on add for the four tokens.
@@ -180,9 +181,12 @@ void AddPanels(const Part& part, std::size_t panel) {
   const TableBlock& block = part.block;
   __m512i sums[kPanels][kTogether], words[kPanels];
 #pragma GCC unroll 4
-  for (std::size_t p = 0; p < kPanels; ++p)
+  for (std::size_t t = 0; t < kTogether; ++t) {
+    // Codes of 0, 1, 2 stand for -1, 0, 1. Sums may leave 16 bits on their way and are back at its end.
+    const __m512i zeros = _mm512_set1_epi16(static_cast<short>(-block.x_sums[part.first_token + t]));
 #pragma GCC unroll 4
-    for (std::size_t t = 0; t < kTogether; ++t) sums[p][t] = _mm512_setzero_si512();
+    for (std::size_t p = 0; p < kPanels; ++p) sums[p][t] = zeros;
+  }
   const std::uint16_t* places = block.places + panel * kPlacesOfPanel;
   const std::int16_t* table = part.tables;
   for (std::size_t pair = 0; pair < part.pairs; ++pair, places += kWords) {
@@ -201,20 +205,22 @@ void AddPanels(const Part& part, std::size_t panel) {
       for (std::size_t p = 0; p < kPanels; ++p) words[p] = _mm512_srli_epi16(words[p], 8);
     }
   }
+  const __m512i low_half = _mm512_set1_epi32(1);  // one word of two
+  const __mmask16 kept = block.is_first ? 0 : 0xffff;
+  float* y = block.y + panel * block.y_stride + part.first_token * kCodeRows;
 #pragma GCC unroll 4
-  for (std::size_t p = 0; p < kPanels; ++p) {
+  for (std::size_t p = 0; p < kPanels; ++p, y += block.y_stride) {
+    asm(""
+        : "+r"(y)
+        :
+        : "memory");  // or GCC begins with all panels at once, for which registers do not suffice
     const float* scales = block.weight_scales + (panel + p) * kCodeRows;
     const __m512 first = _mm512_loadu_ps(scales), second = _mm512_loadu_ps(scales + 16);
 #pragma GCC unroll 4
     for (std::size_t t = 0; t < kTogether; ++t) {
-      const std::size_t token = part.first_token + t;
-      // Codes of 0, 1, 2 stand for -1, 0, 1. Sums may have left 16 bits, their difference does not.
-      const __m512i dots =
-          _mm512_sub_epi16(sums[p][t], _mm512_set1_epi16(static_cast<short>(block.x_sums[token])));
-      const __m512 x_scale = _mm512_set1_ps(block.x_scales[token]);
-      float* y = block.y + ((panel + p) * kTableTokens + token) * kCodeRows;
-      AddTo(y, _mm512_srai_epi32(_mm512_slli_epi32(dots, 16), 16), _mm512_mul_ps(first, x_scale));
-      AddTo(y + 16, _mm512_srai_epi32(dots, 16), _mm512_mul_ps(second, x_scale));
+      const __m512 x_scale = _mm512_set1_ps(block.x_scales[part.first_token + t]);
+      AddTo(y + t * kCodeRows, kept, _mm512_madd_epi16(sums[p][t], low_half), _mm512_mul_ps(first, x_scale));
+      AddTo(y + t * kCodeRows + 16, kept, _mm512_srai_epi32(sums[p][t], 16), _mm512_mul_ps(second, x_scale));
     }
   }
 }
@@ -242,17 +248,12 @@ void AddBlock(const TableBlock& block) {
   }
 }
 
-void Copy(const float* y, float* out) {
-  for (std::size_t i = 0; i < kCodeRows * kTableTokens; i += 16)
-    _mm512_storeu_ps(out + i, _mm512_loadu_ps(y + i));
-}
-
 }  // namespace
 
 const TableKernels& Avx512TableKernels() {
   static constexpr TableKernels table{.places = {Places<CodeLayout::kTwoBit>, Places<CodeLayout::kBase3>},
                                       .add_block = AddBlock,
-                                      .turn = Copy,
+                                      .turn = nullptr,
                                       .fewest_tokens = 32,
                                       .piece_panels = 64,
                                       .piece_tiles = 8};

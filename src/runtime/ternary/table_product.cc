@@ -27,7 +27,7 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
   scratch.places.resize(held * kPlacesOfPanel);
   scratch.weight_scales.resize(rows);
   scratch.dots.resize(rows * kTableTokens);
-  std::fill_n(sums, (last_tile - first_tile) * rows * kTableTokens, 0.0f);
+  const std::size_t stride = (last_tile - first_tile) * kCodeRows * kTableTokens;
   for (std::size_t block = 0; block < panels.blocks(); ++block) {
     const std::size_t quads = Quads(panels.BlockLength(block));
     for (std::size_t p = 0; p < held; ++p) {
@@ -50,9 +50,14 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
                          .x_scales = tokens.scales + x_block * kTableTokens,
                          .x_sums = tokens.sums + x_block * kTableTokens,
                          .dots = scratch.dots.data(),
-                         .y = sums + (tile - first_tile) * rows * kTableTokens});
+                         .y = sums + (tile - first_tile) * kCodeRows * kTableTokens,
+                         .y_stride = stride,
+                         .is_first = block == 0});
     }
   }
+  if (kernels.turn != nullptr)
+    for (std::size_t i = 0; i < held * (last_tile - first_tile); ++i)
+      kernels.turn(sums + i * kCodeRows * kTableTokens);
 }
 
 }  // namespace forge::runtime
