@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,8 @@ namespace forge::io {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kPiece = 2 << 20;  // of a large page
 
 /// Reads the file from its beginning to its end.
 template <class Use>
@@ -80,16 +83,34 @@ AtomicFile::~AtomicFile() {
   unlink(temporary_.c_str());
 }
 
-void AtomicFile::Write(std::span<const std::byte> bytes) {
+void AtomicFile::WriteOut(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
     if (written < 0) {
       if (errno == EINTR) continue;
       ThrowWriteError(path_, errno);
     }
-    size_ += static_cast<std::uint64_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
+}
+
+void AtomicFile::WriteHeld() {
+  WriteOut(held_);
+  held_.clear();
+}
+
+void AtomicFile::Write(std::span<const std::byte> bytes) {
+  size_ += bytes.size();
+  if (!held_.empty()) {
+    const std::span<const std::byte> taken = bytes.first(std::min(bytes.size(), kPiece - held_.size()));
+    held_.insert(held_.end(), taken.begin(), taken.end());
+    bytes = bytes.subspan(taken.size());
+    if (held_.size() < kPiece) return;
+    WriteHeld();
+  }
+  const std::size_t whole = bytes.size() / kPiece * kPiece;
+  WriteOut(bytes.first(whole));
+  held_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(whole), bytes.end());
 }
 
 void CommitFile(int descriptor, const fs::path& temporary, const fs::path& path) {
@@ -97,9 +118,15 @@ void CommitFile(int descriptor, const fs::path& temporary, const fs::path& path)
   SyncFolder(path.parent_path());
 }
 
-void AtomicFile::CommitUnsynced() { CloseAndRename(std::exchange(descriptor_, -1), temporary_, path_, 0); }
+void AtomicFile::CommitUnsynced() {
+  WriteHeld();
+  CloseAndRename(std::exchange(descriptor_, -1), temporary_, path_, 0);
+}
 
-void AtomicFile::Commit() { CommitFile(std::exchange(descriptor_, -1), temporary_, path_); }
+void AtomicFile::Commit() {
+  WriteHeld();
+  CommitFile(std::exchange(descriptor_, -1), temporary_, path_);
+}
 
 void WriteFileAtomically(const fs::path& path, std::string_view text) {
   AtomicFile file(path);

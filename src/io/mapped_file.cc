@@ -59,6 +59,8 @@ MappedFile::MappedFile(std::filesystem::path path)
     if (address == MAP_FAILED) {
       error = errno;
     } else {
+      // Where the file system can, pages that are read from now on are large ones. Others are as they are.
+      madvise(address, static_cast<std::size_t>(info.st_size), MADV_HUGEPAGE);
       data_ = static_cast<const std::byte*>(address);
       size_ = static_cast<std::size_t>(info.st_size);
       guard_ = MappingGuard(data_, size_, path_.string());
