@@ -14,6 +14,7 @@ namespace {
 /// faster than 24, since keys and values are read (and widened) half as often; and cutting the context into
 /// blocks with a running softmax was slower (docs/results.md).
 constexpr std::size_t kRowsPerBlock = 48;
+constexpr std::size_t kTasksOfThread = 16;
 
 /// Tokens rows[first, last): one sequence, so that they see the same keys up to the last one's position.
 struct Block {
@@ -141,11 +142,16 @@ void Attend(const model::ModelConfig& config, int layer, std::span<const TokenIn
   const auto group = static_cast<std::size_t>(config.num_attention_heads / config.num_key_value_heads);
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::vector<Block> blocks = CutIntoBlocks(config, tokens, rows);
-  ParallelFor(blocks.size(), 1, [&](std::size_t begin, std::size_t end) {
+  // Later blocks see more of the text. Each task takes blocks from the end on, so that the long ones are
+  // begun first and all tasks are about as long.
+  ThreadPool& pool = ThreadPool::Global();
+  const std::size_t tasks =
+      std::min(blocks.size(), kTasksOfThread * static_cast<std::size_t>(pool.num_threads()));
+  pool.Run(tasks, [&](std::size_t task) {
     thread_local Scratch s;
     std::vector<std::size_t> seen;
-    for (std::size_t b = begin; b < end; ++b) {
-      const Block& block = blocks[b];
+    for (std::size_t b = task; b < blocks.size(); b += tasks) {
+      const Block& block = blocks[blocks.size() - 1 - b];
       const std::size_t offset = static_cast<std::size_t>(block.key_value_head) * group * head_dim;
       s.queries.clear();
       seen.clear();
