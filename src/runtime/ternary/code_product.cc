@@ -44,7 +44,7 @@ struct Repeated {
 std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
   const bool is_ternary = ZeroBits(codes.layout) == 0;
   const TableKernels* kernels = ChosenCodeKernels().tables;
-  if (!is_ternary || kernels == nullptr || x.rows() < kernels->fewest_tokens) return 0;
+  if (!is_ternary || kernels == nullptr || x.width() != kTableTokens) return 0;
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
   const std::size_t pieces = std::max(DivideUp(panels, kernels->piece_panels),
                                       DivideUp(threads, DivideUp(x.tiles(), kernels->piece_tiles)));
