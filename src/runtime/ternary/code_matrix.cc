@@ -11,6 +11,8 @@
 namespace forge::runtime {
 namespace {
 
+constexpr std::size_t kStoredBlock = 32;  // values of a Q8_0 or Q4_0 block
+
 bool IsTernary(CodeLayout layout) { return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3; }
 
 void Add(std::byte& byte, int value) { byte = static_cast<std::byte>(std::to_integer<int>(byte) + value); }

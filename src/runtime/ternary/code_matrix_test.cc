@@ -125,15 +125,15 @@ TEST_P(CodeMatrixTest, ProductsOfManyRowsWithManyTokensEqualTheDefinition) {
   };
   for (const Shape shape :
        {Shape{1061, 37, 37}, Shape{1030, 64, 64}, Shape{1024, 300, 300}, Shape{2100, 100, 100},
-        Shape{1025, 576, 192}, Shape{1040, 530, 530}, Shape{1056, 256, 128}}) {
+        Shape{1025, 576, 192}, Shape{1040, 530, 530}, Shape{1056, 256, 128}, Shape{1050, 512, 256}}) {
     const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
     const std::vector<float> bias = RandomFloats("bias", shape.out);
     const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
     for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
       const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
                                                         shape.group, layout, arena_);
-      for (const std::size_t rows : {8u, 16u, 17u, 35u, 83u}) {
-        if (rows > 35 && shape.in > 100) continue;
+      for (const std::size_t rows : {8u, 16u, 17u, 51u, 83u}) {
+        if (rows > 51 && shape.in > 100) continue;
         const std::vector<float> x = Activations(rows, shape.in);
         EXPECT_EQ(Product(matrix, x, bias),
                   Expected(ternary.weights, ternary.scales, shape.in, shape.group, block, x, bias))
@@ -259,7 +259,7 @@ TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
       const CodeMatrix matrix =
           CodeMatrix::PackTernary(ternary.codes, ternary.scales, kOut, 512, 256, layout, arena_);
       for (const float value : {1.0f, -1.0f})
-        for (const std::size_t rows : {1u, 4u, 12u, 33u}) {
+        for (const std::size_t rows : {1u, 4u, 12u, 49u}) {
           const std::vector<float> x(rows * 512, value);
           EXPECT_EQ(Product(matrix, x, {}), Expected(ternary.weights, ternary.scales, 512, 256, 256, x, {}));
         }
@@ -302,7 +302,7 @@ TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
     const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, 2 * width, 256, 256,
                                                       CodeLayout::kBase3, arena_);
     ASSERT_TRUE(matrix.CanGate());
-    for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 40u}) {
+    for (const std::size_t rows : {1u, 2u, 5u, 12u, 17u, 50u}) {
       const std::vector<float> x = Activations(rows, 256);
       std::vector<float> both = Product(matrix, x, {}), expected, actual(rows * width, -7.0f);
       for (std::size_t row = 0; row < rows; ++row) {

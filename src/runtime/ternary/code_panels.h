@@ -22,8 +22,6 @@ inline constexpr std::size_t kCodeRows = 32;
 /// Bytes of a chunk: 4 for each row. Lane r of a vector belongs to row r alone, so that a product needs no
 /// sum across lanes.
 inline constexpr std::size_t kChunkBytes = 4 * kCodeRows;
-/// Values of a Q8_0 or Q4_0 block, which have one activation scale.
-inline constexpr std::size_t kStoredBlock = 32;
 /// Most values that share an activation scale: 256 products of a code up to 2 and an int8 fit 16 bits.
 inline constexpr std::size_t kMostBlock = 256;
 

@@ -39,8 +39,8 @@ struct TableKernels {
   void (*add_block)(const TableBlock& block);
   /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
   void (*turn)(float* y);
-  /// Tokens from which on tables are faster than tiles.
-  std::size_t fewest_tokens;
+  /// Tokens, and inputs of a block, from which on tables are faster than tiles.
+  std::size_t fewest_tokens, smallest_block;
   /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the
   /// work of finding those places.
   std::size_t piece_panels, piece_tiles;

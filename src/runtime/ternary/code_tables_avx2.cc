@@ -219,6 +219,7 @@ const TableKernels& Avx2TableKernels() {
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others
+      .smallest_block = 64,
       .piece_panels = 32,
       .piece_tiles = 4};
   return table;

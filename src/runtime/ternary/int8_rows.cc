@@ -17,8 +17,9 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block) {
   // As many tiles as needed, of one size: a small one at the end would leave units idle.
   const std::size_t tiles = std::max<std::size_t>(1, (rows + most - 1) / most);
   width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
-  const bool is_ternary = block != kStoredBlock;
-  if (is_ternary && kernels.tables != nullptr && rows >= kernels.tables->fewest_tokens) width_ = kTableTokens;
+  const TableKernels* tables = kernels.tables;
+  if (tables != nullptr && rows >= tables->fewest_tokens && block >= tables->smallest_block)
+    width_ = kTableTokens;
   const std::size_t held = this->tiles() * width_;
   codes_.resize(held * stride_);
   scales_.resize(held * blocks_);
