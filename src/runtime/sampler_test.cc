@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -11,7 +12,7 @@
 namespace forge::runtime {
 namespace {
 
-/// As SampleToken's comment says it: the first of the highest that is not banned.
+/// One by one.
 int FirstHighest(const std::vector<float>& logits, const std::vector<int>& banned) {
   int best = -1;
   for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
