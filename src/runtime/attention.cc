@@ -14,7 +14,7 @@ namespace {
 /// faster than 24, since keys and values are read (and widened) half as often; and cutting the context into
 /// blocks with a running softmax was slower (docs/results.md).
 constexpr std::size_t kRowsPerBlock = 48;
-constexpr std::size_t kTasksOfThread = 16;
+constexpr std::size_t kTasksOfThread = 16;  // so that the last ones are short
 
 /// Tokens rows[first, last): one sequence, so that they see the same keys up to the last one's position.
 struct Block {

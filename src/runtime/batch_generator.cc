@@ -151,7 +151,7 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
       VisitLogits(transformer_, step, last_tokens,
                   [&](std::size_t first, std::size_t count, const float* logits) {
                     std::vector<SampledToken> sampled(count);
-                    ParallelFor(count, 1, [&](std::size_t begin, std::size_t end) {
+                    ParallelFor(count, RowsPerTask(vocabulary), [&](std::size_t begin, std::size_t end) {
                       for (std::size_t row = begin; row < end; ++row)
                         sampled[row] = SampleToken({logits + row * vocabulary, vocabulary}, options_,
                                                    active_[first + row].random);

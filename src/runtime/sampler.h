@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <span>
 
 #include "base/philox.h"
@@ -19,6 +21,11 @@ struct SampledToken {
 /// Throws Error(kInput) if every token is banned.
 SampledToken SampleToken(std::span<const float> logits, const model::GenerateOptions& options,
                          Random& random);
+
+/// Rows of logits [vocab_size] that are worth a task of their own: some 10 us.
+inline std::size_t RowsPerTask(std::size_t vocab_size) {
+  return std::max<std::size_t>(1, 16384 / vocab_size);
+}
 
 /// Whether the highest logit is all that the options ask for.
 inline bool AsksForBestOnly(const model::GenerateOptions& options) {

@@ -238,28 +238,26 @@ bool ServingBatch::WantsBestOnly(const Row& row) const {
 
 void ServingBatch::Report(std::span<const Row> rows, const float* logits) {
   const auto vocabulary = static_cast<std::size_t>(transformer_.config().vocab_size);
-  constexpr std::size_t kLogitsPerTask = 16384;
   std::vector<ScoredToken> tokens(rows.size());
-  ParallelFor(rows.size(), std::max<std::size_t>(1, kLogitsPerTask / vocabulary),
-              [&](std::size_t begin, std::size_t end) {
-                for (std::size_t i = begin; i < end; ++i) {
-                  const std::span<const float> row(logits + i * vocabulary, vocabulary);
-                  Sequence& sequence = *rows[i].sequence;
-                  const std::vector<int>& prompt = *sequence.request.prompt;
-                  const bool is_new = rows[i].position >= prompt.size();
-                  const bool scores = !is_new || sequence.request.top > 0;
-                  const double log_total = scores ? Kernels().log_sum_exp(row.data(), vocabulary) : 0;
-                  if (is_new) {
-                    const SampledToken sampled = SampleToken(row, sequence.request.options, sequence.random);
-                    tokens[i] = {{sampled.token, sampled.log_prob}, {}};
-                  } else {
-                    const int token = prompt[rows[i].position];
-                    const double logit = static_cast<double>(row[static_cast<std::size_t>(token)]);
-                    tokens[i] = {{token, static_cast<float>(logit - log_total)}, {}};
-                  }
-                  tokens[i].top = MostProbable(row, sequence.request.top, log_total);
-                }
-              });
+  ParallelFor(rows.size(), RowsPerTask(vocabulary), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::span<const float> row(logits + i * vocabulary, vocabulary);
+      Sequence& sequence = *rows[i].sequence;
+      const std::vector<int>& prompt = *sequence.request.prompt;
+      const bool is_new = rows[i].position >= prompt.size();
+      const bool scores = !is_new || sequence.request.top > 0;
+      const double log_total = scores ? Kernels().log_sum_exp(row.data(), vocabulary) : 0;
+      if (is_new) {
+        const SampledToken sampled = SampleToken(row, sequence.request.options, sequence.random);
+        tokens[i] = {{sampled.token, sampled.log_prob}, {}};
+      } else {
+        const int token = prompt[rows[i].position];
+        const double logit = static_cast<double>(row[static_cast<std::size_t>(token)]);
+        tokens[i] = {{token, static_cast<float>(logit - log_total)}, {}};
+      }
+      tokens[i].top = MostProbable(row, sequence.request.top, log_total);
+    }
+  });
   for (std::size_t i = 0; i < rows.size();) {
     Sequence& sequence = *rows[i].sequence;
     if (rows[i].position >= sequence.request.prompt->size()) {

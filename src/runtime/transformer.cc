@@ -15,7 +15,7 @@
 namespace forge::runtime {
 
 namespace {
-constexpr std::size_t kTokensPerTask = 4;  // of work that is short for each token: some 10 us
+constexpr std::size_t kValuesPerTask = 4096;  // of work that is short for each value: some 5 us
 constexpr std::size_t kTokensPerPiece =
     512;  // bounds the scratch memory: about 10 kB a token at hidden_size 576
 }  // namespace
@@ -39,6 +39,10 @@ Transformer::Transformer(PackedWeights weights) : weights_(std::move(weights)) {
 }
 
 Transformer::~Transformer() = default;
+
+std::size_t Transformer::TokensPerTask() const {
+  return std::max<std::size_t>(1, kValuesPerTask / static_cast<std::size_t>(config().hidden_size));
+}
 
 std::unique_ptr<Transformer::Scratch> Transformer::TakeScratch() const {
   const std::lock_guard lock(spare_mutex_);
@@ -97,8 +101,9 @@ void Transformer::ForwardPiece(std::span<const TokenInput> tokens, std::span<Key
       for (std::size_t r = 0; r < rows.size(); ++r)
         std::copy_n(s.state.data() + static_cast<std::size_t>(rows[r]) * hidden, hidden,
                     s.state.data() + r * hidden);
-    if (!rows.empty()) FinishLayer(i, rows.size(), s);
-    if (last && !rows.empty()) AddToState(rows.size(), s);
+    if (rows.empty()) continue;
+    FinishLayer(i, rows.size(), s);
+    if (last) AddToState(rows.size(), s);
   }
   if (observer_)
     for (std::size_t r = 0; r < wanted.size(); ++r)
@@ -135,7 +140,7 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
   const bool is_int8 = next.activation_block() != 0;
   s.normed.resize(count * hidden);
   if (is_int8) s.quantised.Resize(count, hidden, next.activation_block());
-  ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+  ParallelFor(count, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float *state = s.state.data() + t * hidden, *row = s.normed.data() + t * hidden;
       if (adds) Kernels().axpy(1.0f, s.added.data() + t * hidden, hidden, state);
@@ -182,7 +187,7 @@ void Transformer::Multiply(const Linear& linear, const std::vector<float>& x, st
 
 void Transformer::AddToState(std::size_t count, Scratch& s) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  ParallelFor(count, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+  ParallelFor(count, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     Kernels().axpy(1.0f, s.added.data() + begin * hidden, (end - begin) * hidden,
                    s.state.data() + begin * hidden);
   });
@@ -205,7 +210,7 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   const auto query_size = static_cast<std::size_t>(config().query_size());
   const auto key_value_size = static_cast<std::size_t>(config().key_value_size());
   const std::size_t row_size = query_size + 2 * key_value_size;
-  ParallelFor(tokens.size(), kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+  ParallelFor(tokens.size(), TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float* row = s.projected.data() + t * row_size;
       NormHeads(config(), weights_.layers[static_cast<std::size_t>(layer)], row);
@@ -217,7 +222,7 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   s.attended.resize(rows.size() * query_size);
   Attend(config(), layer, tokens, rows, caches, s.projected.data(), row_size, s.attended.data());
   const Linear& next = weights_.layers[static_cast<std::size_t>(layer)].attention_output;
-  Quantise(next, s.attended, rows.size(), kTokensPerTask, s);
+  Quantise(next, s.attended, rows.size(), TokensPerTask(), s);
 }
 
 void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
@@ -243,7 +248,7 @@ Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t r
   const Linear& head = weights_.head_or_embedding();
   Int8Rows quantised;
   quantised.Resize(rows, head.in(), head.activation_block());
-  ParallelFor(rows, kTokensPerTask, [&](std::size_t begin, std::size_t end) {
+  ParallelFor(rows, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t row = begin; row < end; ++row) quantised.Quantize(row, hidden_states + row * head.in());
   });
   return quantised;

@@ -73,6 +73,8 @@ class Transformer {
 
  private:
   struct Scratch;
+  /// Of norms, rotations and the like: in small models one task has many, or waking a thread takes longer.
+  std::size_t TokensPerTask() const;
   /// That of an earlier pass, or a new one: passes may run side by side.
   std::unique_ptr<Scratch> TakeScratch() const;
   void KeepScratch(std::unique_ptr<Scratch> scratch) const;
