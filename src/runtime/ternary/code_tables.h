@@ -24,7 +24,6 @@ struct TableBlock {
   const float* weight_scales;  // [32 panels]
   const float* x_scales;       // [16]
   const std::int32_t* x_sums;  // [16]
-  std::int16_t* dots;          // [32 panels][16], for the sums on the way
   float* y;                    // of each panel 512, y_stride apart: [16][32], or what `turn` makes that of
   std::size_t y_stride;
   bool is_first;  // what y was is not counted

@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <vector>
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -137,14 +138,17 @@ struct ScaledSum {
   }
 };
 
-/// What the rows add of the tables of some chunks, the first and the last of the block or not.
+std::size_t Chunks(const TableBlock& block) { return (block.quads + 3) / 4; }
+
+/// What the rows add of the tables of some chunks, the first and the last of the block or not; dots
+/// [rows][16] are the sums on the way.
 template <int kChunks, bool kFirst, bool kLast>
-void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables) {
+void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables, std::int16_t* dots) {
   const std::size_t rows = block.panels * kCodeRows;
   const std::uint16_t* offsets = block.places + chunk * rows * 4;
   const ScaledSum scaled(block.x_scales, block.is_first);
   for (std::size_t row = 0; row < rows; ++row, offsets += 4) {
-    __m256i sum = kFirst ? _mm256_setzero_si256() : Load(block.dots + row * kTableTokens);
+    __m256i sum = kFirst ? _mm256_setzero_si256() : Load(dots + row * kTableTokens);
 #pragma GCC unroll 4
     for (int c = 0; c < kChunks; ++c)
 #pragma GCC unroll 4
@@ -157,26 +161,29 @@ void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables
       scaled.Add(sum, block.weight_scales + row,
                  block.y + row / kCodeRows * block.y_stride + row % kCodeRows * kTableTokens);
     else
-      Store(block.dots + row * kTableTokens, sum);
+      Store(dots + row * kTableTokens, sum);
   }
 }
 
 template <int kChunks>
-void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables) {
+void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables, std::int16_t* dots) {
   BuildTables(block.x + chunk * kChunkInputs * kTableTokens, kChunks, tables);
-  const bool first = chunk == 0, last = chunk + kChunks == (block.quads + 3) / 4;
-  if (first && last) return AddRows<kChunks, true, true>(block, chunk, tables);
-  if (first) return AddRows<kChunks, true, false>(block, chunk, tables);
-  if (last) return AddRows<kChunks, false, true>(block, chunk, tables);
-  AddRows<kChunks, false, false>(block, chunk, tables);
+  const bool first = chunk == 0, last = chunk + kChunks == Chunks(block);
+  if (first && last) return AddRows<kChunks, true, true>(block, chunk, tables, dots);
+  if (first) return AddRows<kChunks, true, false>(block, chunk, tables, dots);
+  if (last) return AddRows<kChunks, false, true>(block, chunk, tables, dots);
+  AddRows<kChunks, false, false>(block, chunk, tables, dots);
 }
 
 void AddBlock(const TableBlock& block) {
   alignas(64) std::byte tables[kTogether * 4 * kTableBytes];
-  const std::size_t chunks = (block.quads + 3) / 4;
+  thread_local std::vector<std::int16_t> dots;
+  dots.resize(block.panels * kCodeRows * kTableTokens);
+  const std::size_t chunks = Chunks(block);
   std::size_t chunk = 0;
-  for (; chunk + kTogether <= chunks; chunk += kTogether) AddChunks<kTogether>(block, chunk, tables);
-  for (; chunk < chunks; ++chunk) AddChunks<1>(block, chunk, tables);
+  for (; chunk + kTogether <= chunks; chunk += kTogether)
+    AddChunks<kTogether>(block, chunk, tables, dots.data());
+  for (; chunk < chunks; ++chunk) AddChunks<1>(block, chunk, tables, dots.data());
 }
 
 void TransposeEight(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {

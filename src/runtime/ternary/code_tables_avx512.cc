@@ -58,6 +58,10 @@ struct Numbers {
   __m512i Second() const {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(halves[0], 16), halves[1]);
   }
+  void Store(std::uint16_t* words) const {
+    _mm512_storeu_si512(words, First());
+    _mm512_storeu_si512(words + kWords, Second());
+  }
 };
 
 template <CodeLayout kLayout>
@@ -67,16 +71,13 @@ void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::s
   out += panel * kPlacesOfPanel;
   const std::uint8_t* quad = unpacked;
   for (; quads >= 3; quads -= 3, quad += 3 * kChunkBytes, out += 2 * kWords) {
-    const Numbers numbers = Numbers::At(quad + 2 * kChunkBytes)
-                                .ThreefoldAnd(Numbers::At(quad + kChunkBytes))
-                                .ThreefoldAnd(Numbers::At(quad));
-    _mm512_storeu_si512(out, numbers.First());
-    _mm512_storeu_si512(out + kWords, numbers.Second());
+    Numbers::At(quad + 2 * kChunkBytes)
+        .ThreefoldAnd(Numbers::At(quad + kChunkBytes))
+        .ThreefoldAnd(Numbers::At(quad))
+        .Store(out);
   }
   if (quads == 2) {
-    const Numbers numbers = Numbers::At(quad + kChunkBytes).ThreefoldAnd(Numbers::At(quad));
-    _mm512_storeu_si512(out, numbers.First());
-    _mm512_storeu_si512(out + kWords, numbers.Second());
+    Numbers::At(quad + kChunkBytes).ThreefoldAnd(Numbers::At(quad)).Store(out);
   } else if (quads == 1) {
     const Numbers one = Numbers::At(quad), numbers = one.Behind().ThreefoldAnd(one);
     _mm512_storeu_si512(out, _mm512_or_si512(_mm512_and_si512(numbers.First(), _mm512_set1_epi16(0xff)),

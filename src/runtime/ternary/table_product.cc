@@ -13,7 +13,6 @@ namespace {
 struct Scratch {
   std::vector<std::uint16_t> places;  // [panels][kPlacesOfPanel]
   std::vector<float> weight_scales;   // [rows]
-  std::vector<std::int16_t> dots;     // [rows][16]
 };
 
 }  // namespace
@@ -26,7 +25,6 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
   const std::size_t held = last_panel - first_panel, rows = held * kCodeRows;
   scratch.places.resize(held * kPlacesOfPanel);
   scratch.weight_scales.resize(rows);
-  scratch.dots.resize(rows * kTableTokens);
   const std::size_t stride = (last_tile - first_tile) * kCodeRows * kTableTokens;
   for (std::size_t block = 0; block < panels.blocks(); ++block) {
     const std::size_t quads = Quads(panels.BlockLength(block));
@@ -49,7 +47,6 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
                          .weight_scales = scratch.weight_scales.data(),
                          .x_scales = tokens.scales + x_block * kTableTokens,
                          .x_sums = tokens.sums + x_block * kTableTokens,
-                         .dots = scratch.dots.data(),
                          .y = sums + (tile - first_tile) * kCodeRows * kTableTokens,
                          .y_stride = stride,
                          .is_first = block == 0});
