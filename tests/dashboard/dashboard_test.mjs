@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at the dashboard in Debian's Chromium while a made-up run is being written.
+// Looks at the dashboard in Debian's Chromium while a made-up run is being written, as many steps at a time as are asked.
 //   npm ci && node --test dashboard_test.mjs
 // FORGE_DASHBOARD_DEMO names the program (default ../../build/release/forge_dashboard_demo); SCREENSHOTS a folder for
 // pictures (default: a temporary one). Set PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 for npm.
@@ -16,17 +16,19 @@ const here = dirname(fileURLToPath(import.meta.url));
 const program = process.env.FORGE_DASHBOARD_DEMO ?? join(here, "../../build/release/forge_dashboard_demo");
 const folder = mkdtempSync(join(tmpdir(), "forge-dashboard-"));
 const pictures = process.env.SCREENSHOTS ?? join(folder, "screenshots");
-const TICK_MS = 40;
+const SEARCH_STEPS = 96;  // of the made-up run; then come 120 of training and 60 of compression
 let browser, demo, url, page;
 
 function startDemo(port = 0) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [folder, String(TICK_MS), String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(program, [folder, "stdin", String(port)], { stdio: ["pipe", "pipe", "inherit"] });
+    child.stdin.on("error", () => {});  // it may be killed before it has read
     child.on("error", reject);
     child.on("exit", (code) => reject(new Error(`the demo ended with ${code}`)));
     child.stdout.once("data", (text) => resolve([child, String(text).trim()]));
   });
 }
+const advance = (steps) => demo.stdin.write(steps + "\n");
 const exited = (child) => new Promise((resolve) => { child.removeAllListeners("exit"); child.once("exit", resolve); child.kill("SIGKILL"); });
 
 before(async () => {
@@ -42,17 +44,19 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const searchProgress = (steps) =>
+  page.locator('.stage[data-name="evolve"] .progress-line', { hasText: `${steps}/${SEARCH_STEPS} candidates` }).waitFor();
+
 test("a new metric and progress appear without a reload", async () => {
   let loads = 0;
   page.on("load", () => ++loads);
   await page.getByRole("status").filter({ hasText: "live" }).waitFor();
-  const progress = page.locator('.stage[data-name="evolve"] .progress-line');
-  await progress.filter({ hasText: "candidates" }).waitFor();
-  const first = await progress.textContent();
-  await page.waitForFunction((text) => document.querySelector('.stage[data-name="evolve"] .progress-line').textContent !== text, first);
-  const dots = () => page.locator("#fitness .dot").count();
-  const seen = await dots();
-  await page.waitForFunction((count) => document.querySelectorAll("#fitness .dot").length > count, seen);
+  advance(20);
+  await searchProgress(20);
+  const dots = await page.locator("#fitness .dot").count();
+  advance(20);
+  await searchProgress(40);
+  await page.waitForFunction((seen) => document.querySelectorAll("#fitness .dot").length > seen, dots);
   await page.screenshot({ path: join(pictures, "1-evolving.png"), fullPage: true });
   assert.equal(loads, 0);
 });
@@ -60,7 +64,8 @@ test("a new metric and progress appear without a reload", async () => {
 test("the card of a stage does not move while its numbers change", async () => {
   const place = () => page.locator(".stage, #h-fit, #h-ab, #h-size, #h-series").evaluateAll((all) => all.map((e) => e.getBoundingClientRect().top + scrollY));
   const before = await place();
-  await page.waitForTimeout(1500);
+  advance(20);
+  await searchProgress(60);
   assert.deepEqual(await place(), before);
 });
 
@@ -74,11 +79,13 @@ test("a domain of the search has one figure with its best, its mean and the mode
 });
 
 test("a series of the next stage appears", async () => {
+  advance(SEARCH_STEPS - 60 + 40);
   await page.locator("#series figure").filter({ hasText: "train/loss" }).waitFor();
   await page.screenshot({ path: join(pictures, "2-reasoning.png"), fullPage: true });
 });
 
 test("the finished run shows the comparison and the sizes with their numbers", async () => {
+  demo.stdin.end();
   await page.locator("#run-state", { hasText: "done" }).waitFor();
   await page.locator("#ab text", { hasText: "62.5 %" }).waitFor();
   await page.locator("#size text", { hasText: "412 kB" }).waitFor();

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a made-up run into FOLDER, slowly, while serving the dashboard on it; for dashboard_test.mjs and for
-// looking. Usage: forge_dashboard_demo FOLDER [TICK_MS] [PORT]. Prints the address, then serves until it is
-// killed.
+// looking. Usage: forge_dashboard_demo FOLDER [TICK_MS|stdin] [PORT]. Prints the address, then serves until
+// it is killed. A step of the run takes TICK_MS; with "stdin" the run does as many steps as each number read
+// says and waits for the next, so that a test never races it; at the end of the input it does the rest.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <iostream>
+#include <limits>
+#include <string_view>
 #include <thread>
 
 #include "base/philox.h"
@@ -21,9 +25,28 @@ using track::Json;
 using track::State;
 using track::Store;
 
+/// What a step of the run waits for: `argument` is a number of milliseconds, or "stdin".
+class Clock {
+ public:
+  explicit Clock(std::string_view argument)
+      : from_input_(argument == "stdin"), tick_ms_(from_input_ ? 0 : std::atoi(argument.data())) {}
+
+  void Tick(Store& store) {
+    if (!from_input_) return std::this_thread::sleep_for(std::chrono::milliseconds(tick_ms_));
+    if (allowed_ == 0) store.Flush();  // what was done so far shall be seen while this waits
+    while (allowed_ == 0)
+      if (!(std::cin >> allowed_)) allowed_ = std::numeric_limits<int>::max();
+    --allowed_;
+  }
+
+ private:
+  bool from_input_;
+  int tick_ms_, allowed_ = 0;
+};
+
 class DemoRun {
  public:
-  DemoRun(Store& store, std::string id, int tick_ms) : store_(store), id_(std::move(id)), tick_ms_(tick_ms) {}
+  DemoRun(Store& store, std::string id, Clock clock) : store_(store), id_(std::move(id)), clock_(clock) {}
 
   void Write(const std::filesystem::path& folder) {
     store_.CreateRun({.id = id_,
@@ -45,7 +68,6 @@ class DemoRun {
   }
 
  private:
-  void Tick() { std::this_thread::sleep_for(std::chrono::milliseconds(tick_ms_)); }
   void Log(const std::string& stage, const std::string& line) {
     store_.AddEvent(id_, "log", stage, {{"line", line}});
   }
@@ -66,7 +88,7 @@ class DemoRun {
     constexpr int kGenerations = 12, kPerGeneration = 8;
     for (int generation = 0; generation < kGenerations; ++generation) {
       for (int i = 0; i < kPerGeneration; ++i, ++next) {
-        Tick();
+        clock_.Tick(store_);
         Random random(7, "demo/fitness", static_cast<std::uint64_t>(next));
         const double fitness = 0.74 - 0.36 * std::exp(-generation / 3.5) + 0.05 * random.Normal();
         std::vector<std::int64_t> from{random.Below(4)};
@@ -107,7 +129,7 @@ class DemoRun {
   void Reason() {
     store_.BeginStage(id_, "reason");
     for (int step = 0; step < 120; ++step) {
-      Tick();
+      clock_.Tick(store_);
       Random random(7, "demo/loss", static_cast<std::uint64_t>(step));
       store_.Metric(id_, "reason", "train/loss", step,
                     0.4 + 1.9 * std::exp(-step / 40.0) + 0.06 * random.Normal());
@@ -139,7 +161,7 @@ class DemoRun {
   void Compress() {
     store_.BeginStage(id_, "compress");
     for (int step = 0; step < 60; ++step) {
-      Tick();
+      clock_.Tick(store_);
       store_.Metric(id_, "compress", "compress/kl", step, 0.05 + 0.8 * std::exp(-step / 15.0));
       store_.Progress(id_, "compress", step + 1, 60, "steps", "ternary-aware training");
     }
@@ -165,7 +187,7 @@ class DemoRun {
 
   Store& store_;
   std::string id_;
-  int tick_ms_;
+  Clock clock_;
 };
 
 }  // namespace
@@ -173,7 +195,7 @@ class DemoRun {
 
 int main(int argc, char** argv) {
   const std::filesystem::path folder = argc > 1 ? argv[1] : "/tmp/forge-demo";
-  const int tick_ms = argc > 2 ? std::atoi(argv[2]) : 50;
+  const forge::Clock clock(argc > 2 ? argv[2] : "50");
   forge::track::Store store = forge::track::Store::Open(folder, forge::track::Store::Mode::kWrite);
   forge::dashboard::Server server({.folder = folder, .port = argc > 3 ? std::atoi(argv[3]) : 0});
   fmt::print("{}\n", server.Url());
@@ -182,6 +204,6 @@ int main(int argc, char** argv) {
   std::thread serving([&] { server.Run(stop); });
   const std::string id = forge::track::NewRunId(
       store.Now(), [&](const std::string& name) { return store.FindRun(name).has_value(); });
-  forge::DemoRun(store, id, tick_ms).Write(folder);
+  forge::DemoRun(store, id, clock).Write(folder);
   serving.join();
 }
