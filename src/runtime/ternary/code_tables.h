@@ -7,8 +7,8 @@ namespace forge::runtime {
 
 /// Tokens of a tile that goes through tables of sums.
 inline constexpr std::size_t kTableTokens = 16;
-/// Room for the places of one panel's codes of a block, whatever the target makes of them.
-inline constexpr std::size_t kPlacesOfPanel = kMostBlock * kCodeRows / 4;
+/// Room in bytes for the places of one panel's codes of a block, whatever the target makes of them.
+inline constexpr std::size_t kPlaceBytes = kMostBlock * kCodeRows / 2;
 
 /// One block of ternary weights times 16 tokens, through tables of sums (the method of Arlazarov, Dinic,
 /// Kronrod and Faradzev, 1970; over activations as in T-MAC, arXiv 2407.00088): some neighbouring inputs have
@@ -17,7 +17,7 @@ inline constexpr std::size_t kPlacesOfPanel = kMostBlock * kCodeRows / 4;
 /// inputs: 256 * 127 < 32768.
 ///   y[t][r] += float(sum over k of (code[r][k] - 1) * x[t][k]) * (weight scale * activation scale)
 struct TableBlock {
-  const std::uint16_t* places;  // what TableKernels::places made of all panels' codes
+  const std::byte* places;  // what TableKernels::places made of all panels' codes
   std::size_t panels, quads;
   std::size_t tokens;          // those wanted, 1 to 16; others may be computed too
   const std::int8_t* x;        // [quads up to a multiple of 4][16 tokens][4]; those beyond `quads` are zeros
@@ -32,9 +32,9 @@ struct TableBlock {
 /// What a target needs for products through tables.
 struct TableKernels {
   /// The places in the tables of the codes that panel `panel` of `panels` has in a block; `out` has
-  /// kPlacesOfPanel for each. By CodeLayout, ternary ones only.
+  /// kPlaceBytes for each. By CodeLayout, ternary ones only.
   void (*places[2])(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                    std::uint16_t* out);
+                    std::byte* out);
   void (*add_block)(const TableBlock& block);
   /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
   void (*turn)(float* y);

@@ -18,45 +18,43 @@ namespace {
 
 constexpr std::size_t kChunkInputs = 16;  // of a chunk of codes: four for each byte of a row in kTwoBit
 constexpr int kTogether = 2;  // chunks whose tables are in use at once: 8 of them, 21 kB of the first cache
-constexpr int kSums = 81;     // of a table: 3^4
+constexpr std::size_t kAhead = 4096;  // bytes that codes are fetched ahead of their use
+constexpr int kSums = 81;             // of a table: 3^4
 constexpr int kSumBytes = 2 * kTableTokens, kTableBytes = kSums * kSumBytes;
 
 __m256i Load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
 void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(bytes), value); }
 
-/// c0 + 3 c1 + 9 c2 + 27 c3 < 81 of 32 bytes as offsets into a table.
-void StoreOffsets(__m256i numbers, std::uint16_t* out) {
-  const __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(numbers)),
-                high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(numbers, 1));
-  Store(out, _mm256_slli_epi16(low, 5));
-  Store(out + 16, _mm256_slli_epi16(high, 5));
-}
+// Places are the numbers c0 + 3 c1 + 9 c2 + 27 c3 < 81 of four codes: [chunks][rows of all panels][4], a byte
+// each.
 
-// Places are offsets into the tables: [chunks][rows of all panels][4], of four codes each.
+/// From chunk to chunk. The 64 bytes more keep the chunks of a panel out of the same lines of the first
+/// cache.
+std::size_t PlaceStride(std::size_t panels) { return panels * kChunkBytes + 64; }
 
-void OffsetsOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                     std::uint16_t* out) {
-  const std::size_t stride = panels * kChunkBytes;
+void NumbersOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+                     std::byte* out) {
+  const std::size_t stride = PlaceStride(panels);
   out += panel * kChunkBytes;
   const __m256i pairs = _mm256_set1_epi8(0x33), low_half = _mm256_set1_epi8(15);
   for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += stride) {
-    _mm_prefetch(reinterpret_cast<const char*>(codes) + 2048, _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(codes) + 2112, _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(codes) + kAhead, _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(codes) + kAhead + 64, _MM_HINT_T0);
     for (std::size_t byte = 0; byte < kChunkBytes; byte += 32) {
       const __m256i bytes = Load(codes + byte);
       // Halves c0 + 4 c1 and c2 + 4 c3 to c0 + 3 c1 and c2 + 3 c3; then low + 16 high to low + 9 high.
       const __m256i nines = _mm256_sub_epi8(bytes, _mm256_and_si256(_mm256_srli_epi16(bytes, 2), pairs));
       const __m256i high = _mm256_and_si256(_mm256_srli_epi16(nines, 4), low_half);
-      StoreOffsets(_mm256_add_epi8(_mm256_sub_epi8(nines, _mm256_slli_epi16(high, 3)), high), out + byte);
+      Store(out + byte, _mm256_add_epi8(_mm256_sub_epi8(nines, _mm256_slli_epi16(high, 3)), high));
     }
   }
 }
 
 __m256i Threefold(__m256i bytes) { return _mm256_add_epi8(_mm256_add_epi8(bytes, bytes), bytes); }
 
-void OffsetsOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                    std::uint16_t* out) {
-  const std::size_t stride = panels * kChunkBytes;
+void NumbersOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+                    std::byte* out) {
+  const std::size_t stride = PlaceStride(panels);
   out += panel * kChunkBytes;
   alignas(32) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
   Avx2CodeKernels().unpack[static_cast<int>(CodeLayout::kBase3)](codes, quads, unpacked);
@@ -67,7 +65,7 @@ void OffsetsOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel
       const std::uint8_t* first = unpacked + q * kChunkBytes + byte;
       __m256i number = Load(first + 3 * kChunkBytes);
       for (int p = 2; p >= 0; --p) number = _mm256_add_epi8(Threefold(number), Load(first + p * kChunkBytes));
-      StoreOffsets(number, out + byte);
+      Store(out + byte, number);
     }
 }
 
@@ -145,17 +143,18 @@ std::size_t Chunks(const TableBlock& block) { return (block.quads + 3) / 4; }
 template <int kChunks, bool kFirst, bool kLast>
 void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables, std::int16_t* dots) {
   const std::size_t rows = block.panels * kCodeRows;
-  const std::uint16_t* offsets = block.places + chunk * rows * 4;
+  const std::size_t stride = PlaceStride(block.panels);
+  const auto* numbers = reinterpret_cast<const std::uint8_t*>(block.places) + chunk * stride;
   const ScaledSum scaled(block.x_scales, block.is_first);
-  for (std::size_t row = 0; row < rows; ++row, offsets += 4) {
+  for (std::size_t row = 0; row < rows; ++row, numbers += 4) {
     __m256i sum = kFirst ? _mm256_setzero_si256() : Load(dots + row * kTableTokens);
 #pragma GCC unroll 4
     for (int c = 0; c < kChunks; ++c)
 #pragma GCC unroll 4
       for (int b = 0; b < 4; ++b) {
-        const std::size_t offset =
-            offsets[static_cast<std::size_t>(c) * rows * 4 + static_cast<std::size_t>(b)];
-        sum = _mm256_add_epi16(sum, Load(tables + (4 * c + b) * kTableBytes + offset));
+        const std::size_t number =
+            numbers[static_cast<std::size_t>(c) * stride + static_cast<std::size_t>(b)];
+        sum = _mm256_add_epi16(sum, Load(tables + (4 * c + b) * kTableBytes + number * kSumBytes));
       }
     if constexpr (kLast)
       scaled.Add(sum, block.weight_scales + row,
@@ -222,7 +221,7 @@ void Transpose(float* y) {
 
 const TableKernels& Avx2TableKernels() {
   static constexpr TableKernels table{
-      .places = {OffsetsOfTwoBit, OffsetsOfBase3},
+      .places = {NumbersOfTwoBit, NumbersOfBase3},
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others

@@ -58,19 +58,19 @@ struct Numbers {
   __m512i Second() const {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(halves[0], 16), halves[1]);
   }
-  void Store(std::uint16_t* words) const {
+  void Store(std::byte* words) const {
     _mm512_storeu_si512(words, First());
-    _mm512_storeu_si512(words + kWords, Second());
+    _mm512_storeu_si512(words + 64, Second());
   }
 };
 
 template <CodeLayout kLayout>
-void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t, std::uint16_t* out) {
+void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t, std::byte* out) {
   alignas(64) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
   Avx512CodeKernels().unpack[static_cast<int>(kLayout)](codes, quads, unpacked);
-  out += panel * kPlacesOfPanel;
+  out += panel * kPlaceBytes;
   const std::uint8_t* quad = unpacked;
-  for (; quads >= 3; quads -= 3, quad += 3 * kChunkBytes, out += 2 * kWords) {
+  for (; quads >= 3; quads -= 3, quad += 3 * kChunkBytes, out += 128) {
     Numbers::At(quad + 2 * kChunkBytes)
         .ThreefoldAnd(Numbers::At(quad + kChunkBytes))
         .ThreefoldAnd(Numbers::At(quad))
@@ -188,11 +188,11 @@ void AddPanels(const Part& part, std::size_t panel) {
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < kPanels; ++p) sums[p][t] = zeros;
   }
-  const std::uint16_t* places = block.places + panel * kPlacesOfPanel;
+  const std::byte* places = block.places + panel * kPlaceBytes;
   const std::int16_t* table = part.tables;
-  for (std::size_t pair = 0; pair < part.pairs; ++pair, places += kWords) {
+  for (std::size_t pair = 0; pair < part.pairs; ++pair, places += 64) {
 #pragma GCC unroll 4
-    for (std::size_t p = 0; p < kPanels; ++p) words[p] = Load(places + p * kPlacesOfPanel);
+    for (std::size_t p = 0; p < kPanels; ++p) words[p] = Load(places + p * kPlaceBytes);
 #pragma GCC unroll 2
     for (int place = 0; place < 2; ++place) {
 #pragma GCC unroll 4

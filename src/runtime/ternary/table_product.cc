@@ -10,9 +10,32 @@
 namespace forge::runtime {
 namespace {
 
-struct Scratch {
-  std::vector<std::uint16_t> places;  // [panels][kPlacesOfPanel]
-  std::vector<float> weight_scales;   // [rows]
+/// Blocks whose places are found before they are used: codes are then read as they lie in memory, some 4 kB
+/// of a panel at a time, and places stay in the second cache.
+constexpr std::size_t kBlocksTogether = 6;
+
+/// Of blocks [first_block, first_block + kBlocksTogether) of neighbouring panels.
+struct Prepared {
+  std::vector<std::byte> places;     // [blocks][panels][kPlaceBytes]
+  std::vector<float> weight_scales;  // [blocks][rows]
+
+  void Prepare(const TableKernels& kernels, const CodePanels& panels, std::size_t first_panel,
+               std::size_t count, std::size_t first_block) {
+    const auto layout = static_cast<std::size_t>(panels.layout);
+    places.resize(kBlocksTogether * count * kPlaceBytes);
+    weight_scales.resize(kBlocksTogether * count * kCodeRows);
+    const std::size_t blocks = std::min(kBlocksTogether, panels.blocks() - first_block);
+    for (std::size_t p = 0; p < count; ++p)
+      for (std::size_t b = 0; b < blocks; ++b) {
+        const std::size_t panel = first_panel + p, block = first_block + b;
+        kernels.places[layout](panels.Codes(panel, block), Quads(panels.BlockLength(block)), p, count,
+                               places.data() + b * count * kPlaceBytes);
+        std::uint16_t halves[kCodeRows];
+        std::memcpy(halves, panels.Scales(panel, block), sizeof halves);
+        float* scales = weight_scales.data() + (b * count + p) * kCodeRows;
+        for (std::size_t r = 0; r < kCodeRows; ++r) scales[r] = HalfToFloat(halves[r]);
+      }
+  }
 };
 
 }  // namespace
@@ -21,30 +44,21 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
                       std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
                       std::size_t last_tile, float* sums) {
   FORGE_CHECK(x.width() == kTableTokens && panels.block <= kMostBlock);
-  thread_local Scratch scratch;
-  const std::size_t held = last_panel - first_panel, rows = held * kCodeRows;
-  scratch.places.resize(held * kPlacesOfPanel);
-  scratch.weight_scales.resize(rows);
+  thread_local Prepared prepared;
+  const std::size_t held = last_panel - first_panel;
   const std::size_t stride = (last_tile - first_tile) * kCodeRows * kTableTokens;
   for (std::size_t block = 0; block < panels.blocks(); ++block) {
-    const std::size_t quads = Quads(panels.BlockLength(block));
-    for (std::size_t p = 0; p < held; ++p) {
-      kernels.places[static_cast<std::size_t>(panels.layout)](panels.Codes(first_panel + p, block), quads, p,
-                                                              held, scratch.places.data());
-      std::uint16_t halves[kCodeRows];
-      std::memcpy(halves, panels.Scales(first_panel + p, block), sizeof halves);
-      for (std::size_t r = 0; r < kCodeRows; ++r)
-        scratch.weight_scales[p * kCodeRows + r] = HalfToFloat(halves[r]);
-    }
+    const std::size_t b = block % kBlocksTogether;
+    if (b == 0) prepared.Prepare(kernels, panels, first_panel, held, block);
     const std::size_t x_block = block % x.blocks();  // the planes of a matrix multiply the same activations
     for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
       const Int8Tile tokens = x.Tile(tile);
-      kernels.add_block({.places = scratch.places.data(),
+      kernels.add_block({.places = prepared.places.data() + b * held * kPlaceBytes,
                          .panels = held,
-                         .quads = quads,
+                         .quads = Quads(panels.BlockLength(block)),
                          .tokens = std::min(kTableTokens, x.rows() - tile * kTableTokens),
                          .x = tokens.codes + x_block * panels.block * kTableTokens,
-                         .weight_scales = scratch.weight_scales.data(),
+                         .weight_scales = prepared.weight_scales.data() + b * held * kCodeRows,
                          .x_scales = tokens.scales + x_block * kTableTokens,
                          .x_sums = tokens.sums + x_block * kTableTokens,
                          .y = sums + (tile - first_tile) * kCodeRows * kTableTokens,
