@@ -262,7 +262,7 @@ class BenchCommand : public Command {
   /// How the greedy tokens so far were found; the part of the weights that was read for each.
   static double ShowHead(const runtime::NativeModel& model, Terminal& terminal, io::Json& json) {
     const runtime::Transformer& transformer = model.transformer();
-    const bool is_top_k = transformer.CanFindBestToken();
+    const bool is_top_k = transformer.CanFindBestTokens(1);
     json["head"] = is_top_k ? "top-k" : "full";
     if (!is_top_k) return 1;
     const runtime::BestTokenCounts counts = transformer.best_token_counts();

@@ -144,10 +144,11 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
       else
         LetGo(sequence);
     };
-    if (active_.size() == 1 && AsksForBestOnly(options_) && transformer_.CanFindBestToken())
-      take(active_.front(),
-           {BestNextToken(transformer_, step, last_tokens.front(), options_.banned_token_ids), 0});
-    else
+    if (AsksForBestOnly(options_) && transformer_.CanFindBestTokens(active_.size())) {
+      const std::vector<std::span<const int>> banned(active_.size(), options_.banned_token_ids);
+      const std::vector<int> tokens = BestNextTokens(transformer_, step, last_tokens, banned);
+      for (std::size_t i = 0; i < tokens.size(); ++i) take(active_[i], {tokens[i], 0});
+    } else {
       VisitLogits(transformer_, step, last_tokens,
                   [&](std::size_t first, std::size_t count, const float* logits) {
                     std::vector<SampledToken> sampled(count);
@@ -158,6 +159,7 @@ void BatchGenerator::Run(std::span<model::Generation> results) {
                     });
                     for (std::size_t row = 0; row < count; ++row) take(active_[first + row], sampled[row]);
                   });
+    }
     active_ = std::move(kept);
   }
 }

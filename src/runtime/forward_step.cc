@@ -32,13 +32,16 @@ void VisitLogits(const Transformer& transformer, const ForwardStep& step, std::s
   }
 }
 
-int BestNextToken(const Transformer& transformer, const ForwardStep& step, int wanted,
-                  std::span<const int> banned) {
-  std::vector<float> state(static_cast<std::size_t>(transformer.config().hidden_size));
-  transformer.Forward(step.tokens, step.caches, {&wanted, 1}, state.data());
-  const std::optional<int> token = transformer.BestToken(state.data(), banned);
-  if (!token) ThrowAllBanned();
-  return *token;
+std::vector<int> BestNextTokens(const Transformer& transformer, const ForwardStep& step,
+                                std::span<const int> wanted, std::span<const std::span<const int>> banned) {
+  std::vector<float> states(wanted.size() * static_cast<std::size_t>(transformer.config().hidden_size));
+  transformer.Forward(step.tokens, step.caches, wanted, states.data());
+  std::vector<int> tokens;
+  for (const std::optional<int>& token : transformer.BestTokens(states.data(), banned)) {
+    if (!token) ThrowAllBanned();
+    tokens.push_back(*token);
+  }
+  return tokens;
 }
 
 }  // namespace forge::runtime

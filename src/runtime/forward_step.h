@@ -24,9 +24,9 @@ struct ForwardStep {
 void VisitLogits(const Transformer& transformer, const ForwardStep& step, std::span<const int> wanted,
                  const std::function<void(std::size_t first, std::size_t count, const float* logits)>& visit);
 
-/// Runs a step of which one row is wanted: the token of its highest logit (Transformer::BestToken). Throws
-/// Error(kInput) if every token is banned.
-int BestNextToken(const Transformer& transformer, const ForwardStep& step, int wanted,
-                  std::span<const int> banned);
+/// Runs the step; of each wanted row the token of its highest logit, none of its `banned`
+/// [wanted.size()] (Transformer::BestTokens). Throws Error(kInput) if every token is banned.
+std::vector<int> BestNextTokens(const Transformer& transformer, const ForwardStep& step,
+                                std::span<const int> wanted, std::span<const std::span<const int>> banned);
 
 }  // namespace forge::runtime

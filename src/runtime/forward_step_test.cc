@@ -5,10 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "model/testing_models.h"
 #include "runtime/serving_batch.h"
 #include "runtime/session.h"
+#include "runtime/ternary/best_rows.h"
 
 namespace forge::runtime {
 namespace {
@@ -21,12 +23,14 @@ GenerateOptions Greedy(bool log_probs, std::vector<int> banned = {}) {
   return {.max_new_tokens = 12, .banned_token_ids = std::move(banned), .log_probs = log_probs};
 }
 
-class GreedyHeadTest : public testing::TestWithParam<bool> {
+class GreedyHeadTest : public testing::TestWithParam<std::tuple<bool, CpuTarget>> {
  protected:
+  void SetUp() override { SetTargetForTest(std::get<1>(GetParam())); }
+  void TearDown() override { SetTargetForTest(SupportedTargets().back()); }
   static model::ModelConfig Config() {
     model::ModelConfig config = model::testing::TinyConfig();
     config.vocab_size = 3000;
-    config.tie_word_embeddings = GetParam();
+    config.tie_word_embeddings = std::get<0>(GetParam());
     return config;
   }
   NativeModel Model(GreedyHead head) const {
@@ -47,8 +51,12 @@ class GreedyHeadTest : public testing::TestWithParam<bool> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Heads, GreedyHeadTest, testing::Bool(),
-                         [](const auto& param_info) { return param_info.param ? "Tied" : "Untied"; });
+INSTANTIATE_TEST_SUITE_P(Heads, GreedyHeadTest,
+                         testing::Combine(testing::Bool(), testing::ValuesIn(SupportedTargets())),
+                         [](const auto& param_info) {
+                           return std::string(std::get<0>(param_info.param) ? "Tied" : "Untied") + "_" +
+                                  std::string(Name(std::get<1>(param_info.param)));
+                         });
 
 TEST_P(GreedyHeadTest, GivesTheTokensOfAllLogitsAloneInABatchInASessionAndServed) {
   NativeModel model = Model(GreedyHead::kTopK);
@@ -57,6 +65,7 @@ TEST_P(GreedyHeadTest, GivesTheTokensOfAllLogitsAloneInABatchInASessionAndServed
   ASSERT_EQ(model.transformer().best_token_counts().tokens, 0u);
   const std::vector<Generation> together = model.Generate(requests, Greedy(false));
   std::uint64_t counted = model.transformer().best_token_counts().tokens;
+  EXPECT_EQ(counted == 6u * 12, CanBoundMany()) << counted;  // else those that run alone
   for (std::size_t i = 0; i < requests.size(); ++i) {
     ASSERT_EQ(expected[i].tokens.size(), 12u);
     EXPECT_EQ(expected[i].log_probs.size(), 12u);
@@ -137,6 +146,42 @@ TEST_P(GreedyHeadTest, IsUsedOnlyWhereTheTokenIsAllThatIsAskedFor) {
   EXPECT_EQ(counted(model, Greedy(false)), 35u + 24);
 }
 
+/// Sequences side by side, of which one may ask for more than the token.
+TEST_P(GreedyHeadTest, ServesSeveralByTheirBestTokensIfThatIsAllTheyAskFor) {
+  NativeModel model = Model(GreedyHead::kTopK);
+  const std::vector<model::GenerateRequest> requests = Requests();
+  std::vector<GenerateOptions> options(requests.size(), Greedy(false));
+  const int first = model.Generate(std::span(&requests[2], 1), Greedy(true))[0].tokens[0];
+  options[2].banned_token_ids = {first};
+  const auto serve = [&](int top) {
+    std::vector<std::vector<int>> tokens(requests.size());
+    ServingBatch batch(model.transformer(), {.prompt_tokens_per_step = 64});
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      batch.Join({.prompt = std::make_shared<const std::vector<int>>(requests[i].prompt),
+                  .options = options[i],
+                  .top = i == 1 ? top : 0,
+                  .on_prompt = {},
+                  .on_token =
+                      [&, i](const ScoredToken& token) {
+                        tokens[i].push_back(token.token);
+                        return true;
+                      },
+                  .on_end = {}});
+    while (!batch.empty()) batch.Step();
+    return tokens;
+  };
+  for (const int top : {0, 1}) {
+    const std::uint64_t before = model.transformer().best_token_counts().tokens;
+    const std::vector<std::vector<int>> tokens = serve(top);
+    EXPECT_EQ(model.transformer().best_token_counts().tokens - before,
+              CanBoundMany() && top == 0 ? 6u * 12 : 0u);
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      EXPECT_EQ(
+          tokens[i],
+          model.Generate(std::span(&requests[i], 1), Greedy(true, options[i].banned_token_ids))[0].tokens);
+  }
+}
+
 TEST_P(GreedyHeadTest, KeepsToBannedTokens) {
   NativeModel model = Model(GreedyHead::kTopK);
   const model::GenerateRequest request = Requests()[1];
@@ -144,6 +189,9 @@ TEST_P(GreedyHeadTest, KeepsToBannedTokens) {
   const Generation expected = model.Generate(std::span(&request, 1), Greedy(true, banned))[0];
   EXPECT_EQ(model.Generate(std::span(&request, 1), Greedy(false, banned))[0].tokens, expected.tokens);
   EXPECT_THAT(expected.tokens, testing::Each(testing::Not(testing::AnyOfArray(banned))));
+  const std::vector<model::GenerateRequest> twice{request, request};
+  for (const Generation& one : model.Generate(twice, Greedy(false, banned)))
+    EXPECT_EQ(one.tokens, expected.tokens);
   std::vector<int> all(3000);
   for (int id = 0; id < 3000; ++id) all[static_cast<std::size_t>(id)] = id;
   for (const bool log_probs : {true, false})
@@ -155,7 +203,7 @@ TEST(GreedyHead, IsNotToBeHadForHeadsInOtherForms) {
   for (const WeightType type : {WeightType::kFloat32, WeightType::kInt4}) {
     NativeModel model(config, model::testing::RandomWeights(config),
                       {.embeddings = type, .activations = Activations::kInt8});
-    EXPECT_FALSE(model.transformer().CanFindBestToken());
+    EXPECT_FALSE(model.transformer().CanFindBestTokens(1));
     EXPECT_EQ(model.transformer().lower_half_bytes(), 0u);
     const model::GenerateRequest request{{1, 2}};
     EXPECT_EQ(model.Generate(std::span(&request, 1), Greedy(false))[0].tokens,

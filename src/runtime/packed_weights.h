@@ -30,7 +30,7 @@ struct PackedLayer {
 enum class Activations { kFloat32, kInt8, kInt8IfTernary };
 
 /// How the best token is found where nothing else is asked of the head (a greedy token without its
-/// log-probability): kTopK by FindBestRow (ternary/best_row.h), where the head is held in halves; kFull by
+/// log-probability): kTopK by FindBestRows (ternary/best_rows.h), where the head is held in halves; kFull by
 /// all logits, as it is where the head is held in another way.
 enum class GreedyHead { kFull, kTopK };
 

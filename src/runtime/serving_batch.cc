@@ -207,10 +207,11 @@ void ServingBatch::Step() {
   AddPrompts(step, rows);
   std::vector<int> wanted;
   for (const Row& row : rows) wanted.push_back(row.token);
-  if (rows.size() == 1 && WantsBestOnly(rows.front())) {
-    Sequence& sequence = *rows.front().sequence;
-    const std::vector<int>& banned = sequence.request.options.banned_token_ids;
-    Take(sequence, {{BestNextToken(transformer_, step, wanted.front(), banned), 0}, {}});
+  if (WantBestOnly(rows)) {
+    std::vector<std::span<const int>> banned;
+    for (const Row& row : rows) banned.push_back(row.sequence->request.options.banned_token_ids);
+    const std::vector<int> tokens = BestNextTokens(transformer_, step, wanted, banned);
+    for (std::size_t i = 0; i < rows.size(); ++i) Take(*rows[i].sequence, {{tokens[i], 0}, {}});
   } else {
     VisitLogits(transformer_, step, wanted, [&](std::size_t first, std::size_t count, const float* logits) {
       Report(std::span(rows).subspan(first, count), logits);
@@ -230,10 +231,13 @@ void ServingBatch::Step() {
   }
 }
 
-bool ServingBatch::WantsBestOnly(const Row& row) const {
-  const ServingRequest& request = row.sequence->request;
-  return row.position >= request.prompt->size() && request.top == 0 && AsksForBestOnly(request.options) &&
-         transformer_.CanFindBestToken();
+bool ServingBatch::WantBestOnly(std::span<const Row> rows) const {
+  return !rows.empty() && transformer_.CanFindBestTokens(rows.size()) &&
+         std::all_of(rows.begin(), rows.end(), [](const Row& row) {
+           const ServingRequest& request = row.sequence->request;
+           return row.position >= request.prompt->size() && request.top == 0 &&
+                  AsksForBestOnly(request.options);
+         });
 }
 
 void ServingBatch::Report(std::span<const Row> rows, const float* logits) {

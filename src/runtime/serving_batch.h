@@ -97,8 +97,8 @@ class ServingBatch {
   int LimitOf(const ServingRequest& request) const;
   void AddPrompts(ForwardStep& step, std::vector<Row>& rows);
   void AddPiece(Sequence& sequence, std::size_t count, ForwardStep& step, std::vector<Row>& rows) const;
-  /// Whether BestNextToken gives all that a row is asked for.
-  bool WantsBestOnly(const Row& row) const;
+  /// Whether BestNextTokens gives all that the rows are asked for.
+  bool WantBestOnly(std::span<const Row> rows) const;
   void Report(std::span<const Row> rows, const float* logits);
   void Take(Sequence& sequence, ScoredToken token);
 

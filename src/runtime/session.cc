@@ -22,8 +22,9 @@ SampledToken Session::Run(std::span<const int> tokens, const model::GenerateOpti
   step.Add(tokens, &cache_, static_cast<int>(held_.size()));
   const int last = static_cast<int>(tokens.size()) - 1;
   SampledToken sampled{};
-  if (AsksForBestOnly(options) && transformer.CanFindBestToken()) {
-    sampled.token = BestNextToken(transformer, step, last, options.banned_token_ids);
+  if (AsksForBestOnly(options) && transformer.CanFindBestTokens(1)) {
+    const std::span<const int> banned(options.banned_token_ids);
+    sampled.token = BestNextTokens(transformer, step, {&last, 1}, {&banned, 1}).front();
   } else {
     std::vector<float> state(static_cast<std::size_t>(model_.config().hidden_size));
     transformer.Forward(step.tokens, step.caches, {&last, 1}, state.data());

@@ -10,7 +10,7 @@
 #include "base/thread_pool.h"
 #include "model/rope.h"
 #include "runtime/rotary_table.h"
-#include "runtime/ternary/best_row.h"
+#include "runtime/ternary/best_rows.h"
 
 namespace forge::runtime {
 
@@ -254,15 +254,26 @@ Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t r
   return quantised;
 }
 
-std::optional<int> Transformer::BestToken(const float* hidden_state, std::span<const int> banned) const {
-  FORGE_CHECK(CanFindBestToken());
+bool Transformer::CanFindBestTokens(std::size_t rows) const {
+  return weights_.greedy_head == GreedyHead::kTopK && weights_.HasHeadInHalves() &&
+         (rows == 1 || CanBoundMany());
+}
+
+std::vector<std::optional<int>> Transformer::BestTokens(const float* hidden_states,
+                                                        std::span<const std::span<const int>> banned) const {
+  FORGE_CHECK(CanFindBestTokens(banned.size()));
   const CodeMatrix& head = *weights_.head_or_embedding().codes();
-  const std::optional<BestRow> best = FindBestRow(head, QuantisedForHead(hidden_state, 1), banned);
-  if (!best) return std::nullopt;
-  ++tokens_;
-  exact_rows_ += best->exact_rows;
-  if (best->exact_rows > head.out() / 2) ++fallbacks_;
-  return static_cast<int>(best->row);
+  std::vector<std::optional<int>> tokens;
+  for (const std::optional<BestRow>& best :
+       FindBestRows(head, QuantisedForHead(hidden_states, banned.size()), banned)) {
+    tokens.emplace_back();
+    if (!best) continue;
+    ++tokens_;
+    exact_rows_ += best->exact_rows;
+    if (best->exact_rows > head.out() / 2) ++fallbacks_;
+    tokens.back() = static_cast<int>(best->row);
+  }
+  return tokens;
 }
 
 std::size_t Transformer::lower_half_bytes() const {

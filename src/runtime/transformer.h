@@ -58,16 +58,18 @@ class Transformer {
   /// logits [rows, vocab_size] of hidden_states [rows, hidden_size].
   void Head(const float* hidden_states, std::size_t rows, float* logits) const;
 
-  /// Whether BestToken may be used: greedy_head is kTopK, and the head is held in halves.
-  bool CanFindBestToken() const {
-    return weights_.greedy_head == GreedyHead::kTopK && weights_.HasHeadInHalves();
-  }
-  /// The token of the highest logit of one hidden state, the lowest id among equals, none of `banned`;
-  /// nothing if all are. By FindBestRow (ternary/best_row.h), whose error bound is a statistical one: about
-  /// half of the head is read. Only if CanFindBestToken.
-  std::optional<int> BestToken(const float* hidden_state, std::span<const int> banned) const;
+  /// Whether BestTokens may be used for so many states: greedy_head is kTopK, and the head is held in halves;
+  /// and CanBoundMany, if it is not one state.
+  bool CanFindBestTokens(std::size_t rows) const;
+  /// For each of some hidden states the token of its highest logit, the lowest id among equals, none of its
+  /// `banned` [rows]; nothing if all are. By FindBestRows (ternary/best_rows.h), whose error bound is a
+  /// statistical one: about half of the head is read. Only if
+  /// CanFindBestTokens.
+  ///   hidden_states [banned.size(), hidden_size]
+  std::vector<std::optional<int>> BestTokens(const float* hidden_states,
+                                             std::span<const std::span<const int>> banned) const;
   BestTokenCounts best_token_counts() const { return {tokens_, exact_rows_, fallbacks_}; }
-  /// Bytes of the lower halves of the head, which BestToken reads for exact_rows only; 0 if it is not held
+  /// Bytes of the lower halves of the head, which BestTokens reads for exact_rows only; 0 if it is not held
   /// so.
   std::size_t lower_half_bytes() const;
 

@@ -6,8 +6,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -35,6 +37,15 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
   }
 }
 
+/// The largest of 32 rows, passing over those that are no number.
+float Most(const __m256 (&rows)[kQuarters]) {
+  __m256 most = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
+  for (const __m256 row : rows) most = _mm256_max_ps(row, most);
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
 void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                  float* bounds) {
   const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
@@ -56,14 +67,10 @@ void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t f
         variances[quarter] = _mm256_fmadd_ps(_mm256_mul_ps(scale, scale), spread, variances[quarter]);
       }
     }
-    alignas(32) float lanes[kCodeRows];
     for (int quarter = 0; quarter < kQuarters; ++quarter)
-      _mm256_store_ps(
-          lanes + 8 * quarter,
-          _mm256_fmadd_ps(_mm256_set1_ps(tile.unit), _mm256_sqrt_ps(variances[quarter]), sums[quarter]));
-    float most = -std::numeric_limits<float>::infinity();
-    for (const float lane : lanes) most = std::max(most, lane);
-    *bounds++ = most;
+      sums[quarter] =
+          _mm256_fmadd_ps(_mm256_set1_ps(tile.unit), _mm256_sqrt_ps(variances[quarter]), sums[quarter]);
+    *bounds++ = Most(sums);
   }
 }
 
@@ -136,11 +143,102 @@ void PackedTile(const CodeTile& tile) {
   kByTokens[tile.tokens - 1](tile);
 }
 
+/// Sixteen rows at a time, of the upper halves alone: the pairs of a block fit 16 bits, 8 * 2 * 15 * 127.
+template <int kTokens>
+void UpperTokens(const CodeTile& tile) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const std::size_t x_step = 4 * tile.x_width;
+  for (std::size_t block = 0; block < tile.blocks; ++block)
+    for (int pair = 0; pair < kQuarters; pair += 2) {
+      const std::byte* upper = tile.codes + block * tile.code_stride + 32 * pair;
+      const std::int8_t* x = tile.x + block * tile.quads * x_step;
+      __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+      for (std::size_t q = 0; q < tile.quads; q += 2, upper += kChunkBytes, x += 2 * x_step) {
+        if (pair == 0) Prefetch(upper);
+        const __m256i first = Load(upper), second = Load(upper + 32);
+        const __m256i first0 = _mm256_and_si256(first, mask), second0 = _mm256_and_si256(second, mask);
+        const __m256i first1 = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask),
+                      second1 = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256i even = Broadcast(x + 4 * t);
+          sums[t][0] = AddPairs(sums[t][0], first0, even);
+          sums[t][1] = AddPairs(sums[t][1], second0, even);
+          const __m256i odd = Broadcast(x + x_step + 4 * t);
+          sums[t][0] = AddPairs(sums[t][0], first1, odd);
+          sums[t][1] = AddPairs(sums[t][1], second1, odd);
+        }
+      }
+      const __m256 scales[2] = {Scales(tile.weight_scales[block], pair),
+                                Scales(tile.weight_scales[block], pair + 1)};
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) {
+        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
+        const __m256i taken = _mm256_set1_epi32(tile.x_sums[at]);
+        const __m256 x_scale = _mm256_broadcast_ss(tile.x_scales + at);
+        float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * pair;
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+          const __m256i dot =
+              _mm256_sub_epi32(_mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)), taken);
+          _mm256_storeu_ps(y + 8 * half,
+                           _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scales[half], x_scale),
+                                           _mm256_loadu_ps(y + 8 * half)));
+        }
+      }
+    }
+}
+
+void UpperTile(const CodeTile& tile) {
+  static constexpr void (*kByTokens[kTokensOfTile])(const CodeTile&) = {UpperTokens<1>, UpperTokens<2>,
+                                                                        UpperTokens<3>, UpperTokens<4>};
+  kByTokens[tile.tokens - 1](tile);
+}
+
+void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads, const float* y,
+                 float* bounds) {
+  constexpr std::size_t kTogether = 4;  // tokens that share a vector of squares
+  const std::size_t blocks = panels.blocks();
+  thread_local std::vector<float> squares;  // [4 quarters][blocks][8]
+  squares.resize(blocks * kCodeRows);
+  for (int quarter = 0; quarter < kQuarters; ++quarter)
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const __m256 scale = Scales(panels.Scales(panel, block), quarter);
+      _mm256_storeu_ps(squares.data() + (static_cast<std::size_t>(quarter) * blocks + block) * 8,
+                       _mm256_mul_ps(scale, scale));
+    }
+  for (std::size_t first = 0; first < spreads.tokens; first += kTogether) {
+    __m256 rows[kTogether][kQuarters];
+    const std::size_t held = std::min(kTogether, spreads.tokens - first);
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      __m256 variances[kTogether] = {};
+      const float *spread = spreads.spreads + first,
+                  *square = squares.data() + static_cast<std::size_t>(quarter) * blocks * 8;
+      for (std::size_t block = 0; block < blocks; ++block, spread += spreads.stride, square += 8)
+#pragma GCC unroll 4
+        for (std::size_t t = 0; t < kTogether; ++t)
+          variances[t] =
+              _mm256_fmadd_ps(_mm256_loadu_ps(square), _mm256_broadcast_ss(spread + t), variances[t]);
+      for (std::size_t t = 0; t < held; ++t)
+        rows[t][quarter] =
+            _mm256_fmadd_ps(_mm256_set1_ps(spreads.units[first + t]), _mm256_sqrt_ps(variances[t]),
+                            _mm256_loadu_ps(y + (first + t) * kCodeRows + 8 * quarter));
+    }
+    for (std::size_t t = 0; t < held; ++t) bounds[first + t] = Most(rows[t]);
+  }
+}
+
 }  // namespace
 
 const HalfKernels& Avx2HalfKernels() {
-  static constexpr HalfKernels table{
-      .multiply_row = MultiplyRow, .packed_tile = PackedTile, .join = Join, .bound_panels = BoundPanels};
+  static constexpr HalfKernels table{.multiply_row = MultiplyRow,
+                                     .packed_tile = PackedTile,
+                                     .join = Join,
+                                     .bound_panels = BoundPanels,
+                                     .upper_tile = UpperTile,
+                                     .bound_tokens = BoundTokens};
   return table;
 }
 

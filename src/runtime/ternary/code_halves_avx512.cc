@@ -8,6 +8,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -41,6 +42,12 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
   }
 }
 
+/// The largest of 32 rows, passing over those that are no number.
+float Most(const __m512 (&rows)[kHalves]) {
+  const __m512 least = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+  return _mm512_reduce_max_ps(_mm512_max_ps(rows[0], _mm512_max_ps(rows[1], least)));
+}
+
 void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                  float* bounds) {
   constexpr Int4 layout;
@@ -63,13 +70,9 @@ void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t f
         variances[half] = _mm512_fmadd_ps(_mm512_mul_ps(scale, scale), spread, variances[half]);
       }
     }
-    alignas(64) float lanes[kCodeRows];
     for (std::size_t half = 0; half < kHalves; ++half)
-      _mm512_store_ps(lanes + 16 * half, _mm512_fmadd_ps(_mm512_set1_ps(tile.unit),
-                                                         _mm512_sqrt_ps(variances[half]), sums[half]));
-    float most = -std::numeric_limits<float>::infinity();
-    for (const float lane : lanes) most = std::max(most, lane);
-    *bounds++ = most;
+      sums[half] = _mm512_fmadd_ps(_mm512_set1_ps(tile.unit), _mm512_sqrt_ps(variances[half]), sums[half]);
+    *bounds++ = Most(sums);
   }
 }
 
@@ -123,7 +126,9 @@ const HalfKernels& Avx512HalfKernels() {
   static constexpr HalfKernels table{.multiply_row = MultiplyRow,
                                      .packed_tile = Tile<PackedHalves>,
                                      .join = Join,
-                                     .bound_panels = BoundPanels};
+                                     .bound_panels = BoundPanels,
+                                     .upper_tile = nullptr,
+                                     .bound_tokens = nullptr};
   return table;
 }
 

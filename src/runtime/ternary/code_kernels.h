@@ -27,12 +27,19 @@ struct CodeTile {
 };
 
 /// The activations of one token, and how far a row's sum may be from what its upper halves say of it
-/// (best_row.h): unit * sqrt(sum over blocks of spreads[block] * weight scale^2).
+/// (best_rows.h): unit * sqrt(sum over blocks of spreads[block] * weight scale^2).
 inline constexpr std::int32_t kTwiceMiddle = 2 * 128 - 15;  // twice what 16 upper has to be less: 128 - 7.5
 struct SpreadTile {
   Int8Tile x;            // of width 1
   const float* spreads;  // [blocks]
   float unit;
+};
+/// The same of some tokens.
+struct TokenSpreads {
+  std::size_t tokens;
+  std::size_t stride;    // tokens, rounded up to a multiple of 4
+  const float* spreads;  // [blocks][stride], zeros where there is no token
+  const float* units;    // [tokens]
 };
 
 /// Those of kHalves.
@@ -48,6 +55,16 @@ struct HalfKernels {
   /// token with the codes 16 upper + 7.5, the middle of what they can be, plus the tile's spread.
   void (*bound_panels)(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                        float* bounds);
+  // The bounds of several tokens; none where the products themselves take no longer.
+  /// As CodeKernels::tile for the upper halves as packed, of which the activations' sums (x_sums) are what is
+  /// taken off: y[t][r] += float(sum over k of 16 upper[r][k] x[t][k] - x_sums) * (weight scale * activation
+  /// scale). `lower` and zero_bits (0) are not used.
+  void (*upper_tile)(const CodeTile& tile);
+  /// bounds[t] = the largest y[t][r] + units[t] * sqrt(sum over blocks of spreads[block][t] * weight scale^2)
+  /// of one panel.
+  ///   y [tokens][32], bounds [tokens]
+  void (*bound_tokens)(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads,
+                       const float* y, float* bounds);
 };
 
 /// The hot loops of integer weights x int8 activations of one target. Sums of products are exact, and every

@@ -67,7 +67,7 @@ class CodeMatrix {
   using RowBytes = std::function<std::span<const std::byte>(std::size_t row)>;
   /// Zeros [out, in], whose rows PutRows brings; stored: Q8_0 or Q4_0, `in` a multiple of 32.
   static CodeMatrix Empty(io::BlockType stored, std::size_t out, std::size_t in, WeightArena& arena);
-  /// The same of kQ8_0 rows, held as kHalves: for a vocabulary's head, of which FindBestRow (best_row.h)
+  /// The same of kQ8_0 rows, held as kHalves: for a vocabulary's head, of which FindBestRows (best_rows.h)
   /// reads half.
   static CodeMatrix EmptyHalves(std::size_t out, std::size_t in, WeightArena& arena);
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).

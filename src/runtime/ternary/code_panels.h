@@ -13,7 +13,7 @@ namespace forge::runtime {
 ///   kInt4    codes 0 .. 15, zero 8 (GGUF's Q4_0)
 ///   kInt8    codes 0 .. 255, zero 128 (GGUF's Q8_0)
 ///   kHalves  the codes of kInt8 as 16 upper + lower, in two regions: the upper halves alone are codes of
-///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_row.h)
+///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_rows.h)
 enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves };
 inline constexpr std::size_t kCodeLayouts = 5;
 

@@ -119,6 +119,37 @@ void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t f
   }
 }
 
+void UpperTile(const CodeTile& tile) {
+  for (std::size_t token = 0; token < tile.tokens; ++token)
+    for (std::size_t row = 0; row < kCodeRows; ++row)
+      for (std::size_t block = 0; block < tile.blocks; ++block) {
+        const std::size_t at = block * tile.x_width + token;
+        const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
+        const std::byte* codes = tile.codes + block * tile.code_stride;
+        std::int32_t dot = -tile.x_sums[at];
+        for (std::size_t k = 0; k < 4 * tile.quads; ++k)
+          dot += x[k / 4 * 4 * tile.x_width + k % 4] * 16 *
+                 CodeAt(CodeLayout::kHalves, codes, tile.quads, k / 4, 4 * row + k % 4);
+        float& y = tile.y[token * kCodeRows + row];
+        y = std::fma(static_cast<float>(dot), ScaleAt(tile.weight_scales[block], row) * tile.x_scales[at], y);
+      }
+}
+
+void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads, const float* y,
+                 float* bounds) {
+  std::fill_n(bounds, spreads.tokens, -std::numeric_limits<float>::infinity());
+  for (std::size_t row = 0; row < kCodeRows; ++row)
+    for (std::size_t token = 0; token < spreads.tokens; ++token) {
+      float variance = 0;
+      for (std::size_t block = 0; block < panels.blocks(); ++block) {
+        const float scale = ScaleAt(panels.Scales(panel, block), row);
+        variance = std::fma(scale * scale, spreads.spreads[block * spreads.stride + token], variance);
+      }
+      const float bound = std::fma(spreads.units[token], std::sqrt(variance), y[token * kCodeRows + row]);
+      bounds[token] = std::max(bounds[token], bound);
+    }
+}
+
 void Tile(const CodeTile& tile) {
   for (std::size_t token = 0; token < tile.tokens; ++token)
     for (std::size_t row = 0; row < kCodeRows; ++row)
@@ -140,7 +171,9 @@ const CodeKernels& ScalarCodeKernels() {
   static constexpr HalfKernels halves{.multiply_row = MultiplyRow<CodeLayout::kHalves>,
                                       .packed_tile = nullptr,
                                       .join = Join,
-                                      .bound_panels = BoundPanels};
+                                      .bound_panels = BoundPanels,
+                                      .upper_tile = UpperTile,
+                                      .bound_tokens = BoundTokens};
   static constexpr CodeKernels table{
       .quantize = Quantize,
       .multiply_row = {MultiplyRow<CodeLayout::kTwoBit>, MultiplyRow<CodeLayout::kBase3>,

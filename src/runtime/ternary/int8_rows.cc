@@ -43,4 +43,18 @@ void Int8Rows::Quantize(std::size_t row, const float* x) {
   }
 }
 
+Int8Rows Int8Rows::Row(std::size_t row) const {
+  Int8Rows one;
+  one.Resize(1, depth_, block_);
+  const std::size_t tile = row / width_, lane = row % width_;
+  const std::int8_t* from = codes_.data() + tile * width_ * stride_ + lane * 4;
+  for (std::size_t k = 0; k < stride_; k += 4, from += 4 * width_)
+    std::memcpy(one.codes_.data() + k, from, 4);
+  for (std::size_t block = 0; block < blocks_; ++block) {
+    one.scales_[block] = scales_[(tile * blocks_ + block) * width_ + lane];
+    one.sums_[block] = sums_[(tile * blocks_ + block) * width_ + lane];
+  }
+  return one;
+}
+
 }  // namespace forge::runtime

@@ -17,6 +17,9 @@ class Int8Rows {
   /// Sets one row from x [depth], finite. Different rows may be set from different threads.
   void Quantize(std::size_t row, const float* x);
 
+  /// One row alone.
+  Int8Rows Row(std::size_t row) const;
+
   std::size_t rows() const { return rows_; }
   std::size_t depth() const { return depth_; }
   std::size_t block() const { return block_; }

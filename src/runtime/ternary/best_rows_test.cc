@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/ternary/best_row.h"
+#include "runtime/ternary/best_rows.h"
 
 #include <gtest/gtest.h>
 
@@ -64,11 +64,18 @@ std::vector<float> RandomToken(std::size_t in, std::uint64_t seed) {
   return x;
 }
 
-Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<float>& x) {
+Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<std::vector<float>>& tokens) {
   Int8Rows rows;
-  rows.Resize(1, matrix.in(), matrix.block());
-  rows.Quantize(0, x.data());
+  rows.Resize(tokens.size(), matrix.in(), matrix.block());
+  for (std::size_t token = 0; token < tokens.size(); ++token) rows.Quantize(token, tokens[token].data());
   return rows;
+}
+Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<float>& x) {
+  return Quantised(matrix, std::vector<std::vector<float>>{x});
+}
+/// Of one token.
+std::optional<BestRow> FindBestRow(const CodeMatrix& matrix, const Int8Rows& x, std::span<const int> banned) {
+  return FindBestRows(matrix, x, {&banned, 1}).at(0);
 }
 
 /// What FindBestRow has to give: from the whole product.
@@ -93,6 +100,19 @@ class BestRowTest : public testing::TestWithParam<CpuTarget> {
 INSTANTIATE_TEST_SUITE_P(Targets, BestRowTest, testing::ValuesIn(SupportedTargets()),
                          [](const auto& param_info) { return std::string(Name(param_info.param)); });
 
+/// Targets that take several tokens at once.
+class BestRowsOfManyTest : public BestRowTest {
+ public:
+  static std::vector<CpuTarget> Targets() {
+    std::vector<CpuTarget> targets = SupportedTargets();
+    std::erase(targets, CpuTarget::kAvx512);
+    return targets;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Targets, BestRowsOfManyTest, testing::ValuesIn(BestRowsOfManyTest::Targets()),
+                         [](const auto& param_info) { return std::string(Name(param_info.param)); });
+
 TEST_P(BestRowTest, IsTheBestOfTheWholeProductForAllShapesAndBannedRows) {
   for (const std::size_t out : {1u, 31u, 32u, 33u, 700u, 2000u})
     for (const std::size_t in : {32u, 96u, 576u}) {
@@ -109,6 +129,46 @@ TEST_P(BestRowTest, IsTheBestOfTheWholeProductForAllShapesAndBannedRows) {
         banned.push_back(static_cast<int>(expected->row));
       }
     }
+}
+
+/// Beside others, which have their own bounds and bans: every number of tokens in a tile, and more than one.
+TEST_P(BestRowsOfManyTest, IsTheSameForManyTokensAsForEachAlone) {
+  ASSERT_TRUE(CanBoundMany());
+  for (const std::size_t out : {33u, 2000u})
+    for (const std::size_t in : {32u, 96u, 576u})
+      for (const std::size_t count : {2u, 3u, 4u, 5u, 7u, 9u, 12u, 13u, 16u, 31u}) {
+        const CodeMatrix matrix = RandomStored(out, in).Pack(arena_);
+        std::vector<std::vector<float>> tokens;
+        std::vector<std::vector<int>> banned;
+        for (std::size_t token = 0; token < count; ++token) {
+          tokens.push_back(RandomToken(in, token));
+          for (float& value : tokens.back())
+            value *= token == 1 ? 0.0f : std::ldexp(1.0f, 4 * static_cast<int>(token) - 60);
+          banned.emplace_back();
+          if (token % 3 == 1) banned.back().push_back(0);
+          if (token % 3 == 2)
+            banned.back().push_back(
+                static_cast<int>(Expected(matrix, Quantised(matrix, tokens.back()), {})->row));
+          if (token == 6)
+            for (std::size_t row = 0; row < out; ++row) banned.back().push_back(static_cast<int>(row));
+        }
+        const std::vector<std::span<const int>> bans(banned.begin(), banned.end());
+        const std::vector<std::optional<BestRow>> together =
+            FindBestRows(matrix, Quantised(matrix, tokens), bans);
+        ASSERT_EQ(together.size(), count);
+        for (std::size_t token = 0; token < count; ++token) {
+          const std::optional<BestRow> alone =
+              Expected(matrix, Quantised(matrix, tokens[token]), banned[token]);
+          ASSERT_EQ(together[token].has_value(), alone.has_value()) << out << " x " << in << ", " << token;
+          if (!alone) continue;
+          EXPECT_EQ(together[token]->row, alone->row)
+              << out << " x " << in << ", " << token << " of " << count;
+          EXPECT_EQ(together[token]->value, alone->value);
+          if (out == 2000 && in == 576 && token != 1) {
+            EXPECT_LT(together[token]->exact_rows, out);
+          }
+        }
+      }
 }
 
 /// One row stands out: the others are ruled out by their upper halves.
@@ -139,6 +199,27 @@ TEST_P(BestRowTest, PicksTheLowestOfEqualRowsAndTheBestOfRowsThatDifferInLowerHa
   EXPECT_EQ(equal->exact_rows, kOut);
   for (std::size_t k = 0; k < kIn; ++k) stored.codes[901 * kIn + k] += x[k] > 0 ? 15 : 0;
   EXPECT_EQ(find(stored)->row, 901u);
+}
+
+/// The same beside a token of which few rows are left.
+TEST_P(BestRowsOfManyTest, RulesOutRowsForOneTokenThatAnotherNeeds) {
+  constexpr std::size_t kOut = 1024, kIn = 64, kBest = 901;
+  const std::vector<float> x = RandomToken(kIn, 4);
+  Stored stored{kOut, kIn, std::vector<int>(kOut * kIn), std::vector<float>(kOut * kIn / 32, 0.25f)};
+  for (std::size_t i = 0; i < stored.codes.size(); ++i)
+    stored.codes[i] = (x[i % kIn] > 0 ? 64 : -64) + (i / kIn == kBest && x[i % kIn] > 0 ? 15 : 0);
+  std::vector<float> other(kIn);
+  other[0] = 1;
+  for (std::size_t row = 0; row < 32; ++row) stored.codes[row * kIn] = 127;
+  const CodeMatrix matrix = stored.Pack(arena_);
+  for (const bool is_first : {true, false}) {
+    const std::vector<std::vector<float>> tokens = is_first ? std::vector{other, x} : std::vector{x, other};
+    const std::vector<std::span<const int>> banned(2);
+    const std::vector<std::optional<BestRow>> best = FindBestRows(matrix, Quantised(matrix, tokens), banned);
+    EXPECT_EQ(best[is_first ? 0 : 1]->row, 0u);
+    EXPECT_LT(best[is_first ? 0 : 1]->exact_rows, kOut);
+    EXPECT_EQ(best[is_first ? 1 : 0]->row, kBest);
+  }
 }
 
 TEST_P(BestRowTest, TakesTheFirstRowWhereNothingDiffers) {
@@ -193,6 +274,70 @@ TEST_P(BestRowTest, BoundsEqualTheirDefinition) {
         most = std::max(most, std::fma(2.0f, std::sqrt(variance), y));
       }
       EXPECT_EQ(bounds[panel], most) << in << ", panel " << panel;
+    }
+  }
+}
+
+/// The same of several tokens: the middles are rounded down to whole numbers, and each 8 blocks count with
+/// the largest of their weight scales.
+TEST_P(BestRowsOfManyTest, BoundsOfTokensEqualTheirDefinition) {
+  ASSERT_TRUE(CanBoundMany());
+  constexpr std::size_t kTokens = 3, kBounds = 7, kStride = 8;  // bounds: of the three again and again
+  for (const std::size_t in : {32u, 320u}) {
+    const Stored stored = RandomStored(70, in);
+    const CodeMatrix matrix = stored.Pack(arena_);
+    std::vector<std::vector<float>> tokens;
+    for (std::size_t token = 0; token < kTokens; ++token) tokens.push_back(RandomToken(in, 8 + token));
+    const Int8Rows x = Quantised(matrix, tokens);
+    ASSERT_EQ(x.width(), kTokens);
+    const std::size_t blocks = in / 32;
+    std::vector<std::int32_t> middles(x.Tile(0).sums, x.Tile(0).sums + blocks * kTokens);
+    for (std::int32_t& middle : middles) middle = kTwiceMiddle * middle / 2;
+    std::vector<float> spreads, units;  // spreads [blocks][kStride]
+    for (std::size_t i = 0; i < blocks * kStride; ++i)
+      spreads.push_back(i % kStride < kBounds ? 0.5f + static_cast<float>(i * i % 31) : 0.0f);
+    for (std::size_t i = 0; i < kBounds; ++i) units.push_back(static_cast<float>((i + 2) % 4));
+    const CodePanels& panels = matrix.code_panels();
+    for (std::size_t panel = 0; panel < 3; ++panel) {
+      std::vector<float> y(kTokens * kCodeRows), bounds(kBounds);
+      for (std::size_t block = 0; block < blocks; ++block) {
+        const CodeTile tile{.codes = panels.Codes(panel, block),
+                            .code_stride = 0,
+                            .lower = nullptr,
+                            .lower_stride = 0,
+                            .weight_scales = {panels.Scales(panel, block)},
+                            .blocks = 1,
+                            .quads = 8,
+                            .zero_bits = 0,
+                            .tokens = kTokens,
+                            .x = x.Tile(0).codes + 32 * block * kTokens,
+                            .x_scales = x.Tile(0).scales + block * kTokens,
+                            .x_sums = middles.data() + block * kTokens,
+                            .x_width = kTokens,
+                            .y = y.data()};
+        ChosenCodeKernels().halves->upper_tile(tile);
+      }
+      for (std::size_t i = kTokens * kCodeRows; i < kBounds * kCodeRows; ++i)
+        y.push_back(y[i - kTokens * kCodeRows]);
+      ChosenCodeKernels().halves->bound_tokens(
+          panels, panel, {kBounds, kStride, spreads.data(), units.data()}, y.data(), bounds.data());
+      for (std::size_t token = 0; token < kBounds; ++token) {
+        const Int8Rows alone = Quantised(matrix, tokens[token % kTokens]);
+        float most = panel == 2 ? 0.0f : -1e30f;
+        for (std::size_t row = 32 * panel; row < std::min<std::size_t>(70, 32 * panel + 32); ++row) {
+          float sum = 0, variance = 0;
+          for (std::size_t block = 0; block < blocks; ++block) {
+            int dot = -kTwiceMiddle * alone.Tile(0).sums[block] / 2;
+            for (std::size_t k = 32 * block; k < 32 * block + 32; ++k)
+              dot += alone.Tile(0).codes[k] * ((stored.codes[row * in + k] + 128) / 16 * 16);
+            const float scale = stored.scales[row * blocks + block];
+            sum = std::fma(static_cast<float>(dot), scale * alone.Tile(0).scales[block], sum);
+            variance = std::fma(scale * scale, spreads[block * kStride + token], variance);
+          }
+          most = std::max(most, std::fma(units[token], std::sqrt(variance), sum));
+        }
+        EXPECT_EQ(bounds[token], most) << in << ", panel " << panel << ", token " << token;
+      }
     }
   }
 }
