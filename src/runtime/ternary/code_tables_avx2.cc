@@ -175,7 +175,8 @@ void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables, st
 }
 
 void AddBlock(const TableBlock& block) {
-  alignas(64) std::byte tables[kTogether * 4 * kTableBytes];
+  // Damaged codes have numbers up to 255: wrong sums, but of this array.
+  alignas(64) std::byte tables[kTogether * 4 * kTableBytes + (256 - kSums) * kSumBytes];
   thread_local std::vector<std::int16_t> dots;
   dots.resize(block.panels * kCodeRows * kTableTokens);
   const std::size_t chunks = Chunks(block);
