@@ -59,12 +59,14 @@ test("an answer grows while it is written, and the next question knows of it", a
   await closeSettings();
   await page.evaluate(() => {
     window.states = new Set();
-    new MutationObserver(() => { window.states.add(document.querySelector(".message.assistant p")?.textContent); })
-      .observe(document.querySelector("#messages"), { childList: true, subtree: true, characterData: true });
+    window.stopShown = false;
+    new MutationObserver(() => {
+      window.states.add(document.querySelector(".message.assistant p")?.textContent);
+      window.stopShown ||= !document.querySelector("#stop").hidden;
+    }).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["hidden"] });
   });
   await send("My name is Alice. Say hello to me.");
-  await page.locator("#stop").waitFor();
-  await page.locator("#send").waitFor();
+  await page.waitForFunction(() => window.stopShown && !document.querySelector("#send").hidden);
   assert.ok(await page.evaluate(() => window.states.size) > 5);
   const first = await answers().first().textContent();
   assert.ok(first.length > 10, first);
@@ -103,9 +105,11 @@ test("what the server refuses is shown", async () => {
 });
 
 test("text of a model is never read as HTML", async () => {
+  await set("Tokens at most", "20");
+  await closeSettings();
   await send("<img src=x onerror=alert(1)> <b>bold</b>");
   await page.locator(".message.user").last().getByText("<b>bold</b>").waitFor();
-  await page.getByRole("button", { name: "Stop" }).click();
+  await page.locator("#send").waitFor();
   assert.equal(await page.locator("#messages b, #messages img").count(), 0);
 });
 
