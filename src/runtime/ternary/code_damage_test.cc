@@ -15,7 +15,7 @@
 namespace forge::runtime {
 namespace {
 
-constexpr std::size_t kOut = 64, kIn = 512;
+constexpr std::size_t kOut = 1024, kIn = 512;  // rows enough for tables
 
 class CodeDamageTest : public testing::TestWithParam<std::tuple<CpuTarget, CodeLayout>> {
  protected:
@@ -71,7 +71,7 @@ TEST_P(CodeDamageTest, EveryByteGivesANumberForOneTokenAndForMany) {
       if (matrix.layout() != CodeLayout::kHalves || (tokens > 1 && !CanBoundMany())) continue;
       for (const std::optional<BestRow>& best :
            FindBestRows(matrix, x, std::vector<std::span<const int>>(tokens)))
-        EXPECT_EQ(best->row, 0u);
+        EXPECT_LT(best->row, kOut);
     }
   }
 }
