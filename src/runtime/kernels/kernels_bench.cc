@@ -4,31 +4,20 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
 
 #include "base/philox.h"
 #include "runtime/kernels/packed_matrix.h"
 #include "runtime/machine_limits.h"
+#include "runtime/target_bench.h"
 
 namespace forge::runtime {
 namespace {
 
-double Seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 /// Arguments: target, rows, in, out. Peak and product in turn, so that a change of clock hits both.
 void BM_Multiply(benchmark::State& state) {
-  const auto target = static_cast<CpuTarget>(state.range(0));
   const auto rows = static_cast<std::size_t>(state.range(1)), in = static_cast<std::size_t>(state.range(2)),
              out = static_cast<std::size_t>(state.range(3));
-  const std::vector<CpuTarget> supported = SupportedTargets();
-  if (std::find(supported.begin(), supported.end(), target) == supported.end())
-    return state.SkipWithError("this processor lacks the target");
-  SetTargetForTest(target);
+  if (!UseTarget(state)) return;
   Random random(1, "bench");
   std::vector<float> weights(in * out), x(rows * in), y(rows * out);
   for (float& value : weights) value = static_cast<float>(random.Normal());
@@ -47,7 +36,6 @@ void BM_Multiply(benchmark::State& state) {
   std::sort(shares.begin(), shares.end());
   if (!shares.empty()) state.counters["share_of_peak"] = shares[shares.size() / 2];
   state.counters["GFLOP_per_s"] = operations * static_cast<double>(state.iterations()) / total * 1e-9;
-  state.SetLabel(std::string(Name(target)));
 }
 BENCHMARK(BM_Multiply)
     ->ArgNames({"target", "rows", "in", "out"})

@@ -4,12 +4,11 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
-#include "base/cpu_features.h"
 #include "base/float16.h"
 #include "base/philox.h"
+#include "runtime/target_bench.h"
 #include "runtime/ternary/best_rows.h"
 
 namespace forge::runtime {
@@ -44,22 +43,12 @@ CodeMatrix NormalHead(std::size_t out, std::size_t in, WeightArena& arena) {
   return head;
 }
 
-double Seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 /// Arguments: target, tokens, in, out. The time is that of the best rows; `times` is how often it goes into
 /// that of all products, without a look at those.
 void BM_BestRows(benchmark::State& state) {
-  const auto target = static_cast<CpuTarget>(state.range(0));
   const auto tokens = static_cast<std::size_t>(state.range(1)), in = static_cast<std::size_t>(state.range(2)),
              out = static_cast<std::size_t>(state.range(3));
-  const std::vector<CpuTarget> supported = SupportedTargets();
-  if (std::find(supported.begin(), supported.end(), target) == supported.end())
-    return state.SkipWithError("this processor lacks the target");
-  SetTargetForTest(target);
+  if (!UseTarget(state)) return;
   if (tokens > 1 && !CanBoundMany()) return state.SkipWithError("one token at a time with this target");
   WeightArena arena;
   const CodeMatrix head = NormalHead(out, in, arena);
@@ -81,7 +70,6 @@ void BM_BestRows(benchmark::State& state) {
   }
   std::sort(times.begin(), times.end());
   state.counters["times"] = times[times.size() / 2];
-  state.SetLabel(std::string(Name(target)));
 }
 BENCHMARK(BM_BestRows)
     ->ArgNames({"target", "tokens", "in", "out"})

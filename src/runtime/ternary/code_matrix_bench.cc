@@ -4,10 +4,9 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 
-#include "base/cpu_features.h"
 #include "runtime/machine_limits.h"
+#include "runtime/target_bench.h"
 #include "runtime/ternary/code_matrix.h"
 
 namespace forge::runtime {
@@ -40,14 +39,10 @@ std::vector<CodeMatrix> Matrices(CodeLayout layout, std::size_t in, std::size_t 
 /// Arguments: target, layout, tokens, in, out. Limits and product in turn, so that a change of clock hits
 /// both.
 void BM_MultiplyCodes(benchmark::State& state) {
-  const auto target = static_cast<CpuTarget>(state.range(0));
   const auto layout = static_cast<CodeLayout>(state.range(1));
   const auto tokens = static_cast<std::size_t>(state.range(2)), in = static_cast<std::size_t>(state.range(3)),
              out = static_cast<std::size_t>(state.range(4));
-  const std::vector<CpuTarget> supported = SupportedTargets();
-  if (std::find(supported.begin(), supported.end(), target) == supported.end())
-    return state.SkipWithError("this processor lacks the target");
-  SetTargetForTest(target);
+  if (!UseTarget(state)) return;
   WeightArena arena;
   const std::vector<CodeMatrix> matrices = Matrices(layout, in, out, arena);
   std::vector<float> x(in), y(tokens * out);
@@ -60,9 +55,9 @@ void BM_MultiplyCodes(benchmark::State& state) {
   std::vector<double> shares_of_peak, shares_of_bandwidth;
   for (auto _ : state) {
     const double peak = MeasureInt8Peak(0.05), bandwidth = MeasureReadBandwidth();
-    const auto start = std::chrono::steady_clock::now();
-    for (const CodeMatrix& matrix : matrices) matrix.Multiply(rows, {}, y.data());
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = Seconds([&] {
+      for (const CodeMatrix& matrix : matrices) matrix.Multiply(rows, {}, y.data());
+    });
     state.SetIterationTime(seconds);
     if (peak > 0) shares_of_peak.push_back(operations / seconds / peak);
     shares_of_bandwidth.push_back(bytes / seconds / bandwidth);
@@ -73,7 +68,6 @@ void BM_MultiplyCodes(benchmark::State& state) {
   };
   state.counters["share_of_int8_peak"] = median(shares_of_peak);
   state.counters["share_of_bandwidth"] = median(shares_of_bandwidth);
-  state.SetLabel(std::string(Name(target)));
 }
 BENCHMARK(BM_MultiplyCodes)
     ->ArgNames({"target", "layout", "tokens", "in", "out"})
