@@ -51,12 +51,10 @@ void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
 void ModelFlags::AddHeadTo(FlagSet& flags) {
   flags.AddWord("--head", head, {"full", "top-k"},
                 "How a greedy token (temperature 0, no log-probabilities) is found: full computes all "
-                "logits; top-k, for "
-                "8-bit heads with int8 activations, reads half of each weight, and the other half only of "
-                "the tokens that "
-                "can still be the best; of several texts at once only with AVX2, where it is faster. Other "
-                "heads, and those "
-                "of packed files written before, are always computed in full.");
+                "logits; top-k, for 8-bit heads with int8 activations, reads half of each weight, and the "
+                "other half only of the tokens that can still be the best; of several texts at once only "
+                "with AVX2, where it is faster. Other heads, and those of packed files written before, are "
+                "always computed in full.");
 }
 
 void ModelFlags::AddPinTo(FlagSet& flags) {

@@ -63,8 +63,7 @@ class Transformer {
   bool CanFindBestTokens(std::size_t rows) const;
   /// For each of some hidden states the token of its highest logit, the lowest id among equals, none of its
   /// `banned` [rows]; nothing if all are. By FindBestRows (ternary/best_rows.h), whose error bound is a
-  /// statistical one: about half of the head is read. Only if
-  /// CanFindBestTokens.
+  /// statistical one: about half of the head is read. Only if CanFindBestTokens.
   ///   hidden_states [banned.size(), hidden_size]
   std::vector<std::optional<int>> BestTokens(const float* hidden_states,
                                              std::span<const std::span<const int>> banned) const;

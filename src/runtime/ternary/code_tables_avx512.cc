@@ -257,8 +257,7 @@ const TableKernels& Avx512TableKernels() {
       .add_block = AddBlock,
       .turn = nullptr,
       .fewest_tokens = 48,
-      .smallest_block =
-          256,  // with 64, scaling and adding to y take so long that tiles do 1.15 times as much
+      .smallest_block = 256,  // with 64, scaling takes so long that tiles do 1.15 times as much
       .piece_panels = 64,
       .piece_tiles = 8};
   return table;
