@@ -2,8 +2,6 @@
 #include "runtime/ternary/best_rows.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -16,7 +14,6 @@ namespace {
 constexpr float kDeviations = 8, kVarianceOfLowerHalf = 21.25f;
 constexpr std::size_t kFirstPanels = 16;  // of the highest bounds; the cheapest number (docs/results.md)
 constexpr std::size_t kPanelsOfPiece = 32;
-constexpr std::size_t kBlocksOfTile = 8;
 
 /// SpreadTile for a token: unit 8 max |s|, so that no square leaves the range of a float.
 struct Spread {
@@ -69,27 +66,13 @@ class TileBounds {
 
  private:
   void AddBlocks(std::size_t panel, std::size_t block, std::size_t count, float* y) const {
-    CodeTile tile{.codes = panels_.Codes(panel, block),
-                  .code_stride = panels_.group_bytes,  // a group is a block
-                  .lower = nullptr,
-                  .lower_stride = 0,
-                  .weight_scales = {},
-                  .blocks = count,
-                  .quads = Quads(panels_.block),
-                  .zero_bits = 0,
-                  .tokens = 0,
-                  .x = nullptr,
-                  .x_scales = nullptr,
-                  .x_sums = nullptr,
-                  .x_width = x_.width(),
-                  .y = y};
-    for (std::size_t b = 0; b < count; ++b) tile.weight_scales[b] = panels_.Scales(panel, block + b);
+    CodeTile tile(panels_, panel, block, count);
+    tile.zero_bits = 0;  // the middles are what is taken off
+    tile.y = y;
     for (std::size_t i = 0; i < x_.tiles(); ++i, tile.y += x_.width() * kCodeRows) {
-      const Int8Tile tokens = x_.Tile(i);
-      tile.tokens = std::min(x_.width(), x_.rows() - i * x_.width());
-      tile.x = tokens.codes + block * panels_.block * x_.width();
-      tile.x_scales = tokens.scales + block * x_.width();
-      tile.x_sums = middles_.data() + (i * x_.blocks() + block) * x_.width();
+      Int8Tile tokens = x_.Tile(i);
+      tokens.sums = middles_.data() + i * x_.blocks() * x_.width();
+      tile.SetTokens(tokens, 0, std::min(x_.width(), x_.rows() - i * x_.width()), block, panels_.block);
       ChosenCodeKernels().halves->upper_tile(tile);
     }
   }

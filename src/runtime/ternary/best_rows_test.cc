@@ -301,20 +301,12 @@ TEST_P(BestRowsOfManyTest, BoundsOfTokensEqualTheirDefinition) {
     for (std::size_t panel = 0; panel < 3; ++panel) {
       std::vector<float> y(kTokens * kCodeRows), bounds(kBounds);
       for (std::size_t block = 0; block < blocks; ++block) {
-        const CodeTile tile{.codes = panels.Codes(panel, block),
-                            .code_stride = 0,
-                            .lower = nullptr,
-                            .lower_stride = 0,
-                            .weight_scales = {panels.Scales(panel, block)},
-                            .blocks = 1,
-                            .quads = 8,
-                            .zero_bits = 0,
-                            .tokens = kTokens,
-                            .x = x.Tile(0).codes + 32 * block * kTokens,
-                            .x_scales = x.Tile(0).scales + block * kTokens,
-                            .x_sums = middles.data() + block * kTokens,
-                            .x_width = kTokens,
-                            .y = y.data()};
+        CodeTile tile(panels, panel, block, 1);
+        Int8Tile of_block = x.Tile(0);
+        of_block.sums = middles.data();
+        tile.SetTokens(of_block, 0, kTokens, block, 32);
+        tile.zero_bits = 0;
+        tile.y = y.data();
         ChosenCodeKernels().halves->upper_tile(tile);
       }
       for (std::size_t i = kTokens * kCodeRows; i < kBounds * kCodeRows; ++i)

@@ -6,6 +6,9 @@
 
 namespace forge::runtime {
 
+/// Most blocks of a tile.
+inline constexpr std::size_t kBlocksOfTile = 8;
+
 /// The product of some tokens with neighbouring blocks of one panel:
 ///   y[t][r] += float(sum over k of (code[r][k] - zero) * x[t][k]) * (weight scale * activation scale),
 /// block after block, each step one fused multiply-add.
@@ -14,9 +17,9 @@ struct CodeTile {
   std::size_t code_stride;  // bytes from block to block
   const std::byte* lower;   // packed codes of kHalves: the lower halves, `lower_stride` apart
   std::size_t lower_stride;
-  const std::byte* weight_scales[8];  // of each block: binary16 [32]
-  std::size_t blocks, quads;          // 1 to 8 blocks of so many quads
-  int zero_bits;                      // zero is 1 << zero_bits
+  const std::byte* weight_scales[kBlocksOfTile];  // of each block: binary16 [32]
+  std::size_t blocks, quads;                      // 1 to kBlocksOfTile blocks of so many quads
+  int zero_bits;                                  // zero is 1 << zero_bits
 
   std::size_t tokens;     // 1 .. tile_tokens, the first of each width
   const std::int8_t* x;   // as in Int8Tile, of the first block
@@ -24,6 +27,14 @@ struct CodeTile {
   const std::int32_t* x_sums;
   std::size_t x_width;
   float* y;  // [tokens][32]
+
+  /// `count` blocks of a panel from `block` on, as they are packed: of one group, or each a group of its own
+  /// (others are not equally far apart, and only for codes that are unpacked elsewhere). Without tokens.
+  CodeTile(const CodePanels& panels, std::size_t panel, std::size_t block, std::size_t count);
+  /// Tokens [first, first + count) of `from`, whose blocks of `block_length` inputs meet those of the tile
+  /// from x_block on.
+  void SetTokens(const Int8Tile& from, std::size_t first, std::size_t count, std::size_t x_block,
+                 std::size_t block_length);
 };
 
 /// The activations of one token, and how far a row's sum may be from what its upper halves say of it

@@ -16,7 +16,6 @@ namespace {
 constexpr std::size_t kActivationBytes = 2u << 20;  // of rows that are multiplied together: they stay in L2
 constexpr std::size_t kMostRows =
     516;  // of them: codes are unpacked once for so many, which pays more than sums that stay in L1
-constexpr std::size_t kBlocksOfTile = 8;
 
 std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -85,7 +84,6 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
                           float* sums) const {
   const CodeKernels& kernels = ChosenCodeKernels();
   const auto layout = static_cast<std::size_t>(panels_.layout);
-  const bool is_halves = panels_.layout == CodeLayout::kHalves;
   // Up to two tiles: codes are unpacked faster than they go through the first cache.
   const bool is_few = x.rows() <= kernels.tile_tokens * 2;
   const auto packed_tile = is_few ? kernels.packed_tile[layout] : nullptr;
@@ -99,44 +97,24 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
   const std::size_t blocks = panels_.blocks(), whole_blocks = panels_.depth / panels_.block;
   const std::size_t blocks_of_group = panels_.group / panels_.block;
   for (std::size_t block = 0, count; block < blocks; block += count) {
-    const std::size_t quads = Quads(panels_.BlockLength(block));
     const std::size_t x_block = block % x.blocks();  // the planes multiply the same activations
     const std::size_t fit = unpacks ? kMostBlock / panels_.block : kBlocksOfTile;
     count = block < whole_blocks ? std::min({fit, kBlocksOfTile, whole_blocks - block}) : 1;
     count = std::min(count, x.blocks() - x_block);
     // Packed codes of several blocks are equally far apart inside a group only, or if each is a group.
     if (blocks_of_group > 1 && !unpacks) count = std::min(count, blocks_of_group - block % blocks_of_group);
-    CodeTile tile{.codes = panels_.Codes(panel, block),
-                  .code_stride =
-                      static_cast<std::size_t>(panels_.Codes(panel, block + 1) - panels_.Codes(panel, block)),
-                  .lower = is_halves ? panels_.LowerCodes(panel, block) : nullptr,
-                  .lower_stride = is_halves ? panels_.block_bytes : 0,
-                  .weight_scales = {},
-                  .blocks = count,
-                  .quads = quads,
-                  .zero_bits = ZeroBits(panels_.layout),
-                  .tokens = 0,
-                  .x = nullptr,
-                  .x_scales = nullptr,
-                  .x_sums = nullptr,
-                  .x_width = x.width(),
-                  .y = nullptr};
-    for (std::size_t b = 0; b < count; ++b) {
-      tile.weight_scales[b] = panels_.Scales(panel, block + b);
-      if (unpacks) Unpack(panel, block + b, unpacked.data() + b * quads * kChunkBytes);
-    }
+    CodeTile tile(panels_, panel, block, count);
     if (unpacks) {
+      for (std::size_t b = 0; b < count; ++b)
+        Unpack(panel, block + b, unpacked.data() + b * tile.quads * kChunkBytes);
       tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
-      tile.code_stride = quads * kChunkBytes;
+      tile.code_stride = tile.quads * kChunkBytes;
     }
     for (std::size_t i = first_tile; i < last_tile; ++i) {
       const Int8Tile tokens = x.Tile(i);
       const std::size_t held = std::min(x.width(), x.rows() - i * x.width());
       for (std::size_t first = 0; first < held; first += kernels.tile_tokens) {
-        tile.tokens = std::min(kernels.tile_tokens, held - first);
-        tile.x = tokens.codes + x_block * panels_.block * x.width() + 4 * first;
-        tile.x_scales = tokens.scales + x_block * x.width() + first;
-        tile.x_sums = tokens.sums + x_block * x.width() + first;
+        tile.SetTokens(tokens, first, std::min(kernels.tile_tokens, held - first), x_block, panels_.block);
         tile.y = sums + ((i - first_tile) * x.width() + first) * kCodeRows;
         multiply(tile);
       }

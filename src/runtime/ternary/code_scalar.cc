@@ -119,22 +119,6 @@ void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t f
   }
 }
 
-void UpperTile(const CodeTile& tile) {
-  for (std::size_t token = 0; token < tile.tokens; ++token)
-    for (std::size_t row = 0; row < kCodeRows; ++row)
-      for (std::size_t block = 0; block < tile.blocks; ++block) {
-        const std::size_t at = block * tile.x_width + token;
-        const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
-        const std::byte* codes = tile.codes + block * tile.code_stride;
-        std::int32_t dot = -tile.x_sums[at];
-        for (std::size_t k = 0; k < 4 * tile.quads; ++k)
-          dot += x[k / 4 * 4 * tile.x_width + k % 4] * 16 *
-                 CodeAt(CodeLayout::kHalves, codes, tile.quads, k / 4, 4 * row + k % 4);
-        float& y = tile.y[token * kCodeRows + row];
-        y = std::fma(static_cast<float>(dot), ScaleAt(tile.weight_scales[block], row) * tile.x_scales[at], y);
-      }
-}
-
 void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads, const float* y,
                  float* bounds) {
   std::fill_n(bounds, spreads.tokens, -std::numeric_limits<float>::infinity());
@@ -150,19 +134,33 @@ void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads
     }
 }
 
-void Tile(const CodeTile& tile) {
+/// code(codes of a block, quad, byte of a chunk) is what an activation is multiplied with.
+template <class Code>
+void SumTile(const CodeTile& tile, const Code& code) {
   for (std::size_t token = 0; token < tile.tokens; ++token)
     for (std::size_t row = 0; row < kCodeRows; ++row)
       for (std::size_t block = 0; block < tile.blocks; ++block) {
         const std::size_t at = block * tile.x_width + token;
         const std::int8_t* x = tile.x + (block * tile.quads * tile.x_width + token) * 4;
-        const std::byte* codes = tile.codes + block * tile.code_stride + 4 * row;
+        const std::byte* codes = tile.codes + block * tile.code_stride;
         std::int32_t dot = -tile.x_sums[at] * (1 << tile.zero_bits);
-        for (std::size_t quad = 0; quad < tile.quads; ++quad, codes += kChunkBytes, x += 4 * tile.x_width)
-          for (std::size_t b = 0; b < 4; ++b) dot += x[b] * std::to_integer<int>(codes[b]);
+        for (std::size_t quad = 0; quad < tile.quads; ++quad, x += 4 * tile.x_width)
+          for (std::size_t b = 0; b < 4; ++b) dot += x[b] * code(codes, quad, 4 * row + b);
         float& y = tile.y[token * kCodeRows + row];
         y = std::fma(static_cast<float>(dot), ScaleAt(tile.weight_scales[block], row) * tile.x_scales[at], y);
       }
+}
+
+void Tile(const CodeTile& tile) {
+  SumTile(tile, [&](const std::byte* codes, std::size_t quad, std::size_t byte) {
+    return CodeAt(CodeLayout::kInt8, codes, tile.quads, quad, byte);
+  });
+}
+
+void UpperTile(const CodeTile& tile) {
+  SumTile(tile, [&](const std::byte* codes, std::size_t quad, std::size_t byte) {
+    return 16 * CodeAt(CodeLayout::kHalves, codes, tile.quads, quad, byte);
+  });
 }
 
 }  // namespace
