@@ -35,6 +35,8 @@ struct TableKernels {
   /// kPlaceBytes for each. By CodeLayout, ternary ones only.
   void (*places[2])(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
                     std::byte* out);
+  /// The weight scales of one panel, binary16 [32], as floats [32].
+  void (*widen_scales)(const std::byte* scales, float* out);
   void (*add_block)(const TableBlock& block);
   /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
   void (*turn)(float* y);

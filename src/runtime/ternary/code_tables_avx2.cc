@@ -69,6 +69,12 @@ void NumbersOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel
     }
 }
 
+void WidenScales(const std::byte* scales, float* out) {
+  for (std::size_t row = 0; row < kCodeRows; row += 8)
+    _mm256_storeu_ps(out + row,
+                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + 2 * row))));
+}
+
 /// Byte kByte of each 32 bits, with its sign.
 template <int kByte>
 __m256i Widened(__m256i bytes) {
@@ -223,6 +229,7 @@ void Transpose(float* y) {
 const TableKernels& Avx2TableKernels() {
   static constexpr TableKernels table{
       .places = {NumbersOfTwoBit, NumbersOfBase3},
+      .widen_scales = WidenScales,
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others

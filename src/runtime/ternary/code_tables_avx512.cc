@@ -252,8 +252,9 @@ void AddBlock(const TableBlock& block) {
 }  // namespace
 
 const TableKernels& Avx512TableKernels() {
-  static constexpr TableKernels table{
+  static const TableKernels table{
       .places = {Places<CodeLayout::kTwoBit>, Places<CodeLayout::kBase3>},
+      .widen_scales = Avx2TableKernels().widen_scales,  // once for a panel's 32 rows: not worth another
       .add_block = AddBlock,
       .turn = nullptr,
       .fewest_tokens = 48,

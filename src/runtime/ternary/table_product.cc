@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ternary/table_product.h"
 
-#include <cstring>
 #include <vector>
 
 #include "base/check.h"
-#include "base/float16.h"
 
 namespace forge::runtime {
 namespace {
@@ -30,10 +28,7 @@ struct Prepared {
         const std::size_t panel = first_panel + p, block = first_block + b;
         kernels.places[layout](panels.Codes(panel, block), Quads(panels.BlockLength(block)), p, count,
                                places.data() + b * count * kPlaceBytes);
-        std::uint16_t halves[kCodeRows];
-        std::memcpy(halves, panels.Scales(panel, block), sizeof halves);
-        float* scales = weight_scales.data() + (b * count + p) * kCodeRows;
-        for (std::size_t r = 0; r < kCodeRows; ++r) scales[r] = HalfToFloat(halves[r]);
+        kernels.widen_scales(panels.Scales(panel, block), weight_scales.data() + (b * count + p) * kCodeRows);
       }
   }
 };
