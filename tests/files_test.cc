@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "files_fixture.h"
 #include "io/gguf.h"
+#include "io/json_file.h"
 #include "io/sha256.h"
 #include "model/gguf_model.h"
 #include "model/lora.h"
@@ -78,6 +79,29 @@ TEST_F(Files, PackedFilesRunAsTheModelTheyWereMadeOf) {
   const std::string speed = text("bench", "q.forge", short_test);
   EXPECT_THAT(speed, HasSubstr("first token after"));
   EXPECT_THAT(speed, HasSubstr("head by top-k"));
+}
+
+TEST_F(Files, ARotatedHeadWritesTheSameTokensByTopKAndInFullAndIsNearTheStoredOne) {
+  Make("in", Config("llama"));
+  ASSERT_EQ(Run({"convert", Path("in"), Path("q.gguf"), "--type", "q8_0"}).code, 0);
+  ASSERT_EQ(Run({"pack", Path("q.gguf"), Path("q.forge")}).code, 0);
+  const testing::Outcome packed =
+      Run({"pack", Path("q.gguf"), Path("r.forge"), "--embeddings", "q8_rotated"});
+  ASSERT_EQ(packed.code, 0) << packed.err;
+  EXPECT_THAT(packed.out, HasSubstr("int8 in halves, rotated"));
+  const auto generate = [&](const std::string& head) {
+    return Run({"generate", Path("r.forge"), "--prompt", "ab", "--max-new-tokens", "16", "--head", head});
+  };
+  EXPECT_EQ(generate("top-k").code, 0);
+  EXPECT_EQ(generate("top-k").out, generate("full").out);
+  const auto nats = [&](const std::string& model) {
+    const testing::Outcome outcome =
+        Run({"perplexity", Path(model), "--file", Path("in/config.json"), "--context", "64", "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return io::ParseJson(outcome.out, model).at("nll").get<double>();
+  };
+  EXPECT_NEAR(nats("r.forge"), nats("q.forge"), 0.02);
+  EXPECT_NE(nats("r.forge"), nats("q.forge"));
 }
 
 TEST_F(Files, GreedyTokensOfAnInt8HeadAreTheSameByTopKAndInFull) {

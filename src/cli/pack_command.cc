@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 /// Nothing: as they are stored.
 std::optional<runtime::WeightType> ParseHeld(const std::string& word) {
-  if (word == "q8_0") return runtime::WeightType::kInt8;
+  if (word == "q8_0" || word == "q8_rotated") return runtime::WeightType::kInt8;
   if (word == "q4_0") return runtime::WeightType::kInt4;
   return std::nullopt;
 }
@@ -35,7 +35,10 @@ class PackCommand : public Command {
     flags.AddPositional("OUT", out_, "The file, by habit *.forge; every command that runs a model takes it.");
     flags.AddWord("--linears", linears_, {"auto", "q8_0", "q4_0"},
                   "Round the linears to 8 or 4 bits; auto keeps them as they are stored.");
-    flags.AddWord("--embeddings", embeddings_, {"auto", "q8_0", "q4_0"}, "The same for embedding and head.");
+    flags.AddWord("--embeddings", embeddings_, {"auto", "q8_0", "q8_rotated", "q4_0"},
+                  "The same for embedding and head; q8_rotated: 8 bits with one scale for each row, inputs "
+                  "rotated by 32 (an embedding that is not the head is q8_0): as near as q8_0, and faster in "
+                  "batches.");
     flags.AddWord(
         "--codes", codes_, {"two-bit", "base-3"},
         "How ternary codes lie in the file: two-bit is fast on every processor; base-3 is a fifth "
@@ -52,11 +55,11 @@ class PackCommand : public Command {
     const io::GgufMetadata tokenizer =
         pipeline::GgufTokenizerOf(pipeline::PartsOf(in).base, source->config());
     const runtime::PackedWeights weights = runtime::PackWeights(
-        *source,
-        {.linears = ParseHeld(linears_),
-         .embeddings = ParseHeld(embeddings_),
-         .activations = runtime::Activations::kInt8,
-         .ternary = codes_ == "base-3" ? runtime::CodeLayout::kBase3 : runtime::CodeLayout::kTwoBit});
+        *source, {.linears = ParseHeld(linears_),
+                  .embeddings = ParseHeld(embeddings_),
+                  .activations = runtime::Activations::kInt8,
+                  .ternary = codes_ == "base-3" ? runtime::CodeLayout::kBase3 : runtime::CodeLayout::kTwoBit,
+                  .rotates_head = embeddings_ == "q8_rotated"});
     runtime::SavePackedFile(out, weights, tokenizer, pipeline::ShortNameOf(in));
     Report(out, terminal);
     return 0;

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/check.h"
+#include "base/hadamard.h"
 #include "base/philox.h"
 #include "base/thread_pool.h"
 
@@ -28,14 +29,7 @@ class RowRotation {
     FORGE_CHECK(x.size() == signs_.size());
     const float scale = 1 / std::sqrt(static_cast<float>(block_));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] *= signs_[i] * scale;
-    for (std::size_t first = 0; first < x.size(); first += block_)
-      for (std::size_t half = 1; half < block_; half *= 2)
-        for (std::size_t i = first; i < first + block_; i += 2 * half)
-          for (std::size_t k = i; k < i + half; ++k) {
-            const float a = x[k], b = x[k + half];
-            x[k] = a + b;
-            x[k + half] = a - b;
-          }
+    HadamardBlocks(x, block_);
   }
 
  private:

@@ -48,6 +48,7 @@ struct FormOfCodes {
   PackedFormat format;
   CodeLayout layout;
   std::size_t planes;
+  bool is_rotated = false;
 };
 constexpr FormOfCodes kForms[] = {{PackedFormat::kTwoBit, CodeLayout::kTwoBit, 1},
                                   {PackedFormat::kBase3, CodeLayout::kBase3, 1},
@@ -55,13 +56,15 @@ constexpr FormOfCodes kForms[] = {{PackedFormat::kTwoBit, CodeLayout::kTwoBit, 1
                                   {PackedFormat::kInt8, CodeLayout::kInt8, 1},
                                   {PackedFormat::kTwoBitPlanes, CodeLayout::kTwoBit, 2},
                                   {PackedFormat::kBase3Planes, CodeLayout::kBase3, 2},
-                                  {PackedFormat::kInt8Halves, CodeLayout::kHalves, 1}};
+                                  {PackedFormat::kInt8Halves, CodeLayout::kHalves, 1},
+                                  {PackedFormat::kInt8Rotated, CodeLayout::kHalves, 1, true}};
 
 /// Nothing for a matrix that the file has no form for.
 std::optional<PackedFormat> FormatOf(const CodeMatrix* codes) {
-  if (codes != nullptr)
-    for (const auto& [format, layout, planes] : kForms)
-      if (layout == codes->layout() && planes == codes->planes()) return format;
+  if (codes == nullptr) return std::nullopt;
+  const CodeShape shape = codes->shape();
+  for (const auto& [format, layout, planes, is_rotated] : kForms)
+    if (layout == shape.layout && planes == shape.planes && is_rotated == shape.is_rotated) return format;
   return std::nullopt;
 }
 
@@ -180,11 +183,14 @@ class Opener {
 
   CodeMatrix Matrix(const io::Section& section, std::size_t out, std::size_t in) const {
     CheckSize(section, out, in);
-    for (const auto& [format, layout, planes] : kForms) {
+    for (const auto& [format, layout, planes, is_rotated] : kForms) {
       if (section.format != static_cast<std::uint32_t>(format)) continue;
-      const CodeShape shape{layout, out, in, section.block, section.group, planes};
-      if (planes == 2 && !section.name.starts_with("layers."))  // rows of an embedding are read by themselves
+      const CodeShape shape{layout, out, in, section.block, section.group, planes, is_rotated};
+      const bool is_of_layer = section.name.starts_with("layers.");
+      if (planes == 2 && !is_of_layer)  // rows of an embedding are read by themselves
         file_->Fail(file_->OffsetOf(section), fmt::format("section {} has two planes", section.name));
+      if (is_rotated && is_of_layer)  // the inputs of linears are not rotated
+        file_->Fail(file_->OffsetOf(section), fmt::format("section {} is rotated", section.name));
       if (!CodeMatrix::CanHold(shape))
         file_->Fail(file_->OffsetOf(section),
                     fmt::format("section {}: {} codes have no blocks of {} in groups of {} with {} inputs",
@@ -239,6 +245,8 @@ const char* Name(PackedFormat format) {
       return "base-3, two planes";
     case PackedFormat::kInt8Halves:
       return "int8 in halves";
+    case PackedFormat::kInt8Rotated:
+      return "int8 in halves, rotated";
   }
   return "unknown";
 }

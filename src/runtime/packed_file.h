@@ -20,7 +20,8 @@ enum class PackedFormat : std::uint32_t {
   kInt8 = 5,
   kTwoBitPlanes = 6,  // two planes side by side (CodeMatrix::PackTwoPlanes)
   kBase3Planes = 7,
-  kInt8Halves = 8,  // a head of int8 in halves (CodeLayout::kHalves)
+  kInt8Halves = 8,   // a head of int8 in halves (CodeLayout::kHalves)
+  kInt8Rotated = 9,  // the same, rotated (CodePanels::is_rotated)
 };
 /// "F32", "two-bit", "base-3", "int4", "int8", "two-bit, two planes", "base-3, two planes", "int8 in halves".
 const char* Name(PackedFormat format);

@@ -126,6 +126,44 @@ TEST_F(PackedFile, HoldsAnInt8HeadInHalvesAndRunsOneThatIsNot) {
   EXPECT_EQ(NativeModel(Open()).Logits(kTokens), logits);
 }
 
+TEST_F(PackedFile, HoldsARotatedHeadAndNoOtherRotatedMatrix) {
+  for (const bool tied : {true, false}) {
+    ModelConfig config = model::testing::TinyConfig("qwen2");
+    config.tie_word_embeddings = tied;
+    const TernaryParts parts = MakeTernary(config, 64);
+    const PackedWeights weights = PackWeights(parts.config, parts.weights,
+                                              {.linears = {},
+                                               .embeddings = WeightType::kInt8,
+                                               .activations = Activations::kInt8,
+                                               .rotates_head = true},
+                                              parts.ternary);
+    SavePackedFile(path_, weights, {}, "rotated");
+    const io::SectionFile file(path_);
+    const io::Section& head = *file.Find(tied ? "embedding" : "head");
+    EXPECT_EQ(static_cast<PackedFormat>(head.format), PackedFormat::kInt8Rotated);
+    EXPECT_EQ(head.block, 256u);
+    EXPECT_EQ(head.group, 256u);  // 64 inputs, rounded up
+    if (!tied) {
+      EXPECT_EQ(static_cast<PackedFormat>(file.Find("embedding")->format), PackedFormat::kInt8);
+    }
+    EXPECT_TRUE(Open().HasHeadInHalves());
+    EXPECT_EQ(NativeModel(Open()).Logits(kTokens), NativeModel(weights).Logits(kTokens));
+  }
+  SavePackedFile(whole_, Pack(MakeTernary(model::testing::TinyConfig("qwen2"), 64)), {}, "tiny");
+  const auto refuses = [&](std::size_t section, std::uint64_t block, std::uint64_t group) {
+    return ProblemAfter([&](std::vector<io::Section>& sections, io::GgufMetadata&) {
+      sections[section].format = 9;
+      sections[section].block = block;
+      sections[section].group = group;
+    });
+  };
+  EXPECT_THAT(refuses(0, 32, 32), HasSubstr("int8 in halves, rotated codes have no blocks of 32"));
+  EXPECT_THAT(refuses(0, 256, 64), HasSubstr("no blocks of 256 in groups of 64"));
+  EXPECT_THAT(refuses(0, 256, 256), HasSubstr("its codes take"));
+  EXPECT_THAT(refuses(2, 256, 256), HasSubstr("section layers.0.query_key_value is rotated"));
+  fs::remove(whole_);
+}
+
 // The second example of docs/format.md.
 TEST(CodeMatrix, HasTheHalvesOfRow33AndColumn38WhereTheFormatSays) {
   WeightArena arena;
@@ -222,8 +260,8 @@ TEST_F(PackedFile, RefusesSectionsThatAreNotThoseOfItsConfig) {
   EXPECT_THAT(problem([](Sections& s) { s[0].rows = 41; }),
               HasSubstr("embedding has 41 rows of 64, by the config 40"));
   EXPECT_THAT(problem([](Sections& s) { s[0].columns = 32; }), HasSubstr("embedding has 40 rows of 32"));
-  EXPECT_THAT(problem([](Sections& s) { s[0].format = 9; }),
-              HasSubstr("format 9, which this forge does not know"));
+  EXPECT_THAT(problem([](Sections& s) { s[0].format = 99; }),
+              HasSubstr("format 99, which this forge does not know"));
   EXPECT_THAT(problem([](Sections& s) { s[0].format = 6; }), HasSubstr("embedding has two planes"));
   EXPECT_THAT(problem([](Sections& s) { s[0].format = 4; }), HasSubstr("its codes take"));
   EXPECT_THAT(problem([](Sections& s) { s[0].bytes = s[0].bytes.first(s[0].bytes.size() - 64); }),

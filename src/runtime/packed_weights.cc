@@ -11,12 +11,26 @@
 namespace forge::runtime {
 namespace {
 
+Activations Resolve(const model::WeightSource& source, const PackOptions& options) {
+  if (options.activations != Activations::kInt8IfTernary) return options.activations;
+  const std::vector<model::TensorSpec> specs = model::ListTensors(source.config());
+  const bool has_ternary = !options.linears && std::any_of(specs.begin(), specs.end(), [&](const auto& spec) {
+    return model::IsLinear(spec) && (source.TernaryGroup(spec) != 0 || source.TwoPlaneGroup(spec) != 0);
+  });
+  return has_ternary ? Activations::kInt8 : Activations::kFloat32;
+}
+
 class Packer {
  public:
-  Packer(const model::WeightSource& source, Activations activations, std::optional<CodeLayout> ternary)
-      : source_(source), activations_(activations), ternary_(ternary) {
+  Packer(const model::WeightSource& source, const PackOptions& options)
+      : source_(source),
+        activations_(Resolve(source, options)),
+        ternary_(options.ternary),
+        rotates_head_(options.rotates_head) {
     for (model::TensorSpec& spec : model::ListTensors(source.config())) specs_.emplace(spec.name, spec);
   }
+
+  Activations activations() const { return activations_; }
 
   std::vector<float> Values(const std::string& name) const { return source_.Read(specs_.at(name)).values; }
 
@@ -35,6 +49,8 @@ class Packer {
       throw Error({.what = "cannot use 8-bit or 4-bit weights for " + names.front(),
                    .why = fmt::format("its input size {} is not a multiple of 32", in),
                    .fix = "use float32 or bfloat16 weights for this model"});
+    if (is_head && rotates_head_ && activations_ == Activations::kInt8 && held == WeightType::kInt8)
+      return PackRotated(specs);
     if (activations_ == Activations::kInt8 && (held == WeightType::kInt8 || held == WeightType::kInt4))
       return PackCodes(specs, held == WeightType::kInt8 ? io::BlockType::kQ8_0 : io::BlockType::kQ4_0,
                        is_head);
@@ -126,6 +142,18 @@ class Packer {
     return matrix;
   }
 
+  CodeMatrix PackRotated(const std::vector<const model::TensorSpec*>& specs) {
+    const std::size_t in = model::Columns(*specs.front());
+    CodeMatrix matrix = CodeMatrix::EmptyRotated(OutOf(specs), in, arena_);
+    std::size_t first = 0;
+    for (const model::TensorSpec* spec : specs)
+      model::VisitRows(source_, *spec, 16, [&](std::span<const float> rows) {
+        matrix.PutRotated(first, rows);
+        first += rows.size() / in;
+      });
+    return matrix;
+  }
+
   CodeMatrix PackTwoPlanes(const std::vector<const model::TensorSpec*>& specs) {
     std::vector<std::int8_t> codes[2];
     std::vector<float> scales[2];
@@ -160,6 +188,7 @@ class Packer {
   const model::WeightSource& source_;
   Activations activations_;
   std::optional<CodeLayout> ternary_;
+  bool rotates_head_;
   WeightArena arena_;
   std::map<std::string, model::TensorSpec> specs_;
 };
@@ -186,15 +215,6 @@ PackedLayer PackOneLayer(Packer& packer, const model::ModelConfig& config, int i
   layer.gate_up = packer.Pack({mlp + "gate_proj.weight", mlp + "up_proj.weight"}, linears);
   layer.down = packer.Pack({mlp + "down_proj.weight"}, linears);
   return layer;
-}
-
-Activations Resolve(const model::WeightSource& source, const PackOptions& options) {
-  if (options.activations != Activations::kInt8IfTernary) return options.activations;
-  const std::vector<model::TensorSpec> specs = model::ListTensors(source.config());
-  const bool has_ternary = !options.linears && std::any_of(specs.begin(), specs.end(), [&](const auto& spec) {
-    return model::IsLinear(spec) && (source.TernaryGroup(spec) != 0 || source.TwoPlaneGroup(spec) != 0);
-  });
-  return has_ternary ? Activations::kInt8 : Activations::kFloat32;
 }
 
 }  // namespace
@@ -227,10 +247,10 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
   const model::ModelConfig& config = source.config();
   model::CheckEngineComputes(config, {.rope_scaling = true, .qk_norm = true}, "the native runtime");
   PackedWeights packed{.config = config};
-  packed.activations = Resolve(source, options);
+  Packer packer(source, options);
+  packed.activations = packer.activations();
   packed.key_values = options.key_values;
   packed.greedy_head = options.greedy_head;
-  Packer packer(source, packed.activations, options.ternary);
   const bool is_tied = config.tie_word_embeddings;
   packed.embedding = packer.Pack({"model.embed_tokens.weight"}, options.embeddings, is_tied);
   if (!is_tied) packed.head = packer.Pack({"lm_head.weight"}, options.embeddings, true);
@@ -242,7 +262,7 @@ PackedWeights PackWeights(const model::WeightSource& source, const PackOptions& 
 
 PackedLayer PackLayer(const model::WeightSource& source, int layer, const PackOptions& options) {
   model::CheckEngineComputes(source.config(), {.rope_scaling = true, .qk_norm = true}, "the native runtime");
-  Packer packer(source, Resolve(source, options), options.ternary);
+  Packer packer(source, options);
   return PackOneLayer(packer, source.config(), layer, options.linears);
 }
 

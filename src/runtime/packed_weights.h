@@ -65,6 +65,9 @@ struct PackOptions {
   std::optional<CodeLayout> ternary = {};
   KeyValueType key_values = KeyValueType::kFloat32;
   GreedyHead greedy_head = GreedyHead::kTopK;
+  /// With int8 activations and a head (when tied: embedding) that is kInt8: CodeMatrix::EmptyRotated, rounded
+  /// to that whatever it is stored as.
+  bool rotates_head = false;
 };
 
 /// Packs tensor by tensor, so that beside the result there is memory for one matrix at most, and none where

@@ -245,9 +245,8 @@ void Transformer::Head(const float* hidden_states, std::size_t rows, float* logi
 }
 
 Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t rows) const {
-  const Linear& head = weights_.head_or_embedding();
-  Int8Rows quantised;
-  quantised.Resize(rows, head.in(), head.activation_block());
+  const CodeMatrix& head = *weights_.head_or_embedding().codes();
+  Int8Rows quantised = head.RoomFor(rows);
   ParallelFor(rows, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t row = begin; row < end; ++row) quantised.Quantize(row, hidden_states + row * head.in());
   });
@@ -256,7 +255,7 @@ Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t r
 
 bool Transformer::CanFindBestTokens(std::size_t rows) const {
   return weights_.greedy_head == GreedyHead::kTopK && weights_.HasHeadInHalves() &&
-         (rows == 1 || CanBoundMany());
+         (rows == 1 || CanBoundMany(*weights_.head_or_embedding().codes()));
 }
 
 std::vector<std::optional<int>> Transformer::BestTokens(const float* hidden_states,

@@ -2,6 +2,7 @@
 #include "runtime/ternary/best_rows.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -24,8 +25,8 @@ struct Spread {
     unit = kDeviations * most;
     if (most == 0) return;
     for (std::size_t block = 0; block < rows.blocks(); ++block) {
-      std::int32_t squares = 0;  // at most 32 * 127^2
-      for (std::size_t k = block * rows.block(); k < (block + 1) * rows.block(); ++k)
+      std::int32_t squares = 0;  // at most kMostBlock * 127^2
+      for (std::size_t k = block * rows.block(); k < std::min((block + 1) * rows.block(), rows.depth()); ++k)
         squares += x.codes[k] * x.codes[k];
       const float scale = x.scales[block] / most;
       of_block[block] = kVarianceOfLowerHalf * static_cast<float>(squares) * (scale * scale);
@@ -41,6 +42,7 @@ class TileBounds {
   TileBounds(const CodePanels& panels, const Int8Rows& x, std::span<const Spread> spreads)
       : panels_(panels),
         x_(x),
+        has_one_scale_(panels.group >= panels.depth),
         stride_((x.rows() + 3) / 4 * 4),
         middles_(x.tiles() * x.blocks() * x.width()) {
     for (std::size_t tile = 0; tile < x.tiles(); ++tile)
@@ -48,9 +50,11 @@ class TileBounds {
         middles_[tile * x.blocks() * x.width() + i] = (kTwiceMiddle * x.Tile(tile).sums[i]) >> 1;
     spreads_.resize(stride_ * x.blocks());
     for (std::size_t token = 0; token < x.rows(); ++token) {
-      units_.push_back(spreads[token].unit);
+      const Spread& spread = spreads[token];
       for (std::size_t block = 0; block < x.blocks(); ++block)
-        spreads_[block * stride_ + token] = spreads[token].of_block[block];
+        spreads_[block * stride_ + token] = spread.of_block[block];
+      const float variance = std::accumulate(spread.of_block.begin(), spread.of_block.end(), 0.0f);
+      units_.push_back(has_one_scale_ ? spread.unit * std::sqrt(variance) : spread.unit);
     }
   }
 
@@ -58,30 +62,42 @@ class TileBounds {
   void Bound(std::size_t panel, float* bounds) const {
     thread_local std::vector<float> y;
     y.assign(x_.tiles() * x_.width() * kCodeRows, 0.0f);
-    for (std::size_t block = 0; block < x_.blocks(); block += kBlocksOfTile)
-      AddBlocks(panel, block, std::min(kBlocksOfTile, x_.blocks() - block), y.data());
-    const TokenSpreads spreads{x_.rows(), stride_, spreads_.data(), units_.data()};
-    ChosenCodeKernels().halves->bound_tokens(panels_, panel, spreads, y.data(), bounds);
+    const std::size_t whole = panels_.depth / panels_.block;
+    for (std::size_t block = 0, count; block < x_.blocks(); block += count) {
+      count = block < whole ? std::min(kBlocksOfTile, whole - block) : 1;
+      AddBlocks(panel, block, count, y.data());
+    }
+    const HalfKernels& kernels = *ChosenCodeKernels().halves;
+    if (has_one_scale_)
+      return kernels.bound_rows(panels_.Scales(panel, 0), x_.rows(), units_.data(), y.data(), bounds);
+    kernels.bound_tokens(panels_, panel, {x_.rows(), stride_, spreads_.data(), units_.data()}, y.data(),
+                         bounds);
   }
 
  private:
   void AddBlocks(std::size_t panel, std::size_t block, std::size_t count, float* y) const {
     CodeTile tile(panels_, panel, block, count);
     tile.zero_bits = 0;  // the middles are what is taken off
-    tile.y = y;
-    for (std::size_t i = 0; i < x_.tiles(); ++i, tile.y += x_.width() * kCodeRows) {
+    const CodeKernels& kernels = ChosenCodeKernels();
+    for (std::size_t i = 0; i < x_.tiles(); ++i) {
       Int8Tile tokens = x_.Tile(i);
       tokens.sums = middles_.data() + i * x_.blocks() * x_.width();
-      tile.SetTokens(tokens, 0, std::min(x_.width(), x_.rows() - i * x_.width()), block, panels_.block);
-      ChosenCodeKernels().halves->upper_tile(tile);
+      const std::size_t held = std::min(x_.width(), x_.rows() - i * x_.width());
+      for (std::size_t first = 0; first < held; first += kernels.tile_tokens) {
+        tile.SetTokens(tokens, first, std::min(kernels.tile_tokens, held - first), block, panels_.block);
+        tile.y = y + (i * x_.width() + first) * kCodeRows;
+        kernels.halves->upper_tile(tile);
+      }
     }
   }
 
   const CodePanels& panels_;
   const Int8Rows& x_;
+  const bool has_one_scale_;           // for each row
   const std::size_t stride_;           // of spreads_
   std::vector<std::int32_t> middles_;  // [tiles][blocks][width]
-  std::vector<float> spreads_, units_;
+  std::vector<float> spreads_;
+  std::vector<float> units_;  // with has_one_scale_ times the root of all spreads
 };
 
 class Search {
@@ -210,10 +226,13 @@ class Search {
 std::vector<std::optional<BestRow>> FindBestRows(const CodeMatrix& matrix, const Int8Rows& x,
                                                  std::span<const std::span<const int>> banned) {
   FORGE_CHECK(matrix.layout() == CodeLayout::kHalves && x.depth() == matrix.in() &&
-              x.block() == matrix.block() && banned.size() == x.rows() && (x.rows() == 1 || CanBoundMany()));
+              x.block() == matrix.block() && x.is_rotated() == matrix.shape().is_rotated &&
+              banned.size() == x.rows() && (x.rows() == 1 || CanBoundMany(matrix)));
   return Search(matrix, x, banned).Run();
 }
 
-bool CanBoundMany() { return ChosenCodeKernels().halves->upper_tile != nullptr; }
+bool CanBoundMany(const CodeMatrix& matrix) {
+  return matrix.shape().is_rotated || ChosenCodeKernels().halves->bound_tokens != nullptr;
+}
 
 }  // namespace forge::runtime

@@ -36,12 +36,12 @@ struct BestRow {
 /// 127. docs/results.md has what was seen. 8 standard deviations are never guaranteed, they hold for weights
 /// as training leaves them, not for ones made up to break them (all lower halves on one side of 7.5, with the
 /// signs of the token).
-///   x   tokens, quantised with the matrix's block; one, or CanBoundMany
+///   x   tokens as CodeMatrix::RoomFor takes them; one, or CanBoundMany
 std::vector<std::optional<BestRow>> FindBestRows(const CodeMatrix& matrix, const Int8Rows& x,
                                                  std::span<const std::span<const int>> banned);
 
 /// Whether the processor finds the best rows of several tokens faster so than from all products: with AVX2,
-/// which takes two instructions for 8 bits; not with AVX-512.
-bool CanBoundMany();
+/// which takes two instructions for 8 bits, and with AVX-512 if the matrix is rotated.
+bool CanBoundMany(const CodeMatrix& matrix);
 
 }  // namespace forge::runtime

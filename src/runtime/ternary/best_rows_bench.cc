@@ -43,17 +43,33 @@ CodeMatrix NormalHead(std::size_t out, std::size_t in, WeightArena& arena) {
   return head;
 }
 
-/// Arguments: target, tokens, in, out. The time is that of the best rows; `times` is how often it goes into
-/// that of all products, without a look at those.
+/// Normal weights with one scale for each row. Rows begin anywhere in a pool, as above.
+CodeMatrix RotatedHead(std::size_t out, std::size_t in, WeightArena& arena) {
+  constexpr std::uint32_t kPool = 1 << 20;
+  std::vector<float> pool(kPool + in), rows;
+  Random random(1, "bench/rotated");
+  for (float& value : pool) value = static_cast<float>(random.Normal());
+  CodeMatrix head = CodeMatrix::EmptyRotated(out, in, arena);
+  for (std::size_t row = 0; row < out; ++row) {
+    const float* from = pool.data() + random.Below(kPool);
+    rows.insert(rows.end(), from, from + in);
+    if (rows.size() < 1024 * in && row + 1 < out) continue;
+    head.PutRotated(row + 1 - rows.size() / in, rows);
+    rows.clear();
+  }
+  return head;
+}
+
+/// Arguments: target, tokens, in, out, whether the head is rotated. The time is that of the best rows;
+/// `times` is how often it goes into that of all products, without a look at those.
 void BM_BestRows(benchmark::State& state) {
   const auto tokens = static_cast<std::size_t>(state.range(1)), in = static_cast<std::size_t>(state.range(2)),
              out = static_cast<std::size_t>(state.range(3));
   if (!UseTarget(state)) return;
-  if (tokens > 1 && !CanBoundMany()) return state.SkipWithError("one token at a time with this target");
   WeightArena arena;
-  const CodeMatrix head = NormalHead(out, in, arena);
-  Int8Rows rows;
-  rows.Resize(tokens, in, head.block());
+  const CodeMatrix head = state.range(4) != 0 ? RotatedHead(out, in, arena) : NormalHead(out, in, arena);
+  if (tokens > 1 && !CanBoundMany(head)) return state.SkipWithError("one token at a time with this target");
+  Int8Rows rows = head.RoomFor(tokens);
   Random random(2, "bench/states");
   std::vector<float> x(in), y(tokens * out);
   for (std::size_t token = 0; token < tokens; ++token) {
@@ -72,9 +88,9 @@ void BM_BestRows(benchmark::State& state) {
   state.counters["times"] = times[times.size() / 2];
 }
 BENCHMARK(BM_BestRows)
-    ->ArgNames({"target", "tokens", "in", "out"})
-    ->ArgsProduct({{1, 2}, {1, 2, 4, 8, 16, 32, 64, 256}, {1536}, {151936}})
-    ->ArgsProduct({{1, 2}, {1, 4, 16, 64}, {576}, {49152}})
+    ->ArgNames({"target", "tokens", "in", "out", "rotated"})
+    ->ArgsProduct({{1, 2}, {1, 2, 4, 8, 16, 32, 64, 256}, {1536}, {151936}, {0, 1}})
+    ->ArgsProduct({{1, 2}, {1, 4, 16, 64}, {576}, {49152}, {0, 1}})
     ->UseManualTime()
     ->Iterations(9)
     ->Unit(benchmark::kMillisecond);

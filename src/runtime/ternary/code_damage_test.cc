@@ -68,7 +68,7 @@ TEST_P(CodeDamageTest, EveryByteGivesANumberForOneTokenAndForMany) {
       matrix.Multiply(x, {}, y.data());
       // The largest code any byte can stand for is 255; the activations are 1.
       for (const float sum : y) EXPECT_LE(std::fabs(sum), 256.0f * kIn) << int{value};
-      if (matrix.layout() != CodeLayout::kHalves || (tokens > 1 && !CanBoundMany())) continue;
+      if (matrix.layout() != CodeLayout::kHalves || (tokens > 1 && !CanBoundMany(matrix))) continue;
       for (const std::optional<BestRow>& best :
            FindBestRows(matrix, x, std::vector<std::span<const int>>(tokens)))
         EXPECT_LT(best->row, kOut);

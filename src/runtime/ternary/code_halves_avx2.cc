@@ -20,10 +20,11 @@ namespace {
 #include "runtime/ternary/code_avx2.inc"
 
 void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
-  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  const std::size_t blocks = panels.blocks();
   for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
     __m256 sums[kQuarters] = {};
     for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t quads = Quads(panels.BlockLength(block));
       const std::int8_t* values = x.codes + block * panels.block;
       __m256i upper[kQuarters], dots[kQuarters];
       Int4::Dot(panels.Codes(panel, block), values, quads, upper);
@@ -37,6 +38,11 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
   }
 }
 
+/// Fetches a half of kQuadsOfPairs quads.
+void PrefetchPairs(const std::byte* codes) {
+  for (std::size_t at = 0; at < kQuadsOfPairs / 2 * kChunkBytes; at += kChunkBytes) Prefetch(codes + at);
+}
+
 /// The largest of 32 rows, passing over those that are no number.
 float Most(const __m256 (&rows)[kQuarters]) {
   __m256 most = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
@@ -48,10 +54,11 @@ float Most(const __m256 (&rows)[kQuarters]) {
 
 void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                  float* bounds) {
-  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  const std::size_t blocks = panels.blocks();
   for (std::size_t panel = first; panel < last; ++panel) {
     __m256 sums[kQuarters] = {}, variances[kQuarters] = {};
     for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t quads = Quads(panels.BlockLength(block));
       const std::byte* scales = panels.Scales(panel, block);
       __m256i dots[kQuarters];
       Int4::Dot(panels.Codes(panel, block), tile.x.codes + block * panels.block, quads, dots);
@@ -91,48 +98,65 @@ void Join(const std::byte* upper, const std::byte* lower, std::size_t quads, std
   }
 }
 
-// Eight rows at a time: sums of both halves for four tokens, and a chunk of each, fit 16 registers.
 constexpr int kTokensOfTile = 4;
+constexpr std::size_t kBytesOfPairs = kQuadsOfPairs / 2 * kChunkBytes;  // of each half
+
+/// dots += the products of `quads` quads, at most kQuadsOfPairs, with eight rows: sums of both halves for
+/// four tokens, and a chunk of each, fit 16 registers.
+template <int kTokens>
+FORGE_INLINE void AddBothHalves(const std::byte* upper, const std::byte* lower, const std::int8_t* x,
+                                std::size_t x_step, std::size_t quads, __m256i (&dots)[kTokens]) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+  for (std::size_t q = 0; q < quads; q += 2, upper += kChunkBytes, lower += kChunkBytes, x += 2 * x_step) {
+    const __m256i u = Load(upper), l = Load(lower);
+    const __m256i u0 = _mm256_and_si256(u, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(u, 4), mask);
+    const __m256i l0 = _mm256_and_si256(l, mask), l1 = _mm256_and_si256(_mm256_srli_epi16(l, 4), mask);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256i even = Broadcast(x + 4 * t), odd = Broadcast(x + x_step + 4 * t);
+      sums[t][0] = AddPairs(AddPairs(sums[t][0], u0, even), u1, odd);
+      sums[t][1] = AddPairs(AddPairs(sums[t][1], l0, even), l1, odd);
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t)
+    dots[t] = _mm256_add_epi32(dots[t], _mm256_add_epi32(_mm256_madd_epi16(sums[t][0], _mm256_set1_epi16(16)),
+                                                         PairsToQuads(sums[t][1])));
+}
+
+/// y += dots * scale.
+FORGE_INLINE void AddScaled(float* y, __m256i dots, __m256 scale) {
+  _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), scale, _mm256_loadu_ps(y)));
+}
 
 template <int kTokens>
 void TileTokens(const CodeTile& tile) {
-  const __m256i mask = _mm256_set1_epi8(15);
   const std::size_t x_step = 4 * tile.x_width;
   for (std::size_t block = 0; block < tile.blocks; ++block)
     for (int quarter = 0; quarter < kQuarters; ++quarter) {
       const std::byte* upper = tile.codes + block * tile.code_stride + 32 * quarter;
       const std::byte* lower = tile.lower + block * tile.lower_stride + 32 * quarter;
       const std::int8_t* x = tile.x + block * tile.quads * x_step;
-      __m256i sums[kTokens][2];
-#pragma GCC unroll 4
-      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
-      for (std::size_t q = 0; q < tile.quads;
-           q += 2, upper += kChunkBytes, lower += kChunkBytes, x += 2 * x_step) {
-        if (quarter == 0) {
-          Prefetch(upper);
-          Prefetch(lower);
-        }
-        const __m256i u = Load(upper), l = Load(lower);
-        const __m256i u0 = _mm256_and_si256(u, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(u, 4), mask);
-        const __m256i l0 = _mm256_and_si256(l, mask), l1 = _mm256_and_si256(_mm256_srli_epi16(l, 4), mask);
-#pragma GCC unroll 4
-        for (int t = 0; t < kTokens; ++t) {
-          const __m256i even = Broadcast(x + 4 * t), odd = Broadcast(x + x_step + 4 * t);
-          sums[t][0] = AddPairs(AddPairs(sums[t][0], u0, even), u1, odd);
-          sums[t][1] = AddPairs(AddPairs(sums[t][1], l0, even), l1, odd);
-        }
+      __m256i dots[kTokens];
+      for (int t = 0; t < kTokens; ++t)
+        dots[t] = _mm256_set1_epi32(-128 * tile.x_sums[block * tile.x_width + static_cast<std::size_t>(t)]);
+      for (std::size_t q = 0; q < tile.quads; q += kQuadsOfPairs) {
+        if (quarter == 0) PrefetchPairs(upper);
+        if (quarter == 0) PrefetchPairs(lower);
+        AddBothHalves<kTokens>(upper, lower, x, x_step, std::min(tile.quads - q, kQuadsOfPairs), dots);
+        upper += kBytesOfPairs;
+        lower += kBytesOfPairs;
+        x += kQuadsOfPairs * x_step;
       }
       const __m256 weight_scale = Scales(tile.weight_scales[block], quarter);
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
         const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
-        const __m256i dot =
-            _mm256_add_epi32(_mm256_madd_epi16(sums[t][0], _mm256_set1_epi16(16)), PairsToQuads(sums[t][1]));
-        const __m256i zeros = _mm256_set1_epi32(128 * tile.x_sums[at]);
-        float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * quarter;
-        const __m256 scale = _mm256_mul_ps(weight_scale, _mm256_set1_ps(tile.x_scales[at]));
-        _mm256_storeu_ps(
-            y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(dot, zeros)), scale, _mm256_loadu_ps(y)));
+        AddScaled(tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * quarter, dots[t],
+                  _mm256_mul_ps(weight_scale, _mm256_set1_ps(tile.x_scales[at])));
       }
     }
 }
@@ -143,50 +167,63 @@ void PackedTile(const CodeTile& tile) {
   kByTokens[tile.tokens - 1](tile);
 }
 
-/// Sixteen rows at a time, of the upper halves alone: the pairs of a block fit 16 bits, 8 * 2 * 15 * 127.
+/// The same of the upper halves alone, with sixteen rows; dots come 16-fold.
+template <int kTokens>
+FORGE_INLINE void AddUpper(const std::byte* upper, const std::int8_t* x, std::size_t x_step,
+                           std::size_t quads, __m256i (&dots)[kTokens][2]) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+  for (std::size_t q = 0; q < quads; q += 2, upper += kChunkBytes, x += 2 * x_step) {
+    const __m256i first = Load(upper), second = Load(upper + 32);
+    const __m256i first0 = _mm256_and_si256(first, mask), second0 = _mm256_and_si256(second, mask);
+    const __m256i first1 = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask),
+                  second1 = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256i even = Broadcast(x + 4 * t);
+      sums[t][0] = AddPairs(sums[t][0], first0, even);
+      sums[t][1] = AddPairs(sums[t][1], second0, even);
+      const __m256i odd = Broadcast(x + x_step + 4 * t);
+      sums[t][0] = AddPairs(sums[t][0], first1, odd);
+      sums[t][1] = AddPairs(sums[t][1], second1, odd);
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      dots[t][half] =
+          _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
+}
+
 template <int kTokens>
 void UpperTokens(const CodeTile& tile) {
-  const __m256i mask = _mm256_set1_epi8(15);
   const std::size_t x_step = 4 * tile.x_width;
   for (std::size_t block = 0; block < tile.blocks; ++block)
     for (int pair = 0; pair < kQuarters; pair += 2) {
       const std::byte* upper = tile.codes + block * tile.code_stride + 32 * pair;
       const std::int8_t* x = tile.x + block * tile.quads * x_step;
-      __m256i sums[kTokens][2];
-#pragma GCC unroll 4
-      for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
-      for (std::size_t q = 0; q < tile.quads; q += 2, upper += kChunkBytes, x += 2 * x_step) {
-        if (pair == 0) Prefetch(upper);
-        const __m256i first = Load(upper), second = Load(upper + 32);
-        const __m256i first0 = _mm256_and_si256(first, mask), second0 = _mm256_and_si256(second, mask);
-        const __m256i first1 = _mm256_and_si256(_mm256_srli_epi16(first, 4), mask),
-                      second1 = _mm256_and_si256(_mm256_srli_epi16(second, 4), mask);
-#pragma GCC unroll 4
-        for (int t = 0; t < kTokens; ++t) {
-          const __m256i even = Broadcast(x + 4 * t);
-          sums[t][0] = AddPairs(sums[t][0], first0, even);
-          sums[t][1] = AddPairs(sums[t][1], second0, even);
-          const __m256i odd = Broadcast(x + x_step + 4 * t);
-          sums[t][0] = AddPairs(sums[t][0], first1, odd);
-          sums[t][1] = AddPairs(sums[t][1], second1, odd);
-        }
+      __m256i dots[kTokens][2];
+      for (int t = 0; t < kTokens; ++t)
+        dots[t][0] = dots[t][1] =
+            _mm256_set1_epi32(-tile.x_sums[block * tile.x_width + static_cast<std::size_t>(t)]);
+      for (std::size_t q = 0; q < tile.quads; q += kQuadsOfPairs) {
+        if (pair == 0) PrefetchPairs(upper);
+        AddUpper<kTokens>(upper, x, x_step, std::min(tile.quads - q, kQuadsOfPairs), dots);
+        upper += kBytesOfPairs;
+        x += kQuadsOfPairs * x_step;
       }
       const __m256 scales[2] = {Scales(tile.weight_scales[block], pair),
                                 Scales(tile.weight_scales[block], pair + 1)};
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
-        const std::size_t at = block * tile.x_width + static_cast<std::size_t>(t);
-        const __m256i taken = _mm256_set1_epi32(tile.x_sums[at]);
-        const __m256 x_scale = _mm256_broadcast_ss(tile.x_scales + at);
+        const __m256 x_scale =
+            _mm256_broadcast_ss(tile.x_scales + block * tile.x_width + static_cast<std::size_t>(t));
         float* y = tile.y + static_cast<std::size_t>(t) * kCodeRows + 8 * pair;
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half) {
-          const __m256i dot =
-              _mm256_sub_epi32(_mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)), taken);
-          _mm256_storeu_ps(y + 8 * half,
-                           _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scales[half], x_scale),
-                                           _mm256_loadu_ps(y + 8 * half)));
-        }
+        AddScaled(y, dots[t][0], _mm256_mul_ps(scales[0], x_scale));
+        AddScaled(y + 8, dots[t][1], _mm256_mul_ps(scales[1], x_scale));
       }
     }
 }
@@ -230,6 +267,18 @@ void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads
   }
 }
 
+void BoundRows(const std::byte* scales, std::size_t tokens, const float* spreads, const float* y,
+               float* bounds) {
+  for (std::size_t token = 0; token < tokens; ++token, y += kCodeRows) {
+    const __m256 spread = _mm256_set1_ps(spreads[token]);
+    __m256 rows[kQuarters];
+#pragma GCC unroll 4
+    for (int quarter = 0; quarter < kQuarters; ++quarter)
+      rows[quarter] = _mm256_fmadd_ps(spread, Scales(scales, quarter), _mm256_loadu_ps(y + 8 * quarter));
+    bounds[token] = Most(rows);
+  }
+}
+
 }  // namespace
 
 const HalfKernels& Avx2HalfKernels() {
@@ -238,7 +287,8 @@ const HalfKernels& Avx2HalfKernels() {
                                      .join = Join,
                                      .bound_panels = BoundPanels,
                                      .upper_tile = UpperTile,
-                                     .bound_tokens = BoundTokens};
+                                     .bound_tokens = BoundTokens,
+                                     .bound_rows = BoundRows};
   return table;
 }
 

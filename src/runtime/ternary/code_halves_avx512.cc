@@ -6,6 +6,7 @@
 #if defined(__x86_64__)
 // GCC 12's own header starts many intrinsics from a register that it leaves undefined on purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
 #include <array>
@@ -24,10 +25,11 @@ namespace {
 
 void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
   constexpr Int4 layout;
-  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  const std::size_t blocks = panels.blocks();
   for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
     __m512 sums[kHalves] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t quads = Quads(panels.BlockLength(block));
       const std::int8_t* values = x.codes + block * panels.block;
       __m512i upper[kHalves], dots[kHalves];
       layout.Dot(panels.Codes(panel, block), values, quads, upper);
@@ -50,11 +52,12 @@ float Most(const __m512 (&rows)[kHalves]) {
 void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                  float* bounds) {
   constexpr Int4 layout;
-  const std::size_t blocks = panels.blocks(), quads = Quads(panels.block);
+  const std::size_t blocks = panels.blocks();
   for (std::size_t panel = first; panel < last; ++panel) {
     __m512 sums[kHalves], variances[kHalves];
     for (std::size_t half = 0; half < kHalves; ++half) sums[half] = variances[half] = _mm512_setzero_ps();
     for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t quads = Quads(panels.BlockLength(block));
       const std::byte* scales = panels.Scales(panel, block);
       __m512i dots[kHalves];
       layout.Dot(panels.Codes(panel, block), tile.x.codes + block * panels.block, quads, dots);
@@ -119,6 +122,32 @@ struct PackedHalves {
   }
 };
 
+/// The upper halves alone, in the upper four bits of a byte: 16-fold.
+struct PackedUpper {
+  template <class Visitor>
+  FORGE_INLINE void Visit(const std::byte* upper, const std::byte*, std::size_t quads,
+                          const Visitor& quad) const {
+    const __m512i mask = _mm512_set1_epi8(-16);
+    for (std::size_t q = 0; q < quads; q += 2, upper += kChunkBytes) {
+      Prefetch(upper);
+      const Quad both = Quad::At(upper);
+      quad(Quad{_mm512_and_si512(_mm512_slli_epi16(both.first, 4), mask),
+                _mm512_and_si512(_mm512_slli_epi16(both.second, 4), mask)});
+      quad(both.Bits<0>(mask));
+    }
+  }
+};
+
+void BoundRows(const std::byte* scales, std::size_t tokens, const float* spreads, const float* y,
+               float* bounds) {
+  const __m512 first = Scales(scales, 0), second = Scales(scales, 1);
+  for (std::size_t token = 0; token < tokens; ++token, y += kCodeRows) {
+    const __m512 spread = _mm512_set1_ps(spreads[token]);
+    bounds[token] = Most({_mm512_fmadd_ps(spread, first, _mm512_loadu_ps(y)),
+                          _mm512_fmadd_ps(spread, second, _mm512_loadu_ps(y + 16))});
+  }
+}
+
 }  // namespace
 
 const HalfKernels& Avx512HalfKernels() {
@@ -126,8 +155,9 @@ const HalfKernels& Avx512HalfKernels() {
                                      .packed_tile = Tile<PackedHalves>,
                                      .join = Join,
                                      .bound_panels = BoundPanels,
-                                     .upper_tile = nullptr,
-                                     .bound_tokens = nullptr};
+                                     .upper_tile = Tile<PackedUpper>,
+                                     .bound_tokens = nullptr,
+                                     .bound_rows = BoundRows};
   return table;
 }
 

@@ -66,16 +66,20 @@ struct HalfKernels {
   /// token with the codes 16 upper + 7.5, the middle of what they can be, plus the tile's spread.
   void (*bound_panels)(const CodePanels& panels, const SpreadTile& tile, std::size_t first, std::size_t last,
                        float* bounds);
-  // The bounds of several tokens; none where the products themselves take no longer.
+  // The bounds of several tokens.
   /// As CodeKernels::tile for the upper halves as packed, of which the activations' sums (x_sums) are what is
   /// taken off: y[t][r] += float(sum over k of 16 upper[r][k] x[t][k] - x_sums) * (weight scale * activation
   /// scale). `lower` and zero_bits (0) are not used.
   void (*upper_tile)(const CodeTile& tile);
   /// bounds[t] = the largest y[t][r] + units[t] * sqrt(sum over blocks of spreads[block][t] * weight scale^2)
-  /// of one panel.
+  /// of one panel; none where the products themselves take no longer than these and upper_tile.
   ///   y [tokens][32], bounds [tokens]
   void (*bound_tokens)(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads,
                        const float* y, float* bounds);
+  /// The same with one weight scale for each row: bounds[t] = the largest y[t][r] + spreads[t] * scales[r].
+  ///   scales binary16 [32], spreads [tokens]
+  void (*bound_rows)(const std::byte* scales, std::size_t tokens, const float* spreads, const float* y,
+                     float* bounds);
 };
 
 /// The hot loops of integer weights x int8 activations of one target. Sums of products are exact, and every

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ternary/code_matrix.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
@@ -12,6 +13,10 @@ namespace forge::runtime {
 namespace {
 
 constexpr std::size_t kStoredBlock = 32;  // values of a Q8_0 or Q4_0 block
+constexpr float kMostHalf = 65504;        // of binary16
+
+/// All inputs.
+std::size_t GroupOfRow(std::size_t in) { return (in + kMostBlock - 1) / kMostBlock * kMostBlock; }
 
 bool IsTernary(CodeLayout layout) { return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3; }
 
@@ -48,13 +53,15 @@ CodeMatrix::CodeMatrix(const CodeShape& shape) : out_(shape.out), planes_(shape.
              .data = nullptr,
              .depth = depth,
              .block = shape.block,
-             .group = blocks_of_group * shape.block};
+             .group = blocks_of_group * shape.block,
+             .is_rotated = shape.is_rotated};
   panels_.block_bytes = CodeBlockBytes(shape.layout, shape.block);
   panels_.group_bytes = 2 * kCodeRows + blocks_of_group * panels_.block_bytes;
   const std::size_t groups = (depth + shape.group - 1) / shape.group, rest = depth % shape.block;
   panels_.panel_bytes = groups * panels_.group_bytes;
   if (rest != 0) panels_.panel_bytes -= panels_.block_bytes - CodeBlockBytes(shape.layout, rest);
-  if (shape.layout == CodeLayout::kHalves) panels_.lower_panel_bytes = panels_.blocks() * panels_.block_bytes;
+  if (shape.layout == CodeLayout::kHalves)
+    panels_.lower_panel_bytes = panels_.panel_bytes - groups * 2 * kCodeRows;
 }
 
 void CodeMatrix::SetMemory(std::shared_ptr<const std::byte> memory) {
@@ -71,13 +78,16 @@ CodeMatrix::CodeMatrix(const CodeShape& shape, WeightArena& arena) : CodeMatrix(
 
 bool CodeMatrix::CanHold(const CodeShape& shape) {
   constexpr std::size_t kLimit = std::size_t{1} << 31;
-  const auto& [layout, out, in, block, group, planes] = shape;
+  const auto& [layout, out, in, block, group, planes, is_rotated] = shape;
   if (out == 0 || in == 0 || out > kLimit || in > kLimit || planes == 0 || planes > 2) return false;
+  if (is_rotated)
+    return layout == CodeLayout::kHalves && planes == 1 && in % kRotation == 0 && block == kMostBlock &&
+           group == GroupOfRow(in);
   if (planes == 2)
     return IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0 &&
            block == TernaryBlock(2 * in, group);
   if (!IsTernary(layout)) return block == kStoredBlock && group == kStoredBlock && in % kStoredBlock == 0;
-  if (group >= in) return block == kMostBlock && group == (in + block - 1) / block * block;
+  if (group >= in) return block == kMostBlock && group == GroupOfRow(in);
   return CanHoldGroup(in, group) && block == TernaryBlock(in, group);
 }
 
@@ -162,15 +172,67 @@ CodeMatrix CodeMatrix::EmptyHalves(std::size_t out, std::size_t in, WeightArena&
   return CodeMatrix({CodeLayout::kHalves, out, in, kStoredBlock, kStoredBlock}, arena);
 }
 
-void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
+CodeMatrix CodeMatrix::EmptyRotated(std::size_t out, std::size_t in, WeightArena& arena) {
+  FORGE_CHECK(in % kRotation == 0);
+  return CodeMatrix({.layout = CodeLayout::kHalves,
+                     .out = out,
+                     .in = in,
+                     .block = kMostBlock,
+                     .group = GroupOfRow(in),
+                     .is_rotated = true},
+                    arena);
+}
+
+Int8Rows CodeMatrix::RoomFor(std::size_t tokens) const {
+  Int8Rows rows;
+  rows.Resize(tokens, in(), panels_.block, panels_.is_rotated);
+  return rows;
+}
+
+void CodeMatrix::ForEachRow(std::size_t first, std::size_t count,
+                            const std::function<void(std::size_t)>& put) const {
   FORGE_CHECK(first + count <= out_ && !IsTernary(panels_.layout) && writable_ != nullptr);
   const std::size_t first_panel = first / kCodeRows;
   const std::size_t panels = (first + count + kCodeRows - 1) / kCodeRows - first_panel;
   ParallelFor(panels, 2, [&](std::size_t begin, std::size_t end) {
     const std::size_t last = std::min(first + count, (first_panel + end) * kCodeRows);
-    for (std::size_t r = std::max(first, (first_panel + begin) * kCodeRows); r < last; ++r)
-      PutBlockRow(r, row(r - first));
+    for (std::size_t r = std::max(first, (first_panel + begin) * kCodeRows); r < last; ++r) put(r);
   });
+}
+
+void CodeMatrix::PutRows(std::size_t first, std::size_t count, const RowBytes& row) {
+  FORGE_CHECK(!panels_.is_rotated);
+  ForEachRow(first, count, [&](std::size_t r) { PutBlockRow(r, row(r - first)); });
+}
+
+void CodeMatrix::PutRotated(std::size_t first, std::span<const float> values) {
+  FORGE_CHECK(panels_.is_rotated && values.size() % in() == 0);
+  ForEachRow(first, values.size() / in(),
+             [&](std::size_t r) { PutRotatedRow(r, values.subspan((r - first) * in(), in())); });
+}
+
+void CodeMatrix::PutRotatedRow(std::size_t row, std::span<const float> values) {
+  thread_local std::vector<float> rotated;
+  rotated.assign(values.begin(), values.end());
+  RotateInputs(rotated);
+  float most = 0;
+  for (const float value : rotated) most = std::max(most, std::fabs(value));
+  const float scale = RoundToHalf(std::min(most / 127, kMostHalf));
+  const std::uint16_t bits = FloatToHalf(scale);
+  const std::size_t panel = row / kCodeRows, lane = row % kCodeRows;
+  std::memcpy(Scales(panel, 0) + 2 * lane, &bits, 2);
+  for (std::size_t k = 0; k < rotated.size(); ++k) {
+    const float steps = scale == 0 ? 0 : std::clamp(rotated[k] / scale, -127.0f, 127.0f);
+    const int code = 128 + static_cast<int>(std::nearbyint(steps));
+    PutHalves(panel, k / panels_.block, k % panels_.block, lane, code);
+  }
+}
+
+void CodeMatrix::PutHalves(std::size_t panel, std::size_t block, std::size_t k, std::size_t lane, int code) {
+  const std::size_t quads = Quads(panels_.BlockLength(block)), byte = 4 * lane + k % 4;
+  std::byte* lower = writable_ + (panels_.LowerCodes(panel, block) - panels_.data);
+  PutCode(CodeLayout::kHalves, Codes(panel, block), quads, k, byte, code / 16);
+  PutCode(CodeLayout::kHalves, lower, quads, k, byte, code % 16);
 }
 
 void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) {
@@ -184,14 +246,14 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
     std::memcpy(Scales(panel, block) + 2 * lane, source, 2);
     source += 2;
     std::byte* target = Codes(panel, block);
-    std::byte* lower = is_halves ? writable_ + (panels_.LowerCodes(panel, block) - panels_.data) : nullptr;
     for (std::size_t k = 0; k < kStoredBlock; ++k) {
       // Q4_0 has value k in the low half of byte k, value 16 + k in its high half.
       const int code = is_int8 ? (std::to_integer<int>(source[k]) ^ 128)
                                : std::to_integer<int>(source[k % 16]) >> (4 * (k / 16)) & 15;
-      const std::size_t byte = 4 * lane + k % 4;
-      PutCode(panels_.layout, target, kStoredBlock / 4, k, byte, is_halves ? code / 16 : code);
-      if (is_halves) PutCode(panels_.layout, lower, kStoredBlock / 4, k, byte, code % 16);
+      if (is_halves)
+        PutHalves(panel, block, k, lane, code);
+      else
+        PutCode(panels_.layout, target, kStoredBlock / 4, k, 4 * lane + k % 4, code);
     }
   }
 }
@@ -216,6 +278,7 @@ void CodeMatrix::Row(std::size_t out_feature, float* row) const {
           scale *
           static_cast<float>(codes[k / 4 * kChunkBytes + 4 * lane + k % 4] - (1 << ZeroBits(panels_.layout)));
   }
+  if (panels_.is_rotated) RotateInputs({row, in()});
 }
 
 }  // namespace forge::runtime

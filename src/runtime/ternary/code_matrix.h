@@ -19,6 +19,7 @@ struct CodeShape {
   std::size_t out = 0, in = 0;       // of one plane
   std::size_t block = 0, group = 0;  // as in CodePanels: inputs with one activation scale, one weight scale
   std::size_t planes = 1;            // 1, or 2 of ternary codes (CodeMatrix::PackTwoPlanes)
+  bool is_rotated = false;           // as in CodePanels
   bool operator==(const CodeShape&) const = default;
 };
 
@@ -72,25 +73,36 @@ class CodeMatrix {
   static CodeMatrix EmptyHalves(std::size_t out, std::size_t in, WeightArena& arena);
   /// Sets the rows [first, first + count) of an Empty matrix, each once: row i is row(i - first).
   void PutRows(std::size_t first, std::size_t count, const RowBytes& row);
+  /// Zeros [out, in] in rotated halves, whose rows PutRotated brings; `in` a multiple of 32. As near to what
+  /// it rounds as Q8_0 with blocks of 32 for weights and activations (docs/results.md), in 0.94 of its bytes,
+  /// and with an eighth of the scales to multiply with.
+  static CodeMatrix EmptyRotated(std::size_t out, std::size_t in, WeightArena& arena);
+  /// Sets the rows [first, first + rows) of an EmptyRotated matrix, each once, from values [rows, in],
+  /// finite: rotated, and rounded to 8 bits with the scale max / 127 of the row.
+  void PutRotated(std::size_t first, std::span<const float> values);
 
   std::size_t in() const { return panels_.depth / planes_; }
   std::size_t planes() const { return planes_; }
   std::size_t out() const { return out_; }
   std::size_t bytes() const { return panels() * (panels_.panel_bytes + panels_.lower_panel_bytes); }
   CodeLayout layout() const { return panels_.layout; }
-  CodeShape shape() const { return {panels_.layout, out_, in(), panels_.block, panels_.group, planes_}; }
+  CodeShape shape() const {
+    return {panels_.layout, out_, in(), panels_.block, panels_.group, planes_, panels_.is_rotated};
+  }
   const CodePanels& code_panels() const { return panels_; }
   /// The panels, as View takes them.
   std::span<const std::byte> data() const { return {panels_.data, bytes()}; }
   /// Values that share an activation scale.
   std::size_t block() const { return panels_.block; }
+  /// Room for the activations of `tokens`, as this matrix takes them.
+  Int8Rows RoomFor(std::size_t tokens) const;
 
   /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens; only
   /// of one plane.
   void Row(std::size_t out_feature, float* row) const;
 
-  /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised with
-  /// block(). The result of a row depends on that row only.
+  /// y [rows, out] = x W^T (+ bias [out] if not empty), on the global thread pool; x is quantised, and
+  /// rotated, as in RoomFor. The result of a row depends on that row only.
   void Multiply(const Int8Rows& x, std::span<const float> bias, float* y) const;
 
   /// Whether both halves of the output features are whole panels.
@@ -115,6 +127,11 @@ class CodeMatrix {
   void PutPlane(std::size_t plane, const Plane& values, std::size_t group);
   void PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
+  void PutRotatedRow(std::size_t row, std::span<const float> values);
+  /// The code of input k of a block of kHalves.
+  void PutHalves(std::size_t panel, std::size_t block, std::size_t k, std::size_t lane, int code);
+  /// put(row) for the rows [first, first + count), on the threads of the pool.
+  void ForEachRow(std::size_t first, std::size_t count, const std::function<void(std::size_t)>& put) const;
   void SetMemory(std::shared_ptr<const std::byte> memory);
   /// The codes of one block, a byte each: out [quads][32 rows][4], with room for four quads more. Not kInt8.
   void Unpack(std::size_t panel, std::size_t block, std::uint8_t* out) const;

@@ -13,7 +13,8 @@ namespace forge::runtime {
 ///   kInt4    codes 0 .. 15, zero 8 (GGUF's Q4_0)
 ///   kInt8    codes 0 .. 255, zero 128 (GGUF's Q8_0)
 ///   kHalves  the codes of kInt8 as 16 upper + lower, in two regions: the upper halves alone are codes of
-///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_rows.h)
+///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_rows.h); may be
+///            rotated (CodePanels::is_rotated)
 enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves };
 inline constexpr std::size_t kCodeLayouts = 5;
 
@@ -24,6 +25,9 @@ inline constexpr std::size_t kCodeRows = 32;
 inline constexpr std::size_t kChunkBytes = 4 * kCodeRows;
 /// Most values that share an activation scale: 256 products of a code up to 2 and an int8 fit 16 bits.
 inline constexpr std::size_t kMostBlock = 256;
+/// Inputs that are rotated together, which have kMostBlock activations to a scale: shorter blocks gain
+/// nothing that shows (docs/results.md).
+inline constexpr std::size_t kRotation = 32;
 
 /// Panels of 32 rows by `depth` inputs k. Inputs are cut into blocks, which have one activation scale each
 /// (the last may be shorter), and into groups of whole blocks, which have one weight scale for each row.
@@ -46,6 +50,10 @@ struct CodePanels {
   std::size_t block_bytes, group_bytes, panel_bytes;
   const std::byte* lower = nullptr;  // of kHalves: [panels][lower_panel_bytes]
   std::size_t lower_panel_bytes = 0;
+  /// Of kHalves: the weights and what they multiply are those of inputs k times a Hadamard matrix, each
+  /// kRotation of them, over sqrt(kRotation) (RotateInputs). Their products are the same, and outliers are
+  /// spread over many inputs (QuaRot, arXiv:2404.00456), so that one weight scale for each row does.
+  bool is_rotated = false;
 
   std::size_t blocks() const { return (depth + block - 1) / block; }
   std::size_t BlockLength(std::size_t index) const { return std::min(block, depth - index * block); }

@@ -131,7 +131,7 @@ void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, cons
 
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
                               const Piece& piece) const {
-  FORGE_CHECK(x.depth() == in() && x.block() == block());
+  FORGE_CHECK(x.depth() == in() && x.block() == block() && x.is_rotated() == panels_.is_rotated);
   // Products: some 2 us, above the cost of a barrier; and of a piece, which has to wait for its first bytes.
   constexpr std::size_t kWorthSharing = 1 << 18, kPiece = 1 << 19;
   ThreadPool& pool = ThreadPool::Global();

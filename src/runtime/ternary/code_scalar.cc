@@ -105,10 +105,10 @@ void BoundPanels(const CodePanels& panels, const SpreadTile& tile, std::size_t f
         const std::byte* codes = panels.Codes(panel, block);
         const std::int8_t* values = tile.x.codes + block * panels.block;
         std::int32_t dot = 0;  // of twice 16 upper + 7.5 - 128
-        for (std::size_t k = 0; k < panels.block; ++k)
-          dot += values[k] *
-                 (32 * CodeAt(CodeLayout::kHalves, codes, Quads(panels.block), k / 4, 4 * row + k % 4) -
-                  kTwiceMiddle);
+        const std::size_t length = panels.BlockLength(block);
+        for (std::size_t k = 0; k < length; ++k)
+          dot += values[k] * (32 * CodeAt(CodeLayout::kHalves, codes, Quads(length), k / 4, 4 * row + k % 4) -
+                              kTwiceMiddle);
         const float weight_scale = ScaleAt(panels.Scales(panel, block), row);
         y = std::fma(static_cast<float>(dot), weight_scale * (0.5f * tile.x.scales[block]), y);
         variance = std::fma(weight_scale * weight_scale, tile.spreads[block], variance);
@@ -132,6 +132,15 @@ void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads
       const float bound = std::fma(spreads.units[token], std::sqrt(variance), y[token * kCodeRows + row]);
       bounds[token] = std::max(bounds[token], bound);
     }
+}
+
+void BoundRows(const std::byte* scales, std::size_t tokens, const float* spreads, const float* y,
+               float* bounds) {
+  for (std::size_t token = 0; token < tokens; ++token, y += kCodeRows) {
+    bounds[token] = -std::numeric_limits<float>::infinity();
+    for (std::size_t row = 0; row < kCodeRows; ++row)
+      bounds[token] = std::max(bounds[token], std::fma(spreads[token], ScaleAt(scales, row), y[row]));
+  }
 }
 
 /// code(codes of a block, quad, byte of a chunk) is what an activation is multiplied with.
@@ -171,7 +180,8 @@ const CodeKernels& ScalarCodeKernels() {
                                       .join = Join,
                                       .bound_panels = BoundPanels,
                                       .upper_tile = UpperTile,
-                                      .bound_tokens = BoundTokens};
+                                      .bound_tokens = BoundTokens,
+                                      .bound_rows = BoundRows};
   static constexpr CodeKernels table{
       .quantize = Quantize,
       .multiply_row = {MultiplyRow<CodeLayout::kTwoBit>, MultiplyRow<CodeLayout::kBase3>,

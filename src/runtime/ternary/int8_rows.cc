@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ternary/int8_rows.h"
 
+#include <cmath>
 #include <cstring>
 
+#include "base/hadamard.h"
 #include "runtime/ternary/code_kernels.h"
 
 namespace forge::runtime {
-void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block) {
+
+void RotateInputs(std::span<float> x) {
+  const float scale = 1 / std::sqrt(static_cast<float>(kRotation));
+  for (float& value : x) value *= scale;
+  HadamardBlocks(x, kRotation);
+}
+
+void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, bool is_rotated) {
   const CodeKernels& kernels = ChosenCodeKernels();
   const std::size_t most = kernels.tile_tokens;
   rows_ = rows;
   depth_ = depth;
   block_ = block;
+  is_rotated_ = is_rotated;
   blocks_ = (depth + block - 1) / block;
   stride_ = (depth + 63) / 64 * 64;
   // As many tiles as needed, of one size: a small one at the end would leave units idle.
@@ -30,6 +40,12 @@ void Int8Rows::Quantize(std::size_t row, const float* x) {
   thread_local std::vector<std::int8_t> codes;
   thread_local std::vector<float> scales;
   thread_local std::vector<std::int32_t> sums;
+  if (is_rotated_) {
+    thread_local std::vector<float> rotated;
+    rotated.assign(x, x + depth_);
+    RotateInputs(rotated);
+    x = rotated.data();
+  }
   codes.assign(stride_, 0);
   scales.resize(blocks_);
   sums.resize(blocks_);
@@ -45,7 +61,7 @@ void Int8Rows::Quantize(std::size_t row, const float* x) {
 
 Int8Rows Int8Rows::Row(std::size_t row) const {
   Int8Rows one;
-  one.Resize(1, depth_, block_);
+  one.Resize(1, depth_, block_, is_rotated_);
   const std::size_t tile = row / width_, lane = row % width_;
   const std::int8_t* from = codes_.data() + tile * width_ * stride_ + lane * 4;
   for (std::size_t k = 0; k < stride_; k += 4, from += 4 * width_)

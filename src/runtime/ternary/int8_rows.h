@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "runtime/ternary/code_panels.h"
 
 namespace forge::runtime {
 
+/// x [size], a multiple of kRotation, as CodePanels::is_rotated has inputs; twice gives x, but for rounding.
+void RotateInputs(std::span<float> x);
+
 /// Activations of some tokens, quantised to int8 by blocks along the features (CodeKernels::quantize). All
 /// targets give the same bits.
 class Int8Rows {
  public:
   /// Room for rows [rows, depth] with a scale for each `block` values (a multiple of 4, unless one block is
-  /// all), in tiles that fit the kernels in use; what was held is undefined.
-  void Resize(std::size_t rows, std::size_t depth, std::size_t block);
-  /// Sets one row from x [depth], finite. Different rows may be set from different threads.
+  /// all), in tiles that fit the kernels in use; what was held is undefined. is_rotated: for matrices that
+  /// are.
+  void Resize(std::size_t rows, std::size_t depth, std::size_t block, bool is_rotated = false);
+  /// Sets one row from x [depth], finite, which is rotated here if it has to be. Different rows may be set
+  /// from different threads.
   void Quantize(std::size_t row, const float* x);
 
   /// One row alone.
@@ -24,6 +30,7 @@ class Int8Rows {
   std::size_t depth() const { return depth_; }
   std::size_t block() const { return block_; }
   std::size_t blocks() const { return blocks_; }
+  bool is_rotated() const { return is_rotated_; }
   /// Tokens of a tile; the last may have fewer. kTableTokens where tables may be used (code_tables.h), else
   /// as many as the kernels take at once, or fewer.
   std::size_t width() const { return width_; }
@@ -35,6 +42,7 @@ class Int8Rows {
 
  private:
   std::size_t rows_ = 0, depth_ = 0, block_ = 1, blocks_ = 0, stride_ = 0, width_ = 1;
+  bool is_rotated_ = false;
   std::vector<std::int8_t> codes_;  // [tiles][stride / 4, width, 4]
   std::vector<float> scales_;       // [tiles][blocks, width]
   std::vector<std::int32_t> sums_;  // [tiles][blocks, width]
