@@ -13,6 +13,7 @@ WeightType Linear::type() const {
       return WeightType::kInt4;
     case CodeLayout::kTwoBit:
     case CodeLayout::kBase3:
+    case CodeLayout::kBase27:
       break;
   }
   return WeightType::kTernary;

@@ -34,6 +34,9 @@ class Linear {
     return codes == nullptr ? 0 : codes->block();
   }
 
+  /// Room in `x` for the activations of `tokens`, as the matrix takes them; only with an activation_block.
+  void Fit(Int8Rows& x, std::size_t tokens) const { std::get<CodeMatrix>(matrix_).Fit(x, tokens); }
+
   /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens.
   void Row(std::size_t out_feature, float* row) const {
     std::visit([&](const auto& matrix) { matrix.Row(out_feature, row); }, matrix_);

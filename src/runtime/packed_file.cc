@@ -57,7 +57,8 @@ constexpr FormOfCodes kForms[] = {{PackedFormat::kTwoBit, CodeLayout::kTwoBit, 1
                                   {PackedFormat::kTwoBitPlanes, CodeLayout::kTwoBit, 2},
                                   {PackedFormat::kBase3Planes, CodeLayout::kBase3, 2},
                                   {PackedFormat::kInt8Halves, CodeLayout::kHalves, 1},
-                                  {PackedFormat::kInt8Rotated, CodeLayout::kHalves, 1, true}};
+                                  {PackedFormat::kInt8Rotated, CodeLayout::kHalves, 1, true},
+                                  {PackedFormat::kBase27, CodeLayout::kBase27, 1}};
 
 /// Nothing for a matrix that the file has no form for.
 std::optional<PackedFormat> FormatOf(const CodeMatrix* codes) {
@@ -247,6 +248,8 @@ const char* Name(PackedFormat format) {
       return "int8 in halves";
     case PackedFormat::kInt8Rotated:
       return "int8 in halves, rotated";
+    case PackedFormat::kBase27:
+      return "base-27";
   }
   return "unknown";
 }

@@ -22,8 +22,10 @@ enum class PackedFormat : std::uint32_t {
   kBase3Planes = 7,
   kInt8Halves = 8,   // a head of int8 in halves (CodeLayout::kHalves)
   kInt8Rotated = 9,  // the same, rotated (CodePanels::is_rotated)
+  kBase27 = 10,
 };
-/// "F32", "two-bit", "base-3", "int4", "int8", "two-bit, two planes", "base-3, two planes", "int8 in halves".
+/// "F32", "two-bit", "base-3", "int4", "int8", "two-bit, two planes", "base-3, two planes", "int8 in halves",
+/// "int8 in halves, rotated", "base-27".
 const char* Name(PackedFormat format);
 
 /// The key of the metadata that holds the config: the text of a config.json.

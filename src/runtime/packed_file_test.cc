@@ -184,12 +184,13 @@ TEST_F(PackedFile, HoldsEveryGroupInEitherKindOfCodes) {
   config.hidden_size = config.intermediate_size = 256;
   config.head_dim = 64;
   for (const int group : {64, 128, 256})
-    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+    for (const auto& [layout, format] : {std::pair{CodeLayout::kTwoBit, PackedFormat::kTwoBit},
+                                         std::pair{CodeLayout::kBase3, PackedFormat::kBase3},
+                                         std::pair{CodeLayout::kBase27, PackedFormat::kBase27}}) {
       const PackedWeights weights = Pack(MakeTernary(config, group), layout);
       SavePackedFile(path_, weights, {}, "tiny");
-      const bool is_base3 = layout == CodeLayout::kBase3 && group > 64;
       EXPECT_EQ(io::SectionFile(path_).Find("layers.1.down")->format,
-                static_cast<std::uint32_t>(is_base3 ? PackedFormat::kBase3 : PackedFormat::kTwoBit));
+                static_cast<std::uint32_t>(group > 64 ? format : PackedFormat::kTwoBit));
       EXPECT_EQ(NativeModel(Open()).Logits(kTokens), NativeModel(weights).Logits(kTokens)) << group;
     }
 }
@@ -220,6 +221,18 @@ TEST(CodeMatrix, HasTheCodeOfRow33AndColumn70WhereTheFormatSays) {
   EXPECT_EQ(at(1152 + 576 + 2 * 1) | at(1152 + 576 + 2 * 1 + 1) << 8, 0x4000);  // 2 in binary16
   EXPECT_EQ(at(1152 + 576 + 64 + 4 * 1 + 2), 2 << 2);
   EXPECT_EQ(at(1152 + 576 + 64 + 4 * 1 + 1), 0);
+}
+
+// The third example of docs/format.md.
+TEST(CodeMatrix, HasTheBase27CodeOfRow33AndColumn200WhereTheFormatSays) {
+  std::vector<std::int8_t> codes(64 * 256, -1);
+  codes[33 * 256 + 200] = 1;
+  WeightArena arena;
+  const CodeMatrix matrix =
+      CodeMatrix::PackTernary(codes, std::vector<float>(64, 1.0f), 64, 256, 256, CodeLayout::kBase27, arena);
+  const auto at = [&](std::size_t offset) { return std::to_integer<int>(matrix.data()[offset]); };
+  EXPECT_EQ(matrix.data().size(), 2u * 1920);
+  EXPECT_EQ(at(1920 + 64 + 64 * 21 + 4 * 1) | at(1920 + 64 + 64 * 21 + 4 * 1 + 1) << 8, 2 * 9 << 5);
 }
 
 TEST_F(PackedFile, RefusesWhatItHasNoFormFor) {

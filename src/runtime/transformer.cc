@@ -139,7 +139,7 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
   const bool is_int8 = next.activation_block() != 0;
   s.normed.resize(count * hidden);
-  if (is_int8) s.quantised.Resize(count, hidden, next.activation_block());
+  if (is_int8) next.Fit(s.quantised, count);
   ParallelFor(count, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float *state = s.state.data() + t * hidden, *row = s.normed.data() + t * hidden;
@@ -173,7 +173,7 @@ void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s
 void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count,
                            std::size_t grain, Scratch& s) const {
   if (next.activation_block() == 0) return;
-  s.quantised.Resize(count, next.in(), next.activation_block());
+  next.Fit(s.quantised, count);
   ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) s.quantised.Quantize(t, x.data() + t * next.in());
   });

@@ -161,24 +161,6 @@ struct Int8 {
   }
 };
 
-template <class Layout, int kZero>
-void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last, float* y) {
-  const std::size_t blocks = panels.blocks();
-  for (std::size_t panel = first; panel < last; ++panel, y += kCodeRows) {
-    __m256 sums[kQuarters] = {};
-    for (std::size_t block = 0; block < blocks; ++block) {
-      const std::byte* scales = panels.Scales(panel, block);
-      __m256i dots[kQuarters];
-      Layout::Dot(panels.Codes(panel, block), x.codes + block * panels.block,
-                  Quads(panels.BlockLength(block)), dots);
-      const __m256i zeros = _mm256_set1_epi32(kZero * x.sums[block]);
-      const __m256 x_scale = _mm256_set1_ps(x.scales[block]);
-      AddBlock(dots, zeros, scales, x_scale, sums);
-    }
-    for (int quarter = 0; quarter < kQuarters; ++quarter) _mm256_storeu_ps(y + 8 * quarter, sums[quarter]);
-  }
-}
-
 void UnpackTwoBit(const std::byte* codes, std::size_t quads, std::uint8_t* out) {
   for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += 4 * kChunkBytes) {
     Prefetch(codes);
@@ -290,8 +272,8 @@ const CodeKernels& Avx2CodeKernels() {
   static const CodeKernels table{
       .quantize = Quantize,
       .multiply_row = {MultiplyRow<TwoBit, 1>, MultiplyRow<Base3, 1>, MultiplyRow<Int4, 8>,
-                       MultiplyRow<Int8, 0>, Avx2HalfKernels().multiply_row},
-      .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr, nullptr},
+                       MultiplyRow<Int8, 0>, Avx2HalfKernels().multiply_row, Avx2Base27().multiply_row},
+      .unpack = {UnpackTwoBit, UnpackBase3, UnpackInt4, nullptr, nullptr, Avx2Base27().unpack},
       .tile_tokens = kTokensOfTile,
       .tile = Tile<PairSums>,
       .byte_tile = Tile<SignedSums>,

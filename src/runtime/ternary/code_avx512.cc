@@ -79,6 +79,7 @@ const CodeKernels& Avx512CodeKernels() {
   static const CodeKernels table = [] {
     CodeKernels kernels = Avx2CodeKernels();
     kernels.tables = TablesAreFaster() ? &Avx512TableKernels() : nullptr;
+    if (TablesAreFaster()) kernels.multiply_row[static_cast<int>(CodeLayout::kBase27)] = MultiplyBase27Row;
     kernels.multiply_row[static_cast<int>(CodeLayout::kTwoBit)] = MultiplyRow<TwoBit, 1>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt4)] = MultiplyRow<Int4, 8>;
     kernels.multiply_row[static_cast<int>(CodeLayout::kInt8)] = MultiplyRow<Int8, 128>;

@@ -25,7 +25,7 @@ class CodeDamageTest : public testing::TestWithParam<std::tuple<CpuTarget, CodeL
   /// All codes are bytes of `value`, all scales 1.
   static CodeMatrix Damaged(std::uint8_t value) {
     const CodeLayout layout = std::get<1>(GetParam());
-    const bool is_ternary = layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3;
+    const bool is_ternary = IsTernary(layout);
     const CodeShape shape{layout, kOut, kIn, is_ternary ? 256u : 32u, is_ternary ? 256u : 32u, 1};
     EXPECT_TRUE(CodeMatrix::CanHold(shape));
     const std::size_t bytes = CodeMatrix::BytesOf(shape);
@@ -44,7 +44,8 @@ class CodeDamageTest : public testing::TestWithParam<std::tuple<CpuTarget, CodeL
 };
 
 std::string NameOf(const testing::TestParamInfo<CodeDamageTest::ParamType>& param_info) {
-  constexpr std::array<const char*, kCodeLayouts> kNames = {"TwoBit", "Base3", "Int4", "Int8", "Halves"};
+  constexpr std::array<const char*, kCodeLayouts> kNames = {"TwoBit", "Base3",  "Int4",
+                                                            "Int8",   "Halves", "Base27"};
   return std::string(Name(std::get<0>(param_info.param))) + "_" +
          kNames[static_cast<std::size_t>(std::get<1>(param_info.param))];
 }
@@ -53,15 +54,14 @@ INSTANTIATE_TEST_SUITE_P(Layouts, CodeDamageTest,
                          testing::Combine(testing::ValuesIn(SupportedTargets()),
                                           testing::Values(CodeLayout::kTwoBit, CodeLayout::kBase3,
                                                           CodeLayout::kInt4, CodeLayout::kInt8,
-                                                          CodeLayout::kHalves)),
+                                                          CodeLayout::kHalves, CodeLayout::kBase27)),
                          NameOf);
 
 TEST_P(CodeDamageTest, EveryByteGivesANumberForOneTokenAndForMany) {
   for (const std::uint8_t value : {0x00, 0x55, 0xaa, 0xf2, 0xf3, 0xfd, 0xff}) {
     const CodeMatrix matrix = Damaged(value);
     for (const std::size_t tokens : {1u, 5u, 16u, 64u}) {
-      Int8Rows x;
-      x.Resize(tokens, kIn, matrix.block());
+      Int8Rows x = matrix.RoomFor(tokens);
       const std::vector<float> token(kIn, 1.0f);
       for (std::size_t t = 0; t < tokens; ++t) x.Quantize(t, token.data());
       std::vector<float> y(tokens * kOut, std::nanf(""));

@@ -112,6 +112,17 @@ struct CodeKernels {
   const HalfKernels* halves;
 };
 
+/// Those of kBase27, as in CodeKernels.
+struct Base27Kernels {
+  void (*multiply_row)(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last,
+                       float* y);
+  void (*unpack)(const std::byte* codes, std::size_t quads, std::uint8_t* out);
+};
+const Base27Kernels& Avx2Base27();  // as Avx2CodeKernels
+/// One token times panels of kBase27, as CodeKernels::multiply_row, through tables; where Avx512TableKernels
+/// may run.
+void MultiplyBase27Row(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last,
+                       float* y);
 const HalfKernels& Avx2HalfKernels();    // as Avx2CodeKernels
 const HalfKernels& Avx512HalfKernels();  // as Avx512CodeKernels
 const CodeKernels& ScalarCodeKernels();

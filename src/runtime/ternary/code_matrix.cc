@@ -18,8 +18,6 @@ constexpr float kMostHalf = 65504;        // of binary16
 /// All inputs.
 std::size_t GroupOfRow(std::size_t in) { return (in + kMostBlock - 1) / kMostBlock * kMostBlock; }
 
-bool IsTernary(CodeLayout layout) { return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3; }
-
 void Add(std::byte& byte, int value) { byte = static_cast<std::byte>(std::to_integer<int>(byte) + value); }
 
 /// Puts the code of input k of a block where the layout has it; `byte` is 4 row + k % 4. The place holds 0.
@@ -35,6 +33,17 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
       const std::size_t in_fives = quads / 5 * 5;
       if (quad < in_fives) return Add(chunk(quad / 5), code * kPowersOf3[quad % 5]);
       return Add(chunk(quads / 5), code << (2 * (quad - in_fives)));
+    }
+    case CodeLayout::kBase27: {
+      constexpr int kPowersOf32[] = {1, 32, 1024};
+      const auto [place, digit] = FindBase27Digit(quads, quad, k % 4);
+      const std::size_t row = byte / 4;
+      std::byte* at = codes + place / 3 * kBase27WordBytes + 4 * (row % 16) + 2 * (row / 16);
+      std::uint16_t word;
+      std::memcpy(&word, at, 2);
+      word = static_cast<std::uint16_t>(word + code * kPowersOf3[digit] * kPowersOf32[place % 3]);
+      std::memcpy(at, &word, 2);
+      return;
     }
     case CodeLayout::kInt4:
     case CodeLayout::kHalves:  // either half
@@ -84,8 +93,8 @@ bool CodeMatrix::CanHold(const CodeShape& shape) {
     return layout == CodeLayout::kHalves && planes == 1 && in % kRotation == 0 && block == kMostBlock &&
            group == GroupOfRow(in);
   if (planes == 2)
-    return IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0 &&
-           block == TernaryBlock(2 * in, group);
+    return IsTernary(layout) && layout != CodeLayout::kBase27 && group > 0 && group % 64 == 0 &&
+           in % group == 0 && block == TernaryBlock(2 * in, group);
   if (!IsTernary(layout)) return block == kStoredBlock && group == kStoredBlock && in % kStoredBlock == 0;
   if (group >= in) return block == kMostBlock && group == GroupOfRow(in);
   return CanHoldGroup(in, group) && block == TernaryBlock(in, group);
@@ -107,10 +116,9 @@ std::size_t CodeMatrix::TernaryBlock(std::size_t in, std::size_t group) {
 
 CodeLayout CodeMatrix::TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted) {
   const std::size_t block = TernaryBlock(in, group);
-  const bool is_smaller =
-      CodeBlockBytes(CodeLayout::kBase3, block) < CodeBlockBytes(CodeLayout::kTwoBit, block);
-  const bool is_wanted = wanted ? *wanted == CodeLayout::kBase3 : HasFastBase3();
-  return is_smaller && is_wanted ? CodeLayout::kBase3 : CodeLayout::kTwoBit;
+  const CodeLayout layout = wanted.value_or(HasFastBase3() ? CodeLayout::kBase3 : CodeLayout::kTwoBit);
+  return CodeBlockBytes(layout, block) < CodeBlockBytes(CodeLayout::kTwoBit, block) ? layout
+                                                                                    : CodeLayout::kTwoBit;
 }
 
 CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
@@ -131,6 +139,7 @@ CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, st
   for (const Plane* plane : {&first, &second})
     FORGE_CHECK(plane->codes.size() == out * in && plane->scales.size() == out * (in / group));
   // TernaryBlock of a group that is all inputs may leave a rest, which must not reach into the other plane.
+  FORGE_CHECK(layout != CodeLayout::kBase27);
   CodeMatrix matrix({layout, out, in, TernaryBlock(2 * in, group), group, 2}, arena);
   matrix.PutPlane(0, first, group);
   matrix.PutPlane(1, second, group);
@@ -185,7 +194,7 @@ CodeMatrix CodeMatrix::EmptyRotated(std::size_t out, std::size_t in, WeightArena
 
 Int8Rows CodeMatrix::RoomFor(std::size_t tokens) const {
   Int8Rows rows;
-  rows.Resize(tokens, in(), panels_.block, panels_.is_rotated);
+  Fit(rows, tokens);
   return rows;
 }
 

@@ -36,7 +36,7 @@ class CodeMatrix {
     return group > 0 && in % group == 0 && (group % 64 == 0 || group == in);
   }
   /// codes [out, in] in {-1, 0, 1}; scales [out, in / group], each a binary16 number; CanHoldGroup. layout:
-  /// kTwoBit, or kBase3, which is the smaller one from blocks of 128 on.
+  /// kTwoBit, or kBase3 and kBase27, which are smaller from blocks of 128 on.
   static CodeMatrix PackTernary(std::span<const std::int8_t> codes, std::span<const float> scales,
                                 std::size_t out, std::size_t in, std::size_t group, CodeLayout layout,
                                 WeightArena& arena);
@@ -49,8 +49,8 @@ class CodeMatrix {
   };
   static CodeMatrix PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
                                   std::size_t group, CodeLayout layout, WeightArena& arena);
-  /// The layout for a group: kBase3 where it is smaller and wanted, else kTwoBit. `wanted` nothing: kBase3
-  /// where it is as fast (HasFastBase3).
+  /// The layout for a group: the wanted one where it is smaller than kTwoBit, else that. `wanted` nothing:
+  /// kBase3 where it is as fast (HasFastBase3).
   static CodeLayout TernaryLayout(std::size_t in, std::size_t group, std::optional<CodeLayout> wanted = {});
   /// Activations of ternary weights: the largest of 256, 128, 64 that divides the group; 256, and a rest at
   /// the end, where a row is one group.
@@ -96,6 +96,10 @@ class CodeMatrix {
   std::size_t block() const { return panels_.block; }
   /// Room for the activations of `tokens`, as this matrix takes them.
   Int8Rows RoomFor(std::size_t tokens) const;
+  /// The same in rows that are there.
+  void Fit(Int8Rows& rows, std::size_t tokens) const {
+    rows.Resize(tokens, in(), panels_.block, panels_.layout, panels_.is_rotated);
+  }
 
   /// The weights of one output feature, widened: row [in]. For embedding tables, whose rows are tokens; only
   /// of one plane.

@@ -18,7 +18,7 @@ std::vector<CodeMatrix> Matrices(CodeLayout layout, std::size_t in, std::size_t 
   std::vector<CodeMatrix> matrices;
   std::size_t bytes = 0;
   do {
-    if (layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3) {
+    if (IsTernary(layout)) {
       const std::size_t group = in % 256 == 0 ? 256 : 64;
       std::vector<std::int8_t> codes(in * out);
       for (std::size_t i = 0; i < codes.size(); ++i)
@@ -47,8 +47,7 @@ void BM_MultiplyCodes(benchmark::State& state) {
   const std::vector<CodeMatrix> matrices = Matrices(layout, in, out, arena);
   std::vector<float> x(in), y(tokens * out);
   for (std::size_t i = 0; i < in; ++i) x[i] = static_cast<float>(i % 17) - 8;
-  Int8Rows rows;
-  rows.Resize(tokens, in, matrices[0].block());
+  Int8Rows rows = matrices[0].RoomFor(tokens);
   for (std::size_t t = 0; t < tokens; ++t) rows.Quantize(t, x.data());
   const double operations = 2.0 * static_cast<double>(tokens * in * out * matrices.size());
   const double bytes = static_cast<double>(matrices[0].bytes() * matrices.size());
@@ -71,9 +70,10 @@ void BM_MultiplyCodes(benchmark::State& state) {
 }
 BENCHMARK(BM_MultiplyCodes)
     ->ArgNames({"target", "layout", "tokens", "in", "out"})
-    ->ArgsProduct({{1, 2}, {0, 1}, {1, 2, 4, 8, 16, 32, 512}, {1536}, {17920}})
+    ->ArgsProduct({{1, 2}, {0, 1, 5}, {1, 2, 4, 8, 16, 32, 512}, {1536}, {17920}})
     ->ArgsProduct({{1, 2}, {0}, {1, 16, 512}, {576}, {3072}})
     ->ArgsProduct({{1, 2}, {0}, {32, 64, 128}, {576, 1536}, {3072}})
+    ->ArgsProduct({{2}, {0, 5}, {1, 16}, {8960}, {1536}})
     ->ArgsProduct({{1, 2}, {2, 3}, {1, 16}, {1536}, {32768}})
     ->UseManualTime()
     ->Iterations(7)

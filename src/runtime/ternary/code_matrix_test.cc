@@ -75,8 +75,7 @@ Ternary RandomTernary(std::size_t out, std::size_t in, std::size_t group) {
 
 std::vector<float> Product(const CodeMatrix& matrix, const std::vector<float>& x,
                            const std::vector<float>& bias) {
-  Int8Rows rows;
-  rows.Resize(x.size() / matrix.in(), matrix.in(), matrix.block());
+  Int8Rows rows = matrix.RoomFor(x.size() / matrix.in());
   for (std::size_t row = 0; row < rows.rows(); ++row) rows.Quantize(row, x.data() + row * matrix.in());
   std::vector<float> y(rows.rows() * matrix.out(), -7.0f);
   matrix.Multiply(rows, bias, y.data());
@@ -103,7 +102,7 @@ TEST_P(CodeMatrixTest, TernaryProductsEqualTheDefinitionForAllShapesLayoutsAndBa
     const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
     const std::vector<float> bias = RandomFloats("bias", shape.out);
     const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
-    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3, CodeLayout::kBase27}) {
       const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
                                                         shape.group, layout, arena_);
       for (const std::size_t rows : {1u, 2u, 3u, 4u, 5u, 7u, 8u, 11u, 12u, 13u, 16u, 24u, 32u, 33u, 101u}) {
@@ -129,7 +128,7 @@ TEST_P(CodeMatrixTest, ProductsOfManyRowsWithManyTokensEqualTheDefinition) {
     const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
     const std::vector<float> bias = RandomFloats("bias", shape.out);
     const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
-    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3, CodeLayout::kBase27}) {
       const CodeMatrix matrix = CodeMatrix::PackTernary(ternary.codes, ternary.scales, shape.out, shape.in,
                                                         shape.group, layout, arena_);
       for (const std::size_t rows : {8u, 16u, 17u, 51u, 83u}) {
@@ -188,7 +187,7 @@ TEST_P(CodeMatrixTest, TernaryRowsComeBackAsTheyWere) {
   for (const std::size_t in : {256u, 128u, 300u}) {
     const std::size_t group = in == 256 ? 128 : in;
     const Ternary ternary = RandomTernary(35, in, group);
-    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3, CodeLayout::kBase27}) {
       const CodeMatrix matrix =
           CodeMatrix::PackTernary(ternary.codes, ternary.scales, 35, in, group, layout, arena_);
       std::vector<float> row(in);
@@ -255,7 +254,7 @@ TEST_P(CodeMatrixTest, LargestProductsDoNotOverflow) {
   for (const int code : {-1, 1}) {
     const Ternary ternary{std::vector<std::int8_t>(kOut * 512, static_cast<std::int8_t>(code)),
                           std::vector<int>(kOut * 512, code), std::vector<float>(2 * kOut, 1.0f)};
-    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3}) {
+    for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase3, CodeLayout::kBase27}) {
       const CodeMatrix matrix =
           CodeMatrix::PackTernary(ternary.codes, ternary.scales, kOut, 512, 256, layout, arena_);
       for (const float value : {1.0f, -1.0f})

@@ -15,8 +15,15 @@ namespace forge::runtime {
 ///   kHalves  the codes of kInt8 as 16 upper + lower, in two regions: the upper halves alone are codes of
 ///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_rows.h); may be
 ///            rotated (CodePanels::is_rotated)
-enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves };
-inline constexpr std::size_t kCodeLayouts = 5;
+///   kBase27  ternary codes again, nine to 16 bits; about 1.8 bits each: three neighbours are a place in a
+///   table
+///            of 27 sums, as AVX-512 looks it up (code_tables_avx512.cc)
+enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves, kBase27 };
+inline constexpr std::size_t kCodeLayouts = 6;
+
+constexpr bool IsTernary(CodeLayout layout) {
+  return layout == CodeLayout::kTwoBit || layout == CodeLayout::kBase3 || layout == CodeLayout::kBase27;
+}
 
 /// Rows (output features) that one panel holds: two vectors of 16 lanes of 32 bits.
 inline constexpr std::size_t kCodeRows = 32;
@@ -41,6 +48,8 @@ inline constexpr std::size_t kRotation = 32;
 ///     kInt4    quad 2c in the low half of each byte, quad 2c + 1 in the high half
 ///     kInt8    quad c
 ///     kHalves  the upper halves as codes of kInt4
+///     kBase27  not in chunks but in words: word w of row r are the 16 bits at byte 64 w + 4 (r % 16) +
+///              2 (r / 16), and holds the places 3w + p, p = 0 .. 2, in the bits from 5p on (Base27Digit)
 /// kHalves has the lower halves behind the last panel, panel by panel: block*, each as in kInt4.
 /// Codes beyond the last input are 0, and so are scales beyond the last row.
 struct CodePanels {
@@ -72,6 +81,24 @@ struct CodePanels {
 
 constexpr std::size_t Quads(std::size_t length) { return (length + 3) / 4; }
 
+/// Where kBase27 has input b of a quad: its code times 3^digit is part of the place. Three quads are four
+/// places, of their inputs b; two that are left over are the same without a third digit; one that is left
+/// over is two places, of its inputs 0, 1 and 2, 3.
+struct Base27Digit {
+  std::size_t place, digit;
+};
+constexpr Base27Digit FindBase27Digit(std::size_t quads, std::size_t quad, std::size_t b) {
+  const std::size_t group = quad / 3;
+  if (quads % 3 == 1 && quad + 1 == quads) return {4 * group + b / 2, b % 2};
+  return {4 * group + b, quad % 3};
+}
+inline constexpr std::size_t kBase27Places = 3;                   // of a word
+inline constexpr std::size_t kBase27WordBytes = kChunkBytes / 2;  // of all rows
+constexpr std::size_t Base27Words(std::size_t quads) {
+  const std::size_t places = quads / 3 * 4 + quads % 3 * 2;
+  return (places + kBase27Places - 1) / kBase27Places;
+}
+
 /// The code that stands for zero, as a power of two.
 constexpr int ZeroBits(CodeLayout layout) {
   return layout == CodeLayout::kInt8 || layout == CodeLayout::kHalves ? 7
@@ -82,6 +109,7 @@ constexpr int ZeroBits(CodeLayout layout) {
 /// Bytes of a block of `length` inputs; of kHalves: of each half.
 constexpr std::size_t CodeBlockBytes(CodeLayout layout, std::size_t length) {
   const std::size_t quads = Quads(length);
+  if (layout == CodeLayout::kBase27) return Base27Words(quads) * kBase27WordBytes;
   const std::size_t quads_of_chunk = layout == CodeLayout::kTwoBit  ? 4
                                      : layout == CodeLayout::kBase3 ? 5
                                      : layout == CodeLayout::kInt8  ? 1

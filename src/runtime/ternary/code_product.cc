@@ -41,13 +41,16 @@ struct Repeated {
 
 /// Pieces of panels for the threads, if the products go through tables; 0: they do not.
 std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
-  const bool is_ternary = ZeroBits(codes.layout) == 0;
   const TableKernels* kernels = ChosenCodeKernels().tables;
-  if (!is_ternary || kernels == nullptr || x.width() != kTableTokens) return 0;
+  if (!IsTernary(codes.layout) || kernels == nullptr || x.width() != kTableTokens) return 0;
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
-  const std::size_t pieces = std::max(DivideUp(panels, kernels->piece_panels),
-                                      DivideUp(threads, DivideUp(x.tiles(), kernels->piece_tiles)));
-  return panels / pieces >= kFewestTablePanels ? pieces : 0;
+  const std::size_t of_tiles = DivideUp(x.tiles(), kernels->piece_tiles);
+  const bool is_direct = codes.layout == kernels->direct_layout;
+  std::size_t pieces =
+      DivideUp(panels, is_direct && of_tiles == 1 ? kernels->direct_panels : kernels->piece_panels);
+  // All threads end at the same time if they have as many pieces.
+  if (of_tiles < threads) pieces = DivideUp(pieces, threads) * threads;
+  return is_direct || panels / pieces >= kFewestTablePanels ? std::min(pieces, panels) : 0;
 }
 
 /// Rows [count, columns] of sums of neighbouring panels to where they belong in a product.
@@ -132,6 +135,8 @@ void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, cons
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
                               const Piece& piece) const {
   FORGE_CHECK(x.depth() == in() && x.block() == block() && x.is_rotated() == panels_.is_rotated);
+  // Tables that take codes as they lie need rows in tiles of their own.
+  FORGE_CHECK((x.layout() == CodeLayout::kBase27) == (panels_.layout == CodeLayout::kBase27));
   // Products: some 2 us, above the cost of a barrier; and of a piece, which has to wait for its first bytes.
   constexpr std::size_t kWorthSharing = 1 << 18, kPiece = 1 << 19;
   ThreadPool& pool = ThreadPool::Global();
@@ -145,8 +150,10 @@ void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t
     });
   }
   const std::size_t work = x.rows() * in() * out_;
+  // Each piece of one token builds the tables of all inputs again.
+  const std::size_t most_pieces = panels_.layout == CodeLayout::kBase27 ? threads : threads * 8;
   const std::size_t pieces =
-      work < kWorthSharing ? 1 : std::min(panels, std::clamp(work / kPiece, threads, threads * 8));
+      work < kWorthSharing ? 1 : std::min(panels, std::clamp(work / kPiece, threads, most_pieces));
   const std::size_t tiles_together =
       std::max<std::size_t>(1, std::min(kMostRows, kActivationBytes / in()) / x.width());
   pool.Run(pieces, [&](std::size_t i) {

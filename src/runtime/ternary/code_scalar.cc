@@ -40,6 +40,15 @@ int CodeAt(CodeLayout layout, const std::byte* codes, std::size_t quads, std::si
       for (std::size_t digit = 0; digit < quad % 5; ++digit) number /= 3;
       return number % 3;
     }
+    case CodeLayout::kBase27: {
+      const auto [place, digit] = FindBase27Digit(quads, quad, byte % 4);
+      const std::size_t row = byte / 4;
+      std::uint16_t word;
+      std::memcpy(&word, codes + place / 3 * kBase27WordBytes + 4 * (row % 16) + 2 * (row / 16), 2);
+      int number = word >> (5 * (place % 3)) & 31;
+      for (std::size_t i = 0; i < digit; ++i) number /= 3;
+      return number % 3;
+    }
     case CodeLayout::kInt4:
     case CodeLayout::kHalves:  // either half
       return at(quad / 2) >> (4 * (quad % 2)) & 15;
@@ -186,9 +195,9 @@ const CodeKernels& ScalarCodeKernels() {
       .quantize = Quantize,
       .multiply_row = {MultiplyRow<CodeLayout::kTwoBit>, MultiplyRow<CodeLayout::kBase3>,
                        MultiplyRow<CodeLayout::kInt4>, MultiplyRow<CodeLayout::kInt8>,
-                       MultiplyRow<CodeLayout::kHalves>},
+                       MultiplyRow<CodeLayout::kHalves>, MultiplyRow<CodeLayout::kBase27>},
       .unpack = {Unpack<CodeLayout::kTwoBit>, Unpack<CodeLayout::kBase3>, Unpack<CodeLayout::kInt4>, nullptr,
-                 nullptr},
+                 nullptr, Unpack<CodeLayout::kBase27>},
       .tile_tokens = 4,
       .tile = Tile,
       .byte_tile = Tile,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "runtime/ternary/code_panels.h"
 
 namespace forge::runtime {
@@ -17,7 +19,12 @@ inline constexpr std::size_t kPlaceBytes = kMostBlock * kCodeRows / 2;
 /// inputs: 256 * 127 < 32768.
 ///   y[t][r] += float(sum over k of (code[r][k] - 1) * x[t][k]) * (weight scale * activation scale)
 struct TableBlock {
-  const std::byte* places;  // what TableKernels::places made of all panels' codes
+  /// What TableKernels::places made of all panels' codes, or the codes of the first panel in its
+  /// direct_layout.
+  const std::byte* places;
+  bool is_direct;
+  std::size_t panel_stride;     // from panel to panel of those codes
+  const std::byte* next_codes;  // those of the next block, to be fetched meanwhile; null: not to be
   std::size_t panels, quads;
   std::size_t tokens;          // those wanted, 1 to 16; others may be computed too
   const std::int8_t* x;        // [quads up to a multiple of 4][16 tokens][4]; those beyond `quads` are zeros
@@ -32,9 +39,11 @@ struct TableBlock {
 /// What a target needs for products through tables.
 struct TableKernels {
   /// The places in the tables of the codes that panel `panel` of `panels` has in a block; `out` has
-  /// kPlaceBytes for each. By CodeLayout, ternary ones only.
-  void (*places[2])(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                    std::byte* out);
+  /// kPlaceBytes for each. By CodeLayout, ternary ones only, but for direct_layout.
+  void (*places[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::size_t panel,
+                               std::size_t panels, std::byte* out);
+  /// The layout whose codes are places as add_block takes them, for any number of tokens but one.
+  std::optional<CodeLayout> direct_layout;
   /// The weight scales of one panel, binary16 [32], as floats [32].
   void (*widen_scales)(const std::byte* scales, float* out);
   void (*add_block)(const TableBlock& block);
@@ -45,6 +54,7 @@ struct TableKernels {
   /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the
   /// work of finding those places.
   std::size_t piece_panels, piece_tiles;
+  std::size_t direct_panels;  // piece_panels of direct_layout
 };
 
 /// Only where the processor has AVX2, FMA and F16C.

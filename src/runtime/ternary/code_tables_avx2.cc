@@ -52,12 +52,13 @@ void NumbersOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t pane
 
 __m256i Threefold(__m256i bytes) { return _mm256_add_epi8(_mm256_add_epi8(bytes, bytes), bytes); }
 
-void NumbersOfBase3(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                    std::byte* out) {
+template <CodeLayout kLayout>
+void NumbersOf(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
+               std::byte* out) {
   const std::size_t stride = PlaceStride(panels);
   out += panel * kChunkBytes;
   alignas(32) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
-  Avx2CodeKernels().unpack[static_cast<int>(CodeLayout::kBase3)](codes, quads, unpacked);
+  Avx2CodeKernels().unpack[static_cast<int>(kLayout)](codes, quads, unpacked);
   const std::size_t padded = (quads + 3) / 4 * 4;
   std::memset(unpacked + quads * kChunkBytes, 0, (padded - quads) * kChunkBytes);
   for (std::size_t q = 0; q < quads; q += 4, out += stride)
@@ -228,14 +229,17 @@ void Transpose(float* y) {
 
 const TableKernels& Avx2TableKernels() {
   static constexpr TableKernels table{
-      .places = {NumbersOfTwoBit, NumbersOfBase3},
+      .places = {NumbersOfTwoBit, NumbersOf<CodeLayout::kBase3>, nullptr, nullptr, nullptr,
+                 NumbersOf<CodeLayout::kBase27>},
+      .direct_layout = {},
       .widen_scales = WidenScales,
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others
       .smallest_block = 64,
       .piece_panels = 32,
-      .piece_tiles = 4};
+      .piece_tiles = 4,
+      .direct_panels = 0};
   return table;
 }
 

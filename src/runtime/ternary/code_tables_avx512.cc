@@ -10,6 +10,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 
 #pragma GCC push_options
@@ -18,21 +19,21 @@
 namespace forge::runtime {
 namespace {
 
+#include "runtime/ternary/code_tables_avx512.inc"
+
 // A place is the number c0 + 3 c1 + 9 c2 < 27 of three codes. A word of a row has two of them, in the low
 // five bits of each byte (vpermw does not look at the others):
 //   three quads q, q + 1, q + 2 are four places b, of the inputs b of the quads: words 0, 1 and 2, 3
 //   two quads that are left at the end are the same, with c2 = 0
 //   one quad is one word, of the inputs 0, 1 and 2, 3, each with c2 = 0
+// kBase27 has the same places in the same order, three to a word of five bits each, and is used as it lies.
 // The words of 32 rows: row r in the low half of lane r of 16, row 16 + r in the high half. What is left out
 // of this order are the sums of 32 bits that they end as.
 constexpr std::size_t kHalves = 2;      // vectors of 16 rows
-constexpr std::size_t kWords = 32;      // of a vector
 constexpr std::size_t kTogether = 4;    // tokens, whose tables stay in the first cache: 22 kB
 constexpr std::size_t kMostPanels = 4;  // that use a table while it is in a register
 constexpr std::size_t kMostPairs = (kMostBlock / 4 + 2) / 3 * 2;  // of places, in a block
 constexpr std::size_t kTableWords = kTogether * kWords;           // of one place, of all tokens
-
-__m512i Load(const void* bytes) { return _mm512_loadu_si512(bytes); }
 
 /// Vectors of words, two places each, of a block.
 std::size_t Pairs(std::size_t quads) { return quads / 3 * 2 + quads % 3; }
@@ -85,35 +86,6 @@ void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::s
   }
 }
 
-/// For each of 32 sums the three codes that it multiplies, and zero, in the order that vpackssdw gives two
-/// vectors of 16 sums.
-alignas(64) constexpr auto kCodesOfSums = [] {
-  std::array<std::uint8_t, 2 * 64> codes{};
-  for (std::size_t sum = 0; sum < 27; ++sum) {
-    const std::size_t lane = sum % 8 / 4 * 16 + sum / 8 * 4 + sum % 4;
-    codes[4 * lane] = sum % 3;
-    codes[4 * lane + 1] = sum / 3 % 3;
-    codes[4 * lane + 2] = sum / 9;
-  }
-  return codes;
-}();
-
-/// Builds tables from inputs that stand as four bytes (x0, x1, x2, anything).
-class TableBuilder {
- public:
-  TableBuilder() : low_(Load(kCodesOfSums.data())), high_(Load(kCodesOfSums.data() + 64)) {}
-
-  /// The table of one place of one token.
-  void Build(const std::uint32_t* inputs, std::int16_t* table) const {
-    const __m512i x = _mm512_set1_epi32(static_cast<int>(*inputs)), zero = _mm512_setzero_si512();
-    _mm512_store_si512(
-        table, _mm512_packs_epi32(_mm512_dpbusd_epi32(zero, low_, x), _mm512_dpbusd_epi32(zero, high_, x)));
-  }
-
- private:
-  __m512i low_, high_;
-};
-
 __m128i FourTokens(const std::int8_t* quad) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(quad));
 }
@@ -161,25 +133,44 @@ void BuildTables(const std::int8_t* x, std::size_t quads, std::int16_t* tables) 
 /// Four tokens of a block and their tables.
 struct Part {
   const TableBlock& block;
-  std::size_t pairs, first_token;
+  std::size_t words, first_token;
   const std::int16_t* tables;
 };
-
-/// The instruction itself: GCC 12 adds two sums that were looked up before it adds them to the third, and
-/// keeps what it has no register for in memory.
-__attribute__((always_inline)) inline void Add(__m512i& sum, __m512i words) {
-  asm("vpaddw %1, %0, %0" : "+v"(sum) : "v"(words));
-}
 
 /// y, if `kept` has all lanes, or nothing, plus dots * scale.
 void AddTo(float* y, __mmask16 kept, __m512i dots, __m512 scale) {
   _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, _mm512_maskz_loadu_ps(kept, y)));
 }
 
-/// What the panels from `panel` on add for the four tokens.
-template <std::size_t kPanels>
+/// Lines to fetch while the panels from `panel` on are added, so many for each word: of the next block, of
+/// which each part of the tokens takes its panels; and, as nobody has asked for the first block before, of
+/// the next panels.
+struct Ahead {
+  const std::byte* lines[2 * kMostPanels];
+  std::size_t count = 0;
+
+  Ahead(const Part& part, std::size_t panel, std::size_t panels) {
+    const TableBlock& block = part.block;
+    if (block.next_codes == nullptr) return;
+    const std::size_t parts = (block.tokens + kTogether - 1) / kTogether;
+    for (std::size_t p = part.first_token / kTogether; p < panels; p += parts)
+      lines[count++] = block.next_codes + (panel + p) * block.panel_stride;
+    if (!block.is_first || part.first_token != 0) return;
+    for (std::size_t p = panel + panels; p < std::min(panel + 2 * panels, block.panels); ++p)
+      lines[count++] = block.places + p * block.panel_stride;
+  }
+  __attribute__((always_inline)) void Fetch(std::size_t word) const {
+    for (std::size_t i = 0; i < count; ++i)
+      _mm_prefetch(reinterpret_cast<const char*>(lines[i] + 64 * word), _MM_HINT_T1);
+  }
+};
+
+/// What the panels from `panel` on add for the four tokens. A word has kPlaces places, kBits apart.
+template <std::size_t kPanels, int kPlaces, int kBits>
 void AddPanels(const Part& part, std::size_t panel) {
   const TableBlock& block = part.block;
+  const Ahead ahead(part, panel, kPanels);
+  const std::size_t stride = block.panel_stride;
   __m512i sums[kPanels][kTogether], words[kPanels];
 #pragma GCC unroll 4
   for (std::size_t t = 0; t < kTogether; ++t) {
@@ -188,13 +179,14 @@ void AddPanels(const Part& part, std::size_t panel) {
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < kPanels; ++p) sums[p][t] = zeros;
   }
-  const std::byte* places = block.places + panel * kPlaceBytes;
+  const std::byte* places = block.places + panel * stride;
   const std::int16_t* table = part.tables;
-  for (std::size_t pair = 0; pair < part.pairs; ++pair, places += 64) {
+  for (std::size_t word = 0; word < part.words; ++word, places += 64) {
+    ahead.Fetch(word);
 #pragma GCC unroll 4
-    for (std::size_t p = 0; p < kPanels; ++p) words[p] = Load(places + p * kPlaceBytes);
-#pragma GCC unroll 2
-    for (int place = 0; place < 2; ++place) {
+    for (std::size_t p = 0; p < kPanels; ++p) words[p] = Load(places + p * stride);
+#pragma GCC unroll 3
+    for (int place = 0; place < kPlaces; ++place) {
 #pragma GCC unroll 4
       for (std::size_t t = 0; t < kTogether; ++t, table += kWords) {
         const __m512i sums_of_inputs = _mm512_load_si512(table);
@@ -203,7 +195,7 @@ void AddPanels(const Part& part, std::size_t panel) {
           Add(sums[p][t], _mm512_permutexvar_epi16(words[p], sums_of_inputs));
       }
 #pragma GCC unroll 4
-      for (std::size_t p = 0; p < kPanels; ++p) words[p] = _mm512_srli_epi16(words[p], 8);
+      for (std::size_t p = 0; p < kPanels; ++p) words[p] = _mm512_srli_epi16(words[p], kBits);
     }
   }
   const __m512i low_half = _mm512_set1_epi32(1);  // one word of two
@@ -226,26 +218,35 @@ void AddPanels(const Part& part, std::size_t panel) {
   }
 }
 
+template <int kPlaces, int kBits>
+void AddAllPanels(const Part& part) {
+  std::size_t panel = 0;
+  for (; panel + kMostPanels <= part.block.panels; panel += kMostPanels)
+    AddPanels<kMostPanels, kPlaces, kBits>(part, panel);
+  switch (part.block.panels - panel) {
+    case 3:
+      return AddPanels<3, kPlaces, kBits>(part, panel);
+    case 2:
+      return AddPanels<2, kPlaces, kBits>(part, panel);
+    case 1:
+      return AddPanels<1, kPlaces, kBits>(part, panel);
+    default:
+      return;
+  }
+}
+
 void AddBlock(const TableBlock& block) {
   alignas(64) std::int16_t tables[2 * kMostPairs * kTableWords];
+  const std::size_t places = 2 * Pairs(block.quads), words = Base27Words(block.quads);
+  // A place that the last word lacks is a 0 there, which adds the first sum.
+  if (block.is_direct)
+    std::fill(tables + places * kTableWords, tables + kBase27Places * words * kTableWords, std::int16_t{0});
   for (std::size_t token = 0; token < block.tokens; token += kTogether) {
     BuildTables(block.x + 4 * token, block.quads, tables);
-    const Part part{block, Pairs(block.quads), token, tables};
-    std::size_t panel = 0;
-    for (; panel + kMostPanels <= block.panels; panel += kMostPanels) AddPanels<kMostPanels>(part, panel);
-    switch (block.panels - panel) {
-      case 3:
-        AddPanels<3>(part, panel);
-        break;
-      case 2:
-        AddPanels<2>(part, panel);
-        break;
-      case 1:
-        AddPanels<1>(part, panel);
-        break;
-      default:
-        break;
-    }
+    if (block.is_direct)
+      AddAllPanels<kBase27Places, 5>({block, words, token, tables});
+    else
+      AddAllPanels<2, 8>({block, Pairs(block.quads), token, tables});
   }
 }
 
@@ -253,14 +254,16 @@ void AddBlock(const TableBlock& block) {
 
 const TableKernels& Avx512TableKernels() {
   static const TableKernels table{
-      .places = {Places<CodeLayout::kTwoBit>, Places<CodeLayout::kBase3>},
+      .places = {Places<CodeLayout::kTwoBit>, Places<CodeLayout::kBase3>, nullptr, nullptr, nullptr, nullptr},
+      .direct_layout = CodeLayout::kBase27,
       .widen_scales = Avx2TableKernels().widen_scales,  // once for a panel's 32 rows: not worth another
       .add_block = AddBlock,
       .turn = nullptr,
       .fewest_tokens = 48,
       .smallest_block = 256,  // with 64, scaling takes so long that tiles do 1.15 times as much
       .piece_panels = 64,
-      .piece_tiles = 8};
+      .piece_tiles = 8,
+      .direct_panels = 160};  // with the tables of all tokens: of few tokens, which is all that a thread does
   return table;
 }
 

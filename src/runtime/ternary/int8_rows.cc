@@ -15,12 +15,14 @@ void RotateInputs(std::span<float> x) {
   HadamardBlocks(x, kRotation);
 }
 
-void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, bool is_rotated) {
+void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, CodeLayout layout,
+                      bool is_rotated) {
   const CodeKernels& kernels = ChosenCodeKernels();
   const std::size_t most = kernels.tile_tokens;
   rows_ = rows;
   depth_ = depth;
   block_ = block;
+  layout_ = layout;
   is_rotated_ = is_rotated;
   blocks_ = (depth + block - 1) / block;
   stride_ = (depth + 63) / 64 * 64;
@@ -28,7 +30,9 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, bo
   const std::size_t tiles = std::max<std::size_t>(1, (rows + most - 1) / most);
   width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
   const TableKernels* tables = kernels.tables;
-  if (tables != nullptr && rows >= tables->fewest_tokens && block >= tables->smallest_block)
+  const bool is_direct = tables != nullptr && layout == tables->direct_layout;
+  if (is_direct ? rows > 1
+                : tables != nullptr && rows >= tables->fewest_tokens && block >= tables->smallest_block)
     width_ = kTableTokens;
   const std::size_t held = this->tiles() * width_;
   codes_.resize(held * stride_);
@@ -61,7 +65,7 @@ void Int8Rows::Quantize(std::size_t row, const float* x) {
 
 Int8Rows Int8Rows::Row(std::size_t row) const {
   Int8Rows one;
-  one.Resize(1, depth_, block_, is_rotated_);
+  one.Resize(1, depth_, block_, layout_, is_rotated_);
   const std::size_t tile = row / width_, lane = row % width_;
   const std::int8_t* from = codes_.data() + tile * width_ * stride_ + lane * 4;
   for (std::size_t k = 0; k < stride_; k += 4, from += 4 * width_)

@@ -16,9 +16,10 @@ void RotateInputs(std::span<float> x);
 class Int8Rows {
  public:
   /// Room for rows [rows, depth] with a scale for each `block` values (a multiple of 4, unless one block is
-  /// all), in tiles that fit the kernels in use; what was held is undefined. is_rotated: for matrices that
-  /// are.
-  void Resize(std::size_t rows, std::size_t depth, std::size_t block, bool is_rotated = false);
+  /// all), in tiles that fit the kernels in use for matrices of `layout`; what was held is undefined.
+  /// is_rotated: for matrices that are.
+  void Resize(std::size_t rows, std::size_t depth, std::size_t block, CodeLayout layout = CodeLayout::kTwoBit,
+              bool is_rotated = false);
   /// Sets one row from x [depth], finite, which is rotated here if it has to be. Different rows may be set
   /// from different threads.
   void Quantize(std::size_t row, const float* x);
@@ -30,6 +31,7 @@ class Int8Rows {
   std::size_t depth() const { return depth_; }
   std::size_t block() const { return block_; }
   std::size_t blocks() const { return blocks_; }
+  CodeLayout layout() const { return layout_; }
   bool is_rotated() const { return is_rotated_; }
   /// Tokens of a tile; the last may have fewer. kTableTokens where tables may be used (code_tables.h), else
   /// as many as the kernels take at once, or fewer.
@@ -42,6 +44,7 @@ class Int8Rows {
 
  private:
   std::size_t rows_ = 0, depth_ = 0, block_ = 1, blocks_ = 0, stride_ = 0, width_ = 1;
+  CodeLayout layout_ = CodeLayout::kTwoBit;
   bool is_rotated_ = false;
   std::vector<std::int8_t> codes_;  // [tiles][stride / 4, width, 4]
   std::vector<float> scales_;       // [tiles][blocks, width]

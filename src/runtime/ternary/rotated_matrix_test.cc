@@ -224,6 +224,33 @@ TEST_P(RotatedMatrixTest, BoundsEqualThoseOfTheScalarTwin) {
   }
 }
 
+/// The upper halves of the last panel are below all others; what the lower ones of one of its rows add makes
+/// that the best.
+TEST_P(RotatedMatrixTest, RulesOutNoRowThatItsLowerHalvesMakeTheBest) {
+  constexpr std::size_t kOut = 1024, kIn = 256, kBest = 1001;
+  std::vector<float> weights, token(kIn);
+  std::fill_n(token.begin() + 1, 16,
+              1.0f);  // few enough that 8 standard deviations are more than they can add
+  for (std::size_t row = 0; row < kOut; ++row) {
+    std::vector<float> codes(kIn, row == kBest ? 79.0f : 72.0f);  // 128 more: 16 * 12 + 15, and + 8
+    if (row >= kOut - 32) codes[1] -= 16;
+    codes[0] = 127;  // so that a step is 1
+    RotateInputs(codes);
+    weights.insert(weights.end(), codes.begin(), codes.end());
+  }
+  RotateInputs(token);
+  const CodeMatrix matrix = Pack(weights, kIn, arena_);
+  for (const std::size_t count : {1u, 3u}) {
+    std::vector<float> x;
+    for (std::size_t i = 0; i < count; ++i) x.insert(x.end(), token.begin(), token.end());
+    for (const std::optional<BestRow>& best :
+         FindBestRows(matrix, Quantised(matrix, x), std::vector<std::span<const int>>(count))) {
+      EXPECT_EQ(best->row, kBest);
+      EXPECT_EQ(best->exact_rows, kOut);
+    }
+  }
+}
+
 TEST_P(RotatedMatrixTest, BestRowsAreThoseOfAllProducts) {
   for (const std::size_t out : {33u, 3000u})
     for (const std::size_t in : {32u, 160u, 576u})

@@ -19,15 +19,16 @@ struct Prepared {
 
   void Prepare(const TableKernels& kernels, const CodePanels& panels, std::size_t first_panel,
                std::size_t count, std::size_t first_block) {
-    const auto layout = static_cast<std::size_t>(panels.layout);
-    places.resize(kBlocksTogether * count * kPlaceBytes);
+    const auto to_places = kernels.places[static_cast<std::size_t>(panels.layout)];
+    places.resize(to_places != nullptr ? kBlocksTogether * count * kPlaceBytes : 0);
     weight_scales.resize(kBlocksTogether * count * kCodeRows);
     const std::size_t blocks = std::min(kBlocksTogether, panels.blocks() - first_block);
     for (std::size_t p = 0; p < count; ++p)
       for (std::size_t b = 0; b < blocks; ++b) {
         const std::size_t panel = first_panel + p, block = first_block + b;
-        kernels.places[layout](panels.Codes(panel, block), Quads(panels.BlockLength(block)), p, count,
-                               places.data() + b * count * kPlaceBytes);
+        if (to_places != nullptr)
+          to_places(panels.Codes(panel, block), Quads(panels.BlockLength(block)), p, count,
+                    places.data() + b * count * kPlaceBytes);
         kernels.widen_scales(panels.Scales(panel, block), weight_scales.data() + (b * count + p) * kCodeRows);
       }
   }
@@ -48,7 +49,13 @@ void SumThroughTables(const TableKernels& kernels, const CodePanels& panels, std
     const std::size_t x_block = block % x.blocks();  // the planes of a matrix multiply the same activations
     for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
       const Int8Tile tokens = x.Tile(tile);
-      kernels.add_block({.places = prepared.places.data() + b * held * kPlaceBytes,
+      const bool is_direct = panels.layout == kernels.direct_layout,
+                 fetches = is_direct && tile == first_tile && block + 1 < panels.blocks();
+      kernels.add_block({.places = is_direct ? panels.Codes(first_panel, block)
+                                             : prepared.places.data() + b * held * kPlaceBytes,
+                         .is_direct = is_direct,
+                         .panel_stride = is_direct ? panels.panel_bytes : kPlaceBytes,
+                         .next_codes = fetches ? panels.Codes(first_panel, block + 1) : nullptr,
                          .panels = held,
                          .quads = Quads(panels.BlockLength(block)),
                          .tokens = std::min(kTableTokens, x.rows() - tile * kTableTokens),
