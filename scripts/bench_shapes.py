@@ -3,10 +3,10 @@
 """The speed table: forge against llama.cpp on random ternary models of real shapes and on real GGUF files.
 
   scripts/bench_shapes.py FORGE --python VENV/bin/python --oracle ../shared/oracles/llama_cpp \\
-      [--gguf MODEL.gguf ...] [--work-dir DIR] [--out TABLE.json]
+      [--gguf MODEL.gguf ...] [--pack="--codes base-27 --embeddings q8_rotated"] [--work-dir DIR] [--out TABLE.json]
 
 For each shape forge writes the GGUF file (TQ2_0 where rows fill blocks of 256, else Q4_0) and packs it; a real file is
-packed as it is. Then, in each round, in an order that turns, run llama.cpp on the GGUF file (keys and values in F16, its
+packed as it is, or as --pack says. Then, in each round, in an order that turns, run llama.cpp on the GGUF file (keys and values in F16, its
 own choice) and forge on the packed one, with each of --targets: a prompt of 512 tokens, 32 tokens one by one, and 16
 sequences of 32 at once (forge only). Prints a table in Markdown: medians over the rounds, of forge / llama.cpp the median
 of the rounds' ratios with the lowest and the highest; --out gets everything as JSON. Files are kept in the work folder
@@ -47,11 +47,11 @@ def make_files(a):
     models += [(pathlib.Path(path).name, pathlib.Path(path)) for path in a.gguf]
     packed = []
     for name, gguf in models:
-        forge_file = folder / (gguf.stem + ".forge")
+        forge_file = folder / ("".join([gguf.stem, *a.pack.split()]) + ".forge")
         if a.fresh or not forge_file.exists() or forge_file.stat().st_mtime < gguf.stat().st_mtime:
             forge_file.unlink(missing_ok=True)
-            run_json([a.forge, "pack", str(gguf), str(forge_file), "--json"])
-        packed.append((name, str(gguf), str(forge_file)))
+            run_json([a.forge, "pack", str(gguf), str(forge_file), *a.pack.split(), "--json"])
+        packed.append((" ".join([name, *a.pack.split()]), str(gguf), str(forge_file)))
     return packed
 
 
@@ -126,6 +126,7 @@ def parse_arguments():
     parser.add_argument("--random-embeddings", default="q8_0", choices=["f16", "q8_0", "q4_0"])
     parser.add_argument("--gguf", nargs="*", default=[], help="real files, measured too")
     parser.add_argument("--targets", nargs="+", default=machine_targets(), choices=["avx512", "avx2", "scalar"])
+    parser.add_argument("--pack", default="", help="flags of forge pack, as one argument")
     parser.add_argument("--work-dir", default="/tmp/forge-bench-shapes")
     parser.add_argument("--fresh", action="store_true", help="write the random models and packed files anew")
     parser.add_argument("--out", help="file for everything that was measured, as JSON")
