@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One token times kBase27 with AVX-512: block by block, since the tables of all inputs (64 bytes for three)
-// would leave the first cache. The target is set as in kernels/avx512.cc.
+// One token times kBase27 with AVX-512: the tables of all inputs (64 bytes for three) are built once and come
+// from the second cache for every four panels. Codes are fetched into that cache too: the first one waits for
+// some 24 lines at most, which is less than the memory brings. The target is set as in kernels/avx512.cc.
 #include "runtime/ternary/code_kernels.h"
 
 #if defined(__x86_64__)
@@ -31,13 +32,13 @@ constexpr std::size_t kMostPlaces = Base27Words(kMostBlock / 4) * kBase27Places;
 struct Inputs {
   alignas(16) std::uint32_t places[4] = {};
 
-  /// Three quads: place b has the inputs b.
+  /// Three quads and four bytes that are not looked at: place b has the inputs b.
   explicit Inputs(const std::int8_t* quads) {
     const __m128i order = _mm_setr_epi8(0, 4, 8, -1, 1, 5, 9, -1, 2, 6, 10, -1, 3, 7, 11, -1);
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quads));
     _mm_store_si128(reinterpret_cast<__m128i*>(places), _mm_shuffle_epi8(x, order));
   }
-  /// Two quads or one.
+  /// Three quads and nothing behind them, two, or one.
   Inputs(const std::int8_t* quads, std::size_t count) {
     std::int8_t bytes[4][4] = {};
     for (std::size_t k = 0; k < 4 * count; ++k) {
@@ -56,8 +57,8 @@ void BuildTables(const std::int8_t* x, std::size_t quads, std::int16_t* tables) 
     for (std::size_t place = 0; place < count; ++place, tables += kWords)
       builder.Build(inputs.places + place, tables);
   };
-  for (; quads >= 3; quads -= 3, x += 12) build(Inputs(x), 4);
-  if (quads > 0) build(Inputs(x, quads), 2 * quads);
+  for (; quads > 3; quads -= 3, x += 12) build(Inputs(x), 4);
+  build(Inputs(x, quads), quads == 3 ? 4 : 2 * quads);
 }
 
 /// The tables of a block.

@@ -96,9 +96,10 @@ TEST_P(CodeMatrixTest, TernaryProductsEqualTheDefinitionForAllShapesLayoutsAndBa
   struct Shape {
     std::size_t out, in, group;
   };
-  for (const Shape shape : {Shape{1, 64, 64}, Shape{33, 128, 64}, Shape{40, 256, 128}, Shape{96, 512, 256},
-                            Shape{31, 576, 192}, Shape{65, 1024, 512}, Shape{7, 576, 576}, Shape{5, 37, 37},
-                            Shape{34, 300, 300}, Shape{3, 1, 1}, Shape{32, 100, 100}, Shape{8, 530, 530}}) {
+  for (const Shape shape :
+       {Shape{1, 64, 64}, Shape{33, 128, 64}, Shape{40, 256, 128}, Shape{96, 512, 256}, Shape{31, 576, 192},
+        Shape{65, 1024, 512}, Shape{7, 576, 576}, Shape{5, 37, 37}, Shape{34, 300, 300}, Shape{9, 448, 448},
+        Shape{3, 1, 1}, Shape{32, 100, 100}, Shape{8, 530, 530}}) {
     const Ternary ternary = RandomTernary(shape.out, shape.in, shape.group);
     const std::vector<float> bias = RandomFloats("bias", shape.out);
     const std::size_t block = CodeMatrix::TernaryBlock(shape.in, shape.group);
