@@ -42,8 +42,8 @@ class PackCommand : public Command {
     flags.AddWord(
         "--codes", codes_, {"two-bit", "base-3", "base-27"},
         "How ternary codes lie in the file: two-bit is fast on every processor; base-3 is a fifth "
-        "smaller (groups of 128 and more) and as fast only with AVX-512 VBMI; base-27 is a tenth smaller and "
-        "the fastest on AMD with AVX-512. All run everywhere.");
+        "smaller (groups of 128 and more) and as fast only with AVX-512 VBMI; base-27 is a tenth "
+        "smaller, the fastest on AMD with AVX-512, and slow token by token on others. All run everywhere.");
     flags.AddSwitch("--replace", replace_, "Replace OUT if it is there.");
     flags.AddText("--base", model_.base, "The model that a LoRA adapter belongs to.");
     model_.AddFolderTo(flags);
