@@ -548,10 +548,14 @@ TEST_F(ServeTest, CountsItsRequests) {
   const RunningServer server(model_.Served());
   Complete(server, {{"prompt", "abc"}, {"max_tokens", 4}});
   server.Client().Get("/no/such/" + std::string(50, 'x'));
-  // A request is counted once its answer is out, which its client may be told of first.
+  // A request is counted once its answer is out, and its sequence ended behind that, which its client may be
+  // told of first.
   httplib::Result metrics = server.Client().Get("/metrics");
-  const auto is_counted = [&](const char* status) { return metrics->body.find(status) != std::string::npos; };
-  for (int look = 0; look < 200 && !(is_counted("\"404\"} 1") && is_counted("\"200\"} 1")); ++look) {
+  const auto is_told = [&](const char* line) { return metrics->body.find(line) != std::string::npos; };
+  const auto is_counted = [&] {
+    return is_told("\"404\"} 1") && is_told("\"200\"} 1") && is_told("\nforge_sequences_running 0\n");
+  };
+  for (int look = 0; look < 200 && !is_counted(); ++look) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     metrics = server.Client().Get("/metrics");
   }
