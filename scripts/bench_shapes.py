@@ -6,12 +6,12 @@
       [--gguf MODEL.gguf ...] [--pack="--codes base-27 --embeddings q8_rotated"] [--work-dir DIR] [--out TABLE.json]
 
 For each shape forge writes the GGUF file (TQ2_0 where rows fill blocks of 256, else Q4_0) and packs it; a real file is
-packed as it is, or as --pack says. Then, in each round, in an order that turns, run llama.cpp on the GGUF file (keys and values in F16, its
-own choice) and forge on the packed one, with each of --targets: a prompt of 512 tokens, 32 tokens one by one, and 16
-sequences of 32 at once (forge only). Prints a table in Markdown: medians over the rounds, of forge / llama.cpp the median
-of the rounds' ratios with the lowest and the highest; --out gets everything as JSON. Files are kept in the work folder
-and used again; --fresh writes them anew. Needs 3 GB of disk and 3 GB of memory; five rounds take about half an hour on
-two idle cores. VENV: see bench_llama.py.
+packed as it is, or as --pack says. Then, in each round, in an order that turns, run llama.cpp on the GGUF file (keys
+and values in F16, its own choice) and forge on the packed one, with each of --targets: a prompt of 512 tokens, 32
+tokens one by one, and 16 sequences of 32 at once (forge only). Prints a table in Markdown: medians over the rounds, of
+forge / llama.cpp the median of the rounds' ratios with the lowest and the highest; --out gets everything as JSON.
+Files are kept in the work folder and used again; --fresh writes them anew. Needs 3 GB of disk and 3 GB of memory; five
+rounds take about half an hour on two idle cores. VENV: see bench_llama.py.
 """
 import argparse
 import json

@@ -53,8 +53,8 @@ void ModelFlags::AddHeadTo(FlagSet& flags) {
                 "How a greedy token (temperature 0, no log-probabilities) is found: full computes all "
                 "logits; top-k, for 8-bit heads with int8 activations, reads half of each weight, and the "
                 "other half only of the tokens that can still be the best; of several texts at once only "
-                "with AVX2, where it is faster. Other heads, and those of packed files written before, are "
-                "always computed in full.");
+                "with AVX2 or a rotated head, where it is faster. Other heads, and those of packed files "
+                "written before, are always computed in full.");
 }
 
 void ModelFlags::AddPinTo(FlagSet& flags) {

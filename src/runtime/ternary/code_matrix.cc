@@ -53,6 +53,14 @@ void PutCode(CodeLayout layout, std::byte* codes, std::size_t quads, std::size_t
   }
 }
 
+/// Both halves of the code of input k of a block of kHalves.
+void PutHalves(std::byte* upper, std::byte* lower, std::size_t quads, std::size_t k, std::size_t lane,
+               int code) {
+  const std::size_t byte = 4 * lane + k % 4;
+  PutCode(CodeLayout::kHalves, upper, quads, k, byte, code / 16);
+  PutCode(CodeLayout::kHalves, lower, quads, k, byte, code % 16);
+}
+
 }  // namespace
 
 CodeMatrix::CodeMatrix(const CodeShape& shape) : out_(shape.out), planes_(shape.planes) {
@@ -135,11 +143,11 @@ CodeMatrix CodeMatrix::PackTernary(std::span<const std::int8_t> codes, std::span
 
 CodeMatrix CodeMatrix::PackTwoPlanes(const Plane& first, const Plane& second, std::size_t out, std::size_t in,
                                      std::size_t group, CodeLayout layout, WeightArena& arena) {
-  FORGE_CHECK(IsTernary(layout) && group > 0 && group % 64 == 0 && in % group == 0);
+  FORGE_CHECK(IsTernary(layout) && layout != CodeLayout::kBase27 && group > 0 && group % 64 == 0 &&
+              in % group == 0);
   for (const Plane* plane : {&first, &second})
     FORGE_CHECK(plane->codes.size() == out * in && plane->scales.size() == out * (in / group));
   // TernaryBlock of a group that is all inputs may leave a rest, which must not reach into the other plane.
-  FORGE_CHECK(layout != CodeLayout::kBase27);
   CodeMatrix matrix({layout, out, in, TernaryBlock(2 * in, group), group, 2}, arena);
   matrix.PutPlane(0, first, group);
   matrix.PutPlane(1, second, group);
@@ -230,18 +238,15 @@ void CodeMatrix::PutRotatedRow(std::size_t row, std::span<const float> values) {
   const std::uint16_t bits = FloatToHalf(scale);
   const std::size_t panel = row / kCodeRows, lane = row % kCodeRows;
   std::memcpy(Scales(panel, 0) + 2 * lane, &bits, 2);
-  for (std::size_t k = 0; k < rotated.size(); ++k) {
-    const float steps = scale == 0 ? 0 : std::clamp(rotated[k] / scale, -127.0f, 127.0f);
-    const int code = 128 + static_cast<int>(std::nearbyint(steps));
-    PutHalves(panel, k / panels_.block, k % panels_.block, lane, code);
+  for (std::size_t block = 0; block < panels_.blocks(); ++block) {
+    const std::size_t length = panels_.BlockLength(block);
+    std::byte *upper = Codes(panel, block), *lower = LowerCodes(panel, block);
+    for (std::size_t k = 0; k < length; ++k) {
+      const float value = rotated[block * panels_.block + k];
+      const float steps = scale == 0 ? 0 : std::clamp(value / scale, -127.0f, 127.0f);
+      PutHalves(upper, lower, Quads(length), k, lane, 128 + static_cast<int>(std::nearbyint(steps)));
+    }
   }
-}
-
-void CodeMatrix::PutHalves(std::size_t panel, std::size_t block, std::size_t k, std::size_t lane, int code) {
-  const std::size_t quads = Quads(panels_.BlockLength(block)), byte = 4 * lane + k % 4;
-  std::byte* lower = writable_ + (panels_.LowerCodes(panel, block) - panels_.data);
-  PutCode(CodeLayout::kHalves, Codes(panel, block), quads, k, byte, code / 16);
-  PutCode(CodeLayout::kHalves, lower, quads, k, byte, code % 16);
 }
 
 void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) {
@@ -255,12 +260,13 @@ void CodeMatrix::PutBlockRow(std::size_t row, std::span<const std::byte> bytes) 
     std::memcpy(Scales(panel, block) + 2 * lane, source, 2);
     source += 2;
     std::byte* target = Codes(panel, block);
+    std::byte* lower = is_halves ? LowerCodes(panel, block) : nullptr;
     for (std::size_t k = 0; k < kStoredBlock; ++k) {
       // Q4_0 has value k in the low half of byte k, value 16 + k in its high half.
       const int code = is_int8 ? (std::to_integer<int>(source[k]) ^ 128)
                                : std::to_integer<int>(source[k % 16]) >> (4 * (k / 16)) & 15;
       if (is_halves)
-        PutHalves(panel, block, k, lane, code);
+        PutHalves(target, lower, kStoredBlock / 4, k, lane, code);
       else
         PutCode(panels_.layout, target, kStoredBlock / 4, k, 4 * lane + k % 4, code);
     }

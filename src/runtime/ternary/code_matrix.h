@@ -127,13 +127,14 @@ class CodeMatrix {
   std::byte* Codes(std::size_t panel, std::size_t block) {
     return writable_ + (panels_.Codes(panel, block) - panels_.data);
   }
+  std::byte* LowerCodes(std::size_t panel, std::size_t block) {
+    return writable_ + (panels_.LowerCodes(panel, block) - panels_.data);
+  }
   /// Codes and scales of all rows into the blocks of one plane.
   void PutPlane(std::size_t plane, const Plane& values, std::size_t group);
   void PutTernaryRow(std::size_t row, std::size_t plane, const std::int8_t* codes, const float* scales);
   void PutBlockRow(std::size_t row, std::span<const std::byte> bytes);
   void PutRotatedRow(std::size_t row, std::span<const float> values);
-  /// The code of input k of a block of kHalves.
-  void PutHalves(std::size_t panel, std::size_t block, std::size_t k, std::size_t lane, int code);
   /// put(row) for the rows [first, first + count), on the threads of the pool.
   void ForEachRow(std::size_t first, std::size_t count, const std::function<void(std::size_t)>& put) const;
   void SetMemory(std::shared_ptr<const std::byte> memory);
