@@ -33,7 +33,8 @@ bool Supports(CpuTarget target) {
     case CpuTarget::kScalar:
       return true;
     case CpuTarget::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("bmi2") && HasF16c();
     case CpuTarget::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
@@ -102,6 +103,7 @@ std::vector<std::string> CpuFeatureNames() {
   FORGE_FEATURE("avx");
   FORGE_FEATURE("avx2");
   FORGE_FEATURE("fma");
+  FORGE_FEATURE("bmi2");
   if (HasF16c()) names.emplace_back("f16c");
   FORGE_FEATURE("avx512f");
   FORGE_FEATURE("avx512bw");

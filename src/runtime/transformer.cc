@@ -137,46 +137,42 @@ void Transformer::Embed(std::span<const TokenInput> tokens, Scratch& s) const {
 void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const Linear& next, bool adds,
                        Scratch& s) const {
   const auto hidden = static_cast<std::size_t>(config().hidden_size);
-  const bool is_int8 = next.activation_block() != 0;
   s.normed.resize(count * hidden);
-  if (is_int8) next.Fit(s.quantised, count);
   ParallelFor(count, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       float *state = s.state.data() + t * hidden, *row = s.normed.data() + t * hidden;
       if (adds) Kernels().axpy(1.0f, s.added.data() + t * hidden, hidden, state);
       Kernels().rms_norm(state, gain.data(), hidden, static_cast<float>(config().rms_norm_eps), row);
-      if (is_int8) s.quantised.Quantize(t, row);
     }
   });
+  Quantise(next, s.normed, count, s);
 }
 
 void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s) const {
   const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
-  const std::size_t grain = std::max<std::size_t>(1, 65536 / intermediate);
   s.gated.resize(count * intermediate);
   if (layer.gate_up.CanGate()) {
     layer.gate_up.MultiplyGated(s.quantised, s.gated.data());
   } else {
     s.gate_up.resize(count * 2 * intermediate);
     Multiply(layer.gate_up, s.normed, {}, count, s.gate_up.data(), s);
-    ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t t = begin; t < end; ++t) {
-        float* gate = s.gate_up.data() + t * 2 * intermediate;
-        Kernels().silu_multiply(gate, gate + intermediate, intermediate);
-        std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
-      }
-    });
+    ParallelFor(count, std::max<std::size_t>(1, 65536 / intermediate),
+                [&](std::size_t begin, std::size_t end) {
+                  for (std::size_t t = begin; t < end; ++t) {
+                    float* gate = s.gate_up.data() + t * 2 * intermediate;
+                    Kernels().silu_multiply(gate, gate + intermediate, intermediate);
+                    std::copy(gate, gate + intermediate, s.gated.data() + t * intermediate);
+                  }
+                });
   }
-  Quantise(layer.down, s.gated, count, grain, s);
+  Quantise(layer.down, s.gated, count, s);
 }
 
 void Transformer::Quantise(const Linear& next, const std::vector<float>& x, std::size_t count,
-                           std::size_t grain, Scratch& s) const {
+                           Scratch& s) const {
   if (next.activation_block() == 0) return;
   next.Fit(s.quantised, count);
-  ParallelFor(count, grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) s.quantised.Quantize(t, x.data() + t * next.in());
-  });
+  s.quantised.Quantize(x.data());
 }
 
 void Transformer::Multiply(const Linear& linear, const std::vector<float>& x, std::span<const float> bias,
@@ -222,7 +218,7 @@ void Transformer::Attention(int layer, std::span<const TokenInput> tokens,
   s.attended.resize(rows.size() * query_size);
   Attend(config(), layer, tokens, rows, caches, s.projected.data(), row_size, s.attended.data());
   const Linear& next = weights_.layers[static_cast<std::size_t>(layer)].attention_output;
-  Quantise(next, s.attended, rows.size(), TokensPerTask(), s);
+  Quantise(next, s.attended, rows.size(), s);
 }
 
 void Transformer::FinishLayer(int index, std::size_t count, Scratch& s) const {
@@ -247,9 +243,7 @@ void Transformer::Head(const float* hidden_states, std::size_t rows, float* logi
 Int8Rows Transformer::QuantisedForHead(const float* hidden_states, std::size_t rows) const {
   const CodeMatrix& head = *weights_.head_or_embedding().codes();
   Int8Rows quantised = head.RoomFor(rows);
-  ParallelFor(rows, TokensPerTask(), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t row = begin; row < end; ++row) quantised.Quantize(row, hidden_states + row * head.in());
-  });
+  quantised.Quantize(hidden_states);
   return quantised;
 }
 

@@ -100,8 +100,7 @@ class Transformer {
   /// silu(gate) * up of the normed rows, as the input of `down`.
   void GateUp(const PackedLayer& layer, std::size_t count, Scratch& scratch) const;
   /// Rows x [count, next.in()] into scratch.quantised, if `next` takes int8; at least `grain` rows a task.
-  void Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, std::size_t grain,
-                Scratch& scratch) const;
+  void Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, Scratch& scratch) const;
   /// y = x W^T + b of the rows that Norm, GateUp or Attention made ready for `linear`.
   void Multiply(const Linear& linear, const std::vector<float>& x, std::span<const float> bias,
                 std::size_t count, float* y, Scratch& scratch) const;

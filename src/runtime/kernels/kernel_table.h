@@ -50,7 +50,7 @@ struct KernelTable {
 };
 
 const KernelTable& ScalarKernels();
-const KernelTable& Avx2Kernels();    // only where the processor has AVX2, FMA and F16C
+const KernelTable& Avx2Kernels();    // only where the processor has AVX2, FMA, F16C and BMI2
 const KernelTable& Avx512Kernels();  // only where it has AVX-512 F, BW, VL and VNNI
 /// The table of ChosenTarget(), or of the next lower one that exists.
 const KernelTable& Kernels();

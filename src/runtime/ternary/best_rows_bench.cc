@@ -71,11 +71,9 @@ void BM_BestRows(benchmark::State& state) {
   if (tokens > 1 && !CanBoundMany(head)) return state.SkipWithError("one token at a time with this target");
   Int8Rows rows = head.RoomFor(tokens);
   Random random(2, "bench/states");
-  std::vector<float> x(in), y(tokens * out);
-  for (std::size_t token = 0; token < tokens; ++token) {
-    for (float& value : x) value = static_cast<float>(random.Normal());
-    rows.Quantize(token, x.data());
-  }
+  std::vector<float> x(tokens * in), y(tokens * out);
+  for (float& value : x) value = static_cast<float>(random.Normal());
+  rows.Quantize(x.data());
   const std::vector<std::span<const int>> banned(tokens);
   std::vector<double> times;
   for (auto _ : state) {

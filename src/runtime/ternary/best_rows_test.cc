@@ -67,7 +67,9 @@ std::vector<float> RandomToken(std::size_t in, std::uint64_t seed) {
 Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<std::vector<float>>& tokens) {
   Int8Rows rows;
   rows.Resize(tokens.size(), matrix.in(), matrix.block());
-  for (std::size_t token = 0; token < tokens.size(); ++token) rows.Quantize(token, tokens[token].data());
+  std::vector<float> x;
+  for (const std::vector<float>& token : tokens) x.insert(x.end(), token.begin(), token.end());
+  rows.Quantize(x.data());
   return rows;
 }
 Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<float>& x) {

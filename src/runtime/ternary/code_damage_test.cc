@@ -62,8 +62,7 @@ TEST_P(CodeDamageTest, EveryByteGivesANumberForOneTokenAndForMany) {
     const CodeMatrix matrix = Damaged(value);
     for (const std::size_t tokens : {1u, 5u, 16u, 64u}) {
       Int8Rows x = matrix.RoomFor(tokens);
-      const std::vector<float> token(kIn, 1.0f);
-      for (std::size_t t = 0; t < tokens; ++t) x.Quantize(t, token.data());
+      x.Quantize(std::vector<float>(tokens * kIn, 1.0f).data());
       std::vector<float> y(tokens * kOut, std::nanf(""));
       matrix.Multiply(x, {}, y.data());
       // The largest code any byte can stand for is 255; the activations are 1.

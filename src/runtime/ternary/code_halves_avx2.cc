@@ -39,7 +39,7 @@ void MultiplyRow(const CodePanels& panels, const Int8Tile& x, std::size_t first,
 }
 
 /// Fetches a half of kQuadsOfPairs quads.
-void PrefetchPairs(const std::byte* codes) {
+FORGE_INLINE void PrefetchPairs(const std::byte* codes) {
   for (std::size_t at = 0; at < kQuadsOfPairs / 2 * kChunkBytes; at += kChunkBytes) Prefetch(codes + at);
 }
 

@@ -123,10 +123,12 @@ const Base27Kernels& Avx2Base27();  // as Avx2CodeKernels
 /// may run.
 void MultiplyBase27Row(const CodePanels& panels, const Int8Tile& x, std::size_t first, std::size_t last,
                        float* y);
+/// TableKernels::add_block of kBase27 with AVX2.
+void AddBase27Block(const TableBlock& block);
 const HalfKernels& Avx2HalfKernels();    // as Avx2CodeKernels
 const HalfKernels& Avx512HalfKernels();  // as Avx512CodeKernels
 const CodeKernels& ScalarCodeKernels();
-const CodeKernels& Avx2CodeKernels();    // only where the processor has AVX2, FMA and F16C
+const CodeKernels& Avx2CodeKernels();    // only where the processor has AVX2, FMA, F16C and BMI2
 const CodeKernels& Avx512CodeKernels();  // only where it has AVX-512 F, BW, VL and VNNI
 /// Sets the entries of kBase3 in a table of AVX-512; only where the processor has AVX-512 VBMI.
 void UseVbmiForBase3(CodeKernels& kernels);

@@ -45,10 +45,10 @@ void BM_MultiplyCodes(benchmark::State& state) {
   if (!UseTarget(state)) return;
   WeightArena arena;
   const std::vector<CodeMatrix> matrices = Matrices(layout, in, out, arena);
-  std::vector<float> x(in), y(tokens * out);
-  for (std::size_t i = 0; i < in; ++i) x[i] = static_cast<float>(i % 17) - 8;
+  std::vector<float> x(tokens * in), y(tokens * out);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % in % 17) - 8;
   Int8Rows rows = matrices[0].RoomFor(tokens);
-  for (std::size_t t = 0; t < tokens; ++t) rows.Quantize(t, x.data());
+  rows.Quantize(x.data());
   const double operations = 2.0 * static_cast<double>(tokens * in * out * matrices.size());
   const double bytes = static_cast<double>(matrices[0].bytes() * matrices.size());
   std::vector<double> shares_of_peak, shares_of_bandwidth;

@@ -76,7 +76,7 @@ Ternary RandomTernary(std::size_t out, std::size_t in, std::size_t group) {
 std::vector<float> Product(const CodeMatrix& matrix, const std::vector<float>& x,
                            const std::vector<float>& bias) {
   Int8Rows rows = matrix.RoomFor(x.size() / matrix.in());
-  for (std::size_t row = 0; row < rows.rows(); ++row) rows.Quantize(row, x.data() + row * matrix.in());
+  rows.Quantize(x.data());
   std::vector<float> y(rows.rows() * matrix.out(), -7.0f);
   matrix.Multiply(rows, bias, y.data());
   return y;
@@ -276,7 +276,7 @@ TEST_P(CodeMatrixTest, QuantisedCodesAreInRangeAndWithinHalfAStep) {
     for (float& value : x) value = random.Below(10) == 0 ? 0.0f : scale * static_cast<float>(random.Normal());
     Int8Rows rows;
     rows.Resize(1, size, block);
-    rows.Quantize(0, x.data());
+    rows.Quantize(x.data());
     const Int8Tile row = rows.Tile(0);
     std::vector<std::int8_t> codes(size);
     const std::size_t blocks = (size + block - 1) / block;
@@ -312,7 +312,7 @@ TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
       }
       Int8Rows quantised;
       quantised.Resize(rows, 256, matrix.block());
-      for (std::size_t row = 0; row < rows; ++row) quantised.Quantize(row, x.data() + row * 256);
+      quantised.Quantize(x.data());
       matrix.MultiplyGated(quantised, actual.data());
       EXPECT_EQ(actual, expected) << rows;
     }

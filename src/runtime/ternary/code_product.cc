@@ -19,6 +19,12 @@ constexpr std::size_t kMostRows =
 
 std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
+/// Room for at least `size` values, which are not set: pieces of a product differ, and what a vector gains is
+/// set to zero.
+void Grow(std::vector<float>& room, std::size_t size) {
+  if (room.size() < size) room.resize(size);
+}
+
 /// One token's activations once for each plane, as the planes stand.
 struct Repeated {
   std::vector<std::int8_t> codes;
@@ -39,15 +45,21 @@ struct Repeated {
   }
 };
 
+/// Pieces of tiles for the threads, if the products go through tables.
+std::size_t TilePieces(CodeLayout layout, const Int8Rows& x) {
+  const TableKernels& kernels = *ChosenCodeKernels().tables;
+  return DivideUp(x.tiles(), layout == kernels.direct_layout ? kernels.direct_tiles : kernels.piece_tiles);
+}
+
 /// Pieces of panels for the threads, if the products go through tables; 0: they do not.
 std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
   const TableKernels* kernels = ChosenCodeKernels().tables;
   if (!IsTernary(codes.layout) || kernels == nullptr || x.width() != kTableTokens) return 0;
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
-  const std::size_t of_tiles = DivideUp(x.tiles(), kernels->piece_tiles);
+  const std::size_t of_tiles = TilePieces(codes.layout, x);
   const bool is_direct = codes.layout == kernels->direct_layout;
   std::size_t pieces =
-      DivideUp(panels, is_direct && of_tiles == 1 ? kernels->direct_panels : kernels->piece_panels);
+      DivideUp(panels, is_direct && x.tiles() == 1 ? kernels->direct_panels : kernels->piece_panels);
   // All threads end at the same time if they have as many pieces.
   if (of_tiles < threads) pieces = DivideUp(pieces, threads) * threads;
   return is_direct || panels / pieces >= kFewestTablePanels ? std::min(pieces, panels) : 0;
@@ -127,7 +139,7 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
 
 void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x,
                            std::size_t first_tile, std::size_t last_tile, std::vector<float>& sums) const {
-  sums.resize((last_tile - first_tile) * (last_panel - first_panel) * kCodeRows * kTableTokens);
+  Grow(sums, (last_tile - first_tile) * (last_panel - first_panel) * kCodeRows * kTableTokens);
   SumThroughTables(*ChosenCodeKernels().tables, panels_, first_panel, last_panel, x, first_tile, last_tile,
                    sums.data());
 }
@@ -142,7 +154,7 @@ void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t
   ThreadPool& pool = ThreadPool::Global();
   const auto threads = static_cast<std::size_t>(pool.num_threads());
   if (table_pieces != 0) {
-    const std::size_t tile_pieces = DivideUp(x.tiles(), ChosenCodeKernels().tables->piece_tiles);
+    const std::size_t tile_pieces = TilePieces(panels_.layout, x);
     return pool.Run(table_pieces * tile_pieces, [&](std::size_t i) {
       const std::size_t p = i / tile_pieces, t = i % tile_pieces;
       piece(panels * p / table_pieces, panels * (p + 1) / table_pieces, x.tiles() * t / tile_pieces,
@@ -176,7 +188,7 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
         if (table_pieces != 0)
           SumPanels(first_panel, last_panel, x, first_tile, last_tile, sums);
         else
-          sums.resize(held * together * kCodeRows);
+          Grow(sums, held * together * kCodeRows);
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
           const float* from = sums.data();
           if (x.rows() == 1)
@@ -211,8 +223,8 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
           SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
           SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
         } else {
-          gates.resize(held * together * kCodeRows);
-          ups.resize(gates.size());
+          Grow(gates, held * together * kCodeRows);
+          Grow(ups, held * together * kCodeRows);
         }
         for (std::size_t panel = first_panel; panel < last_panel; panel += together) {
           const std::size_t at = table_pieces == 0 ? 0 : (panel - first_panel) * held * kCodeRows;

@@ -25,6 +25,7 @@ struct TableBlock {
   bool is_direct;
   std::size_t panel_stride;     // from panel to panel of those codes
   const std::byte* next_codes;  // those of the next block, to be fetched meanwhile; null: not to be
+  std::size_t next_stride;      // from panel to panel of them
   std::size_t panels, quads;
   std::size_t tokens;          // those wanted, 1 to 16; others may be computed too
   const std::int8_t* x;        // [quads up to a multiple of 4][16 tokens][4]; those beyond `quads` are zeros
@@ -39,25 +40,27 @@ struct TableBlock {
 /// What a target needs for products through tables.
 struct TableKernels {
   /// The places in the tables of the codes that panel `panel` of `panels` has in a block; `out` has
-  /// kPlaceBytes for each. By CodeLayout, ternary ones only, but for direct_layout.
+  /// kPlaceBytes for each. Those of another panel are `next`, to be fetched meanwhile. By CodeLayout, ternary
+  /// ones only, but for direct_layout.
   void (*places[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::size_t panel,
-                               std::size_t panels, std::byte* out);
-  /// The layout whose codes are places as add_block takes them, for any number of tokens but one.
+                               std::size_t panels, const std::byte* next, std::byte* out);
+  /// The layout whose codes are places as add_block takes them.
   std::optional<CodeLayout> direct_layout;
   /// The weight scales of one panel, binary16 [32], as floats [32].
   void (*widen_scales)(const std::byte* scales, float* out);
   void (*add_block)(const TableBlock& block);
   /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
   void (*turn)(float* y);
-  /// Tokens, and inputs of a block, from which on tables are faster than tiles.
-  std::size_t fewest_tokens, smallest_block;
+  /// Tokens from which on tables are faster than tiles, with places to be found and with direct_layout (at
+  /// least 2), and inputs of a block, of the former.
+  std::size_t fewest_tokens, fewest_direct_tokens, smallest_block;
   /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the
   /// work of finding those places.
   std::size_t piece_panels, piece_tiles;
-  std::size_t direct_panels;  // piece_panels of direct_layout
+  std::size_t direct_tiles, direct_panels;  // of direct_layout; those panels if there is one tile in all
 };
 
-/// Only where the processor has AVX2, FMA and F16C.
+/// Only where the processor has AVX2, FMA, F16C and BMI2.
 const TableKernels& Avx2TableKernels();
 /// Only where it has AVX-512 F, BW, VL, DQ and VNNI.
 const TableKernels& Avx512TableKernels();

@@ -7,23 +7,22 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <bit>
 #include <cstring>
 #include <vector>
 
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
+#pragma GCC target("avx2,fma,f16c,bmi2")
 
 namespace forge::runtime {
 namespace {
 
+#include "runtime/ternary/code_tables_avx2.inc"
+
 constexpr std::size_t kChunkInputs = 16;  // of a chunk of codes: four for each byte of a row in kTwoBit
 constexpr int kTogether = 2;  // chunks whose tables are in use at once: 8 of them, 21 kB of the first cache
-constexpr std::size_t kAhead = 4096;  // bytes that codes are fetched ahead of their use
-constexpr int kSums = 81;             // of a table: 3^4
-constexpr int kSumBytes = 2 * kTableTokens, kTableBytes = kSums * kSumBytes;
-
-__m256i Load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
-void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(bytes), value); }
+constexpr std::size_t kSums = 81;  // of a table: 3^4
+constexpr std::size_t kTableBytes = kSums * kSumBytes;
 
 // Places are the numbers c0 + 3 c1 + 9 c2 + 27 c3 < 81 of four codes: [chunks][rows of all panels][4], a byte
 // each.
@@ -32,14 +31,19 @@ void Store(void* bytes, __m256i value) { _mm256_storeu_si256(static_cast<__m256i
 /// cache.
 std::size_t PlaceStride(std::size_t panels) { return panels * kChunkBytes + 64; }
 
+/// Inline: GCC 12 drops calls of a function that only fetches.
+FORGE_INLINE void FetchChunk(const std::byte* codes) {
+  _mm_prefetch(reinterpret_cast<const char*>(codes), _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(codes) + 64, _MM_HINT_T1);
+}
+
 void NumbersOfTwoBit(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-                     std::byte* out) {
+                     const std::byte* next, std::byte* out) {
   const std::size_t stride = PlaceStride(panels);
   out += panel * kChunkBytes;
   const __m256i pairs = _mm256_set1_epi8(0x33), low_half = _mm256_set1_epi8(15);
-  for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, out += stride) {
-    _mm_prefetch(reinterpret_cast<const char*>(codes) + kAhead, _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(codes) + kAhead + 64, _MM_HINT_T0);
+  for (std::size_t q = 0; q < quads; q += 4, codes += kChunkBytes, next += kChunkBytes, out += stride) {
+    FetchChunk(next);
     for (std::size_t byte = 0; byte < kChunkBytes; byte += 32) {
       const __m256i bytes = Load(codes + byte);
       // Halves c0 + 4 c1 and c2 + 4 c3 to c0 + 3 c1 and c2 + 3 c3; then low + 16 high to low + 9 high.
@@ -54,20 +58,22 @@ __m256i Threefold(__m256i bytes) { return _mm256_add_epi8(_mm256_add_epi8(bytes,
 
 template <CodeLayout kLayout>
 void NumbersOf(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t panels,
-               std::byte* out) {
+               const std::byte* next, std::byte* out) {
   const std::size_t stride = PlaceStride(panels);
   out += panel * kChunkBytes;
   alignas(32) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
   Avx2CodeKernels().unpack[static_cast<int>(kLayout)](codes, quads, unpacked);
   const std::size_t padded = (quads + 3) / 4 * 4;
   std::memset(unpacked + quads * kChunkBytes, 0, (padded - quads) * kChunkBytes);
-  for (std::size_t q = 0; q < quads; q += 4, out += stride)
+  for (std::size_t q = 0; q < quads; q += 4, next += kChunkBytes, out += stride) {
+    FetchChunk(next);
     for (std::size_t byte = 0; byte < kChunkBytes; byte += 32) {
       const std::uint8_t* first = unpacked + q * kChunkBytes + byte;
       __m256i number = Load(first + 3 * kChunkBytes);
       for (int p = 2; p >= 0; --p) number = _mm256_add_epi8(Threefold(number), Load(first + p * kChunkBytes));
       Store(out + byte, number);
     }
+  }
 }
 
 void WidenScales(const std::byte* scales, float* out) {
@@ -113,7 +119,8 @@ void BuildTable(const std::int8_t* x, std::byte* table) {
   for (int j = 0; j < 9; ++j)
 #pragma GCC unroll 9
     for (int i = 0; i < 9; ++i)
-      Store(table + (9 * j + i) * kSumBytes, _mm256_add_epi16(high.sums[j], low.sums[i]));
+      Store(table + static_cast<std::size_t>(9 * j + i) * kSumBytes,
+            _mm256_add_epi16(high.sums[j], low.sums[i]));
 }
 
 void BuildTables(const std::int8_t* x, int chunks, std::byte* tables) {
@@ -125,24 +132,6 @@ void BuildTables(const std::int8_t* x, int chunks, std::byte* tables) {
   }
 }
 
-/// y[t] += float(dots[t]) * (weight_scale * x_scales[t]).
-struct ScaledSum {
-  __m256 x_scales[2], kept;  // kept: no bits if what y was is not counted, else all
-
-  ScaledSum(const float* scales, bool is_first)
-      : x_scales{_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)},
-        kept(_mm256_castsi256_ps(_mm256_set1_epi32(is_first ? 0 : -1))) {}
-  void Add(__m256i dots, const float* weight_scale, float* y) const {
-    const __m256 scale = _mm256_broadcast_ss(weight_scale);
-    const __m128i halves[2] = {_mm256_castsi256_si128(dots), _mm256_extracti128_si256(dots, 1)};
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half)
-      _mm256_storeu_ps(y + 8 * half, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(halves[half])),
-                                                     _mm256_mul_ps(scale, x_scales[half]),
-                                                     _mm256_and_ps(kept, _mm256_loadu_ps(y + 8 * half))));
-  }
-};
-
 std::size_t Chunks(const TableBlock& block) { return (block.quads + 3) / 4; }
 
 /// What the rows add of the tables of some chunks, the first and the last of the block or not; dots
@@ -150,19 +139,26 @@ std::size_t Chunks(const TableBlock& block) { return (block.quads + 3) / 4; }
 template <int kChunks, bool kFirst, bool kLast>
 void AddRows(const TableBlock& block, std::size_t chunk, const std::byte* tables, std::int16_t* dots) {
   const std::size_t rows = block.panels * kCodeRows;
+  const std::byte* next = block.next_codes == nullptr ? nullptr : block.next_codes + chunk * kChunkBytes;
   const std::size_t stride = PlaceStride(block.panels);
-  const auto* numbers = reinterpret_cast<const std::uint8_t*>(block.places) + chunk * stride;
+  const std::byte* numbers = block.places + chunk * stride;
   const ScaledSum scaled(block.x_scales, block.is_first);
   for (std::size_t row = 0; row < rows; ++row, numbers += 4) {
+    if (row % kCodeRows == 0 && next != nullptr) {
+      for (std::size_t c = 0; c < kChunks; ++c) FetchChunk(next + c * kChunkBytes);
+      next += block.next_stride;
+    }
     __m256i sum = kFirst ? _mm256_setzero_si256() : Load(dots + row * kTableTokens);
 #pragma GCC unroll 4
-    for (int c = 0; c < kChunks; ++c)
-#pragma GCC unroll 4
-      for (int b = 0; b < 4; ++b) {
-        const std::size_t number =
-            numbers[static_cast<std::size_t>(c) * stride + static_cast<std::size_t>(b)];
-        sum = _mm256_add_epi16(sum, Load(tables + (4 * c + b) * kTableBytes + number * kSumBytes));
-      }
+    for (std::size_t c = 0; c < kChunks; ++c) {
+      std::uint32_t four;
+      std::memcpy(&four, numbers + c * stride, sizeof four);
+      const std::byte* table = tables + 4 * c * kTableBytes;
+      sum = AddSum<0, 255>(sum, four, table);
+      sum = AddSum<8, 255>(sum, four, table + kTableBytes);
+      sum = AddSum<16, 255>(sum, four, table + 2 * kTableBytes);
+      sum = AddSum<24, 255>(sum, four, table + 3 * kTableBytes);
+    }
     if constexpr (kLast)
       scaled.Add(sum, block.weight_scales + row,
                  block.y + row / kCodeRows * block.y_stride + row % kCodeRows * kTableTokens);
@@ -182,6 +178,7 @@ void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables, st
 }
 
 void AddBlock(const TableBlock& block) {
+  if (block.is_direct) return AddBase27Block(block);
   // Damaged codes have numbers up to 255: wrong sums, but of this array.
   alignas(64) std::byte tables[kTogether * 4 * kTableBytes + (256 - kSums) * kSumBytes];
   thread_local std::vector<std::int16_t> dots;
@@ -229,17 +226,18 @@ void Transpose(float* y) {
 
 const TableKernels& Avx2TableKernels() {
   static constexpr TableKernels table{
-      .places = {NumbersOfTwoBit, NumbersOf<CodeLayout::kBase3>, nullptr, nullptr, nullptr,
-                 NumbersOf<CodeLayout::kBase27>},
-      .direct_layout = {},
+      .places = {NumbersOfTwoBit, NumbersOf<CodeLayout::kBase3>, nullptr, nullptr, nullptr, nullptr},
+      .direct_layout = CodeLayout::kBase27,
       .widen_scales = WidenScales,
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others
+      .fewest_direct_tokens = kTableTokens / 4,
       .smallest_block = 64,
       .piece_panels = 32,
       .piece_tiles = 4,
-      .direct_panels = 0};
+      .direct_tiles = 1,
+      .direct_panels = 32};
   return table;
 }
 

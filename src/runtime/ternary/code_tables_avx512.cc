@@ -66,7 +66,8 @@ struct Numbers {
 };
 
 template <CodeLayout kLayout>
-void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t, std::byte* out) {
+void Places(const std::byte* codes, std::size_t quads, std::size_t panel, std::size_t, const std::byte*,
+            std::byte* out) {
   alignas(64) std::uint8_t unpacked[(kMostBlock / 4 + 4) * kChunkBytes];
   Avx512CodeKernels().unpack[static_cast<int>(kLayout)](codes, quads, unpacked);
   out += panel * kPlaceBytes;
@@ -151,10 +152,10 @@ struct Ahead {
 
   Ahead(const Part& part, std::size_t panel, std::size_t panels) {
     const TableBlock& block = part.block;
-    if (block.next_codes == nullptr) return;
+    if (block.next_codes == nullptr || !block.is_direct) return;
     const std::size_t parts = (block.tokens + kTogether - 1) / kTogether;
     for (std::size_t p = part.first_token / kTogether; p < panels; p += parts)
-      lines[count++] = block.next_codes + (panel + p) * block.panel_stride;
+      lines[count++] = block.next_codes + (panel + p) * block.next_stride;
     if (!block.is_first || part.first_token != 0) return;
     for (std::size_t p = panel + panels; p < std::min(panel + 2 * panels, block.panels); ++p)
       lines[count++] = block.places + p * block.panel_stride;
@@ -260,9 +261,11 @@ const TableKernels& Avx512TableKernels() {
       .add_block = AddBlock,
       .turn = nullptr,
       .fewest_tokens = 48,
+      .fewest_direct_tokens = 2,
       .smallest_block = 256,  // with 64, scaling takes so long that tiles do 1.15 times as much
       .piece_panels = 64,
       .piece_tiles = 8,
+      .direct_tiles = 8,
       .direct_panels = 160};  // with the tables of all tokens: of few tokens, which is all that a thread does
   return table;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ternary/int8_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/hadamard.h"
+#include "base/thread_pool.h"
 #include "runtime/ternary/code_kernels.h"
 
 namespace forge::runtime {
@@ -31,36 +33,50 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, Co
   width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
   const TableKernels* tables = kernels.tables;
   const bool is_direct = tables != nullptr && layout == tables->direct_layout;
-  if (is_direct ? rows > 1
+  if (is_direct ? rows >= tables->fewest_direct_tokens
                 : tables != nullptr && rows >= tables->fewest_tokens && block >= tables->smallest_block)
     width_ = kTableTokens;
+  // Rooms that only grow: those of a model's layers differ, and new bytes would be set to zero each time.
   const std::size_t held = this->tiles() * width_;
-  codes_.resize(held * stride_);
-  scales_.resize(held * blocks_);
-  sums_.resize(held * blocks_);
+  codes_.resize(std::max(codes_.size(), held * stride_));
+  scales_.resize(std::max(scales_.size(), held * blocks_));
+  sums_.resize(std::max(sums_.size(), held * blocks_));
 }
 
-void Int8Rows::Quantize(std::size_t row, const float* x) {
-  thread_local std::vector<std::int8_t> codes;
-  thread_local std::vector<float> scales;
-  thread_local std::vector<std::int32_t> sums;
-  if (is_rotated_) {
+void Int8Rows::Quantize(const float* x) {
+  // Whole blocks of tiles: tokens of a tile are neighbours in memory, which two threads would write in turns.
+  constexpr std::size_t kValuesPerTask = 1 << 13;
+  ParallelFor(tiles() * blocks_, kValuesPerTask / (width_ * block_), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) QuantizeBlock(i / blocks_, i % blocks_, x);
+  });
+}
+
+void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const float* x) {
+  thread_local std::vector<std::int8_t> codes;  // [width][padded]
+  const std::size_t first = block * block_, length = std::min(block_, depth_ - first),
+                    padded = block + 1 == blocks_ ? stride_ - first : length;
+  codes.assign(width_ * padded, 0);
+  float* scales = scales_.data() + (tile * blocks_ + block) * width_;
+  std::int32_t* sums = sums_.data() + (tile * blocks_ + block) * width_;
+  for (std::size_t lane = 0; lane < std::min(width_, rows_ - tile * width_); ++lane) {
+    const float* values = x + (tile * width_ + lane) * depth_ + first;
     thread_local std::vector<float> rotated;
-    rotated.assign(x, x + depth_);
-    RotateInputs(rotated);
-    x = rotated.data();
+    if (is_rotated_) {
+      rotated.assign(values, values + length);
+      RotateInputs(rotated);
+      values = rotated.data();
+    }
+    ChosenCodeKernels().quantize(values, length, block_, codes.data() + lane * padded, scales + lane,
+                                 sums + lane);
   }
-  codes.assign(stride_, 0);
-  scales.resize(blocks_);
-  sums.resize(blocks_);
-  ChosenCodeKernels().quantize(x, depth_, block_, codes.data(), scales.data(), sums.data());
-  const std::size_t tile = row / width_, lane = row % width_;
-  std::int8_t* to = codes_.data() + tile * width_ * stride_ + lane * 4;
-  for (std::size_t k = 0; k < stride_; k += 4, to += 4 * width_) std::memcpy(to, codes.data() + k, 4);
-  for (std::size_t block = 0; block < blocks_; ++block) {
-    scales_[(tile * blocks_ + block) * width_ + lane] = scales[block];
-    sums_[(tile * blocks_ + block) * width_ + lane] = sums[block];
+  std::int8_t* to = codes_.data() + (tile * stride_ + first) * width_;
+  if (width_ == 1) {
+    std::memcpy(to, codes.data(), padded);
+    return;
   }
+  for (std::size_t k = 0; k < padded; k += 4)
+    for (std::size_t lane = 0; lane < width_; ++lane, to += 4)
+      std::memcpy(to, codes.data() + lane * padded + k, 4);
 }
 
 Int8Rows Int8Rows::Row(std::size_t row) const {

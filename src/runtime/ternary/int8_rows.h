@@ -20,9 +20,9 @@ class Int8Rows {
   /// is_rotated: for matrices that are.
   void Resize(std::size_t rows, std::size_t depth, std::size_t block, CodeLayout layout = CodeLayout::kTwoBit,
               bool is_rotated = false);
-  /// Sets one row from x [depth], finite, which is rotated here if it has to be. Different rows may be set
-  /// from different threads.
-  void Quantize(std::size_t row, const float* x);
+  /// Sets all rows from x [rows, depth], finite, which are rotated here if they have to be; on the threads of
+  /// the global pool.
+  void Quantize(const float* x);
 
   /// One row alone.
   Int8Rows Row(std::size_t row) const;
@@ -43,9 +43,13 @@ class Int8Rows {
   }
 
  private:
+  /// One block of the rows of a tile, from x [rows, depth].
+  void QuantizeBlock(std::size_t tile, std::size_t block, const float* x);
+
   std::size_t rows_ = 0, depth_ = 0, block_ = 1, blocks_ = 0, stride_ = 0, width_ = 1;
   CodeLayout layout_ = CodeLayout::kTwoBit;
   bool is_rotated_ = false;
+  // At least:
   std::vector<std::int8_t> codes_;  // [tiles][stride / 4, width, 4]
   std::vector<float> scales_;       // [tiles][blocks, width]
   std::vector<std::int32_t> sums_;  // [tiles][blocks, width]

@@ -47,7 +47,7 @@ CodeMatrix Pack(const std::vector<float>& weights, std::size_t in, WeightArena& 
 
 Int8Rows Quantised(const CodeMatrix& matrix, const std::vector<float>& x) {
   Int8Rows rows = matrix.RoomFor(x.size() / matrix.in());
-  for (std::size_t row = 0; row < rows.rows(); ++row) rows.Quantize(row, x.data() + row * matrix.in());
+  rows.Quantize(x.data());
   return rows;
 }
 
