@@ -51,43 +51,67 @@ Digits ToDigits(__m256i bytes) {
   return digits;
 }
 
+/// The largest |x| of a block, which has no NaN.
+float MostOf(const float* x, std::size_t size) {
+  const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  const auto larger = [&](__m256 most, const float* eight) {
+    return _mm256_max_ps(most, _mm256_and_ps(_mm256_loadu_ps(eight), positive));
+  };
+  __m256 parts[4] = {};
+  std::size_t i = 0;
+  for (; i + 32 <= size; i += 32)
+    for (std::size_t part = 0; part < 4; ++part) parts[part] = larger(parts[part], x + i + 8 * part);
+  for (; i + 8 <= size; i += 8) parts[0] = larger(parts[0], x + i);
+  alignas(32) float lanes[8];
+  _mm256_store_ps(lanes, _mm256_max_ps(_mm256_max_ps(parts[0], parts[1]), _mm256_max_ps(parts[2], parts[3])));
+  float most = 0;
+  for (const float lane : lanes) most = std::max(most, lane);
+  for (; i < size; ++i) most = std::max(most, std::fabs(x[i]));
+  return most;
+}
+
+/// codes [size] = x * factor, rounded; their sum.
+std::int32_t Round(const float* x, std::size_t size, float factor, std::int8_t* codes) {
+  const __m256 factors = _mm256_set1_ps(factor);
+  __m256i total = _mm256_setzero_si256();
+  const auto eight = [&](const float* from) {
+    const __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from), factors));
+    total = _mm256_add_epi32(total, rounded);
+    return rounded;
+  };
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // of fours, as packing leaves them
+  std::size_t i = 0;
+  for (; i + 32 <= size; i += 32) {
+    const __m256i low = _mm256_packs_epi32(eight(x + i), eight(x + i + 8)),
+                  high = _mm256_packs_epi32(eight(x + i + 16), eight(x + i + 24));
+    Store(codes + i, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order));
+  }
+  for (; i + 8 <= size; i += 8) {
+    const __m256i rounded = eight(x + i);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), _mm_packs_epi16(words, words));
+  }
+  alignas(32) std::int32_t parts[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(parts), total);
+  std::int32_t sum = 0;
+  for (const std::int32_t part : parts) sum += part;
+  for (; i < size; ++i) {
+    codes[i] = static_cast<std::int8_t>(_mm_cvtss_si32(_mm_set_ss(x[i] * factor)));
+    sum += codes[i];
+  }
+  return sum;
+}
+
 void Quantize(const float* x, std::size_t size, std::size_t block, std::int8_t* codes, float* scales,
               std::int32_t* sums) {
-  const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
   for (std::size_t start = 0; start < size; start += block, ++scales, ++sums) {
-    const std::size_t end = std::min(start + block, size), whole = start + (end - start) / 8 * 8;
-    __m256 most_of_lanes = _mm256_setzero_ps();
-    for (std::size_t i = start; i < whole; i += 8)
-      most_of_lanes = _mm256_max_ps(most_of_lanes, _mm256_and_ps(_mm256_loadu_ps(x + i), positive));
-    alignas(32) float lanes[8];
-    _mm256_store_ps(lanes, most_of_lanes);
-    float most = 0;
-    for (const float lane : lanes) most = std::max(most, lane);
-    for (std::size_t i = whole; i < end; ++i) most = std::max(most, std::fabs(x[i]));
-    const float inverse = 127.0f / most;
+    const std::size_t length = std::min(block, size - start);
+    const float most = MostOf(x + start, length), inverse = 127.0f / most;
     const bool is_zero = !std::isfinite(inverse);
     *scales = is_zero ? 0.0f : most / 127.0f;
-    *sums = 0;
-    if (is_zero) {
-      std::memset(codes + start, 0, end - start);
-      continue;
-    }
-    __m256i total = _mm256_setzero_si256();
-    const __m256 factor = _mm256_set1_ps(inverse);
-    for (std::size_t i = start; i < whole; i += 8) {
-      const __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
-      total = _mm256_add_epi32(total, rounded);
-      const __m128i words =
-          _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), _mm_packs_epi16(words, words));
-    }
-    alignas(32) std::int32_t parts[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(parts), total);
-    for (const std::int32_t part : parts) *sums += part;
-    for (std::size_t i = whole; i < end; ++i) {
-      codes[i] = static_cast<std::int8_t>(_mm_cvtss_si32(_mm_set_ss(x[i] * inverse)));
-      *sums += codes[i];
-    }
+    *sums = is_zero ? 0 : Round(x + start, length, inverse, codes + start);
+    if (is_zero) std::memset(codes + start, 0, length);
   }
 }
 

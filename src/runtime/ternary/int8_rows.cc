@@ -55,7 +55,7 @@ void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const float* x
   thread_local std::vector<std::int8_t> codes;  // [width][padded]
   const std::size_t first = block * block_, length = std::min(block_, depth_ - first),
                     padded = block + 1 == blocks_ ? stride_ - first : length;
-  codes.assign(width_ * padded, 0);
+  codes.resize(std::max(codes.size(), width_ * padded));
   float* scales = scales_.data() + (tile * blocks_ + block) * width_;
   std::int32_t* sums = sums_.data() + (tile * blocks_ + block) * width_;
   for (std::size_t lane = 0; lane < std::min(width_, rows_ - tile * width_); ++lane) {
@@ -68,6 +68,7 @@ void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const float* x
     }
     ChosenCodeKernels().quantize(values, length, block_, codes.data() + lane * padded, scales + lane,
                                  sums + lane);
+    std::memset(codes.data() + lane * padded + length, 0, padded - length);
   }
   std::int8_t* to = codes_.data() + (tile * stride_ + first) * width_;
   if (width_ == 1) {
