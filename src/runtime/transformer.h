@@ -99,7 +99,7 @@ class Transformer {
             Scratch& scratch) const;
   /// silu(gate) * up of the normed rows, as the input of `down`.
   void GateUp(const PackedLayer& layer, std::size_t count, Scratch& scratch) const;
-  /// Rows x [count, next.in()] into scratch.quantised, if `next` takes int8; at least `grain` rows a task.
+  /// Rows x [count, next.in()] into scratch.quantised, if `next` takes int8.
   void Quantise(const Linear& next, const std::vector<float>& x, std::size_t count, Scratch& scratch) const;
   /// y = x W^T + b of the rows that Norm, GateUp or Attention made ready for `linear`.
   void Multiply(const Linear& linear, const std::vector<float>& x, std::span<const float> bias,

@@ -62,9 +62,11 @@ class TileBounds {
   void Bound(std::size_t panel, float* bounds) const {
     thread_local std::vector<float> y;
     y.assign(x_.tiles() * x_.width() * kCodeRows, 0.0f);
-    const std::size_t whole = panels_.depth / panels_.block;
+    // Some inputs at a time, whose codes and activations stay in the first cache for all tokens.
+    const std::size_t whole = panels_.depth / panels_.block,
+                      most = std::clamp<std::size_t>(kMostBlock / panels_.block, 1, kBlocksOfTile);
     for (std::size_t block = 0, count; block < x_.blocks(); block += count) {
-      count = block < whole ? std::min(kBlocksOfTile, whole - block) : 1;
+      count = block < whole ? std::min(most, whole - block) : 1;
       AddBlocks(panel, block, count, y.data());
     }
     const HalfKernels& kernels = *ChosenCodeKernels().halves;

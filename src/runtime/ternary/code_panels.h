@@ -16,8 +16,7 @@ namespace forge::runtime {
 ///            kInt4 with 16 times the scale, from which most rows can be ruled out (best_rows.h); may be
 ///            rotated (CodePanels::is_rotated)
 ///   kBase27  ternary codes again, nine to 16 bits; about 1.8 bits each: three neighbours are a place in a
-///   table
-///            of 27 sums, as AVX-512 looks it up (code_tables_avx512.cc)
+///            table of 27 sums, as it is looked up (code_tables_avx512.cc, code_base27_tables_avx2.cc)
 enum class CodeLayout { kTwoBit, kBase3, kInt4, kInt8, kHalves, kBase27 };
 inline constexpr std::size_t kCodeLayouts = 6;
 
