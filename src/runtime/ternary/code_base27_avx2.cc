@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AVX2: kBase27 is unpacked for few tokens (code_base27_tables_avx2.cc has the others). The digits of a place
+// AVX2: kBase27 is unpacked for one token (code_base27_tables_avx2.cc has more). The digits of a place
 // are found by multiplying with 1/9 and 1/3.
 #include "runtime/ternary/code_kernels.h"
 

@@ -44,16 +44,15 @@ struct TableKernels {
   /// ones only, but for direct_layout.
   void (*places[kCodeLayouts])(const std::byte* codes, std::size_t quads, std::size_t panel,
                                std::size_t panels, const std::byte* next, std::byte* out);
-  /// The layout whose codes are places as add_block takes them.
+  /// The layout whose codes are places as add_block takes them, for any number of tokens but one.
   std::optional<CodeLayout> direct_layout;
   /// The weight scales of one panel, binary16 [32], as floats [32].
   void (*widen_scales)(const std::byte* scales, float* out);
   void (*add_block)(const TableBlock& block);
   /// What add_block leaves of one panel as [16][32], in place; none where it is so already.
   void (*turn)(float* y);
-  /// Tokens from which on tables are faster than tiles, with places to be found and with direct_layout (at
-  /// least 2), and inputs of a block, of the former.
-  std::size_t fewest_tokens, fewest_direct_tokens, smallest_block;
+  /// Tokens, and inputs of a block, from which on tables are faster than tiles.
+  std::size_t fewest_tokens, smallest_block;
   /// Panels of a piece, whose places and sums stay in the second cache, and tiles of 16 tokens that share the
   /// work of finding those places.
   std::size_t piece_panels, piece_tiles;

@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <vector>
@@ -182,7 +183,7 @@ void AddBlock(const TableBlock& block) {
   // Damaged codes have numbers up to 255: wrong sums, but of this array.
   alignas(64) std::byte tables[kTogether * 4 * kTableBytes + (256 - kSums) * kSumBytes];
   thread_local std::vector<std::int16_t> dots;
-  dots.resize(block.panels * kCodeRows * kTableTokens);
+  dots.resize(std::max(dots.size(), block.panels * kCodeRows * kTableTokens));
   const std::size_t chunks = Chunks(block);
   std::size_t chunk = 0;
   for (; chunk + kTogether <= chunks; chunk += kTogether)
@@ -232,7 +233,6 @@ const TableKernels& Avx2TableKernels() {
       .add_block = AddBlock,
       .turn = Transpose,
       .fewest_tokens = kTableTokens / 2,  // lanes without a token take as long as others
-      .fewest_direct_tokens = kTableTokens / 4,
       .smallest_block = 64,
       .piece_panels = 32,
       .piece_tiles = 4,

@@ -261,7 +261,6 @@ const TableKernels& Avx512TableKernels() {
       .add_block = AddBlock,
       .turn = nullptr,
       .fewest_tokens = 48,
-      .fewest_direct_tokens = 2,
       .smallest_block = 256,  // with 64, scaling takes so long that tiles do 1.15 times as much
       .piece_panels = 64,
       .piece_tiles = 8,

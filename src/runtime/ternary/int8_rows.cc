@@ -33,7 +33,7 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, Co
   width_ = std::max<std::size_t>(1, (rows + tiles - 1) / tiles);
   const TableKernels* tables = kernels.tables;
   const bool is_direct = tables != nullptr && layout == tables->direct_layout;
-  if (is_direct ? rows >= tables->fewest_direct_tokens
+  if (is_direct ? rows > 1
                 : tables != nullptr && rows >= tables->fewest_tokens && block >= tables->smallest_block)
     width_ = kTableTokens;
   // Rooms that only grow: those of a model's layers differ, and new bytes would be set to zero each time.
