@@ -57,6 +57,13 @@ class Linear {
     return codes != nullptr && codes->CanGate();
   }
   void MultiplyGated(const Int8Rows& x, float* y) const { std::get<CodeMatrix>(matrix_).MultiplyGated(x, y); }
+  bool CanGateInto(const Int8Rows& x, const Int8Rows& y) const {
+    const CodeMatrix* codes = std::get_if<CodeMatrix>(&matrix_);
+    return codes != nullptr && codes->CanGateInto(x, y);
+  }
+  void MultiplyGated(const Int8Rows& x, Int8Rows& y) const {
+    std::get<CodeMatrix>(matrix_).MultiplyGated(x, y);
+  }
 
  private:
   std::variant<PackedMatrix, CodeMatrix> matrix_;

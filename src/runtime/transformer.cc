@@ -29,6 +29,7 @@ struct Transformer::Scratch {
   std::vector<float> gated;             // [tokens, intermediate_size]
   std::vector<float> added;             // [tokens, hidden_size]
   Int8Rows quantised;                   // the input of the next linear, if that takes int8
+  Int8Rows next_quantised;              // of the one behind it
   std::vector<float> cosines, sines;    // [different positions, head_dim / 2]
   std::vector<std::size_t> angle_rows;  // [tokens], the row of the token's position in those two
 };
@@ -150,6 +151,14 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
 
 void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s) const {
   const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
+  if (layer.gate_up.activation_block() != 0 && layer.down.activation_block() != 0 && !observer_) {
+    layer.down.Fit(s.next_quantised, count);
+    if (layer.gate_up.CanGateInto(s.quantised, s.next_quantised)) {
+      layer.gate_up.MultiplyGated(s.quantised, s.next_quantised);
+      std::swap(s.quantised, s.next_quantised);
+      return;
+    }
+  }
   s.gated.resize(count * intermediate);
   if (layer.gate_up.CanGate()) {
     layer.gate_up.MultiplyGated(s.quantised, s.gated.data());

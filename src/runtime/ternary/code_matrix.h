@@ -114,6 +114,10 @@ class CodeMatrix {
   /// y [rows, out / 2] = silu(g) * u, where g and u are the first and second half of x W^T: the bits of
   /// Multiply and then KernelTable::silu_multiply, without the way through memory. Only if CanGate.
   void MultiplyGated(const Int8Rows& x, float* y) const;
+  /// Whether y, which has room for the same rows, can be set block by block from MultiplyGated's pieces.
+  bool CanGateInto(const Int8Rows& x, const Int8Rows& y) const;
+  /// The same quantised, as y.Quantize does, while it is in a cache; only if CanGateInto.
+  void MultiplyGated(const Int8Rows& x, Int8Rows& y) const;
 
  private:
   /// Sizes, without memory.
@@ -151,9 +155,9 @@ class CodeMatrix {
   void SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
                  std::size_t last_tile, std::vector<float>& sums) const;
   /// Cuts the product with `panels` panels into pieces for the threads of the pool, the panels into
-  /// table_pieces if that is not 0.
-  void ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
-                    const Piece& piece) const;
+  /// table_pieces if that is not 0, each of some `unit` of them.
+  void ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces, const Piece& piece,
+                    std::size_t unit = 1) const;
 
   std::size_t out_ = 0, planes_ = 1;
   std::shared_ptr<const std::byte> memory_;

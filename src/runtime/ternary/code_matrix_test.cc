@@ -319,6 +319,45 @@ TEST_P(CodeMatrixTest, GatedProductsEqualTheProductAndItsGateDoneApart) {
   }
 }
 
+/// The activations of the linear behind a gate, set from its pieces: those of the floats in between.
+TEST_P(CodeMatrixTest, GatedProductsAreQuantisedAsTheirFloatsAre) {
+  std::size_t fused = 0;
+  for (const std::size_t width : {1056u, 1152u, 1280u})
+    for (const std::size_t block : {64u, 256u})
+      for (const CodeLayout layout : {CodeLayout::kTwoBit, CodeLayout::kBase27}) {
+        const Ternary ternary = RandomTernary(2 * width, 256, 256);
+        const CodeMatrix matrix =
+            CodeMatrix::PackTernary(ternary.codes, ternary.scales, 2 * width, 256, 256, layout, arena_);
+        for (const std::size_t rows : {1u, 5u, 16u, 49u, 70u}) {
+          const std::vector<float> x = Activations(rows, 256);
+          Int8Rows quantised = matrix.RoomFor(rows), actual, expected;
+          quantised.Quantize(x.data());
+          actual.Resize(rows, width, block, layout);
+          expected.Resize(rows, width, block, layout);
+          if (!matrix.CanGateInto(quantised, actual)) continue;
+          ++fused;
+          std::vector<float> gated(rows * width);
+          matrix.MultiplyGated(quantised, gated.data());
+          expected.Quantize(gated.data());
+          matrix.MultiplyGated(quantised, actual);
+          for (std::size_t row = 0; row < rows; ++row) {
+            const Int8Rows a = actual.Row(row), e = expected.Row(row);
+            const Int8Tile one = a.Tile(0), other = e.Tile(0);
+            ASSERT_EQ(std::vector(one.codes, one.codes + width),
+                      std::vector(other.codes, other.codes + width))
+                << width << " by " << block << ", row " << row << " of " << rows;
+            ASSERT_EQ(std::vector(one.scales, one.scales + a.blocks()),
+                      std::vector(other.scales, other.scales + a.blocks()));
+            ASSERT_EQ(std::vector(one.sums, one.sums + a.blocks()),
+                      std::vector(other.sums, other.sums + a.blocks()));
+          }
+        }
+      }
+  if (ChosenCodeKernels().tables != nullptr) {
+    EXPECT_GE(fused, 12u);
+  }
+}
+
 TEST_P(CodeMatrixTest, KernelsReadNothingBeyondTheirRowsScales) {
   // A row of a larger batch, in the middle: what stands beside it must not matter.
   const Ternary ternary = RandomTernary(64, 256, 64);

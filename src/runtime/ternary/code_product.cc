@@ -145,7 +145,7 @@ void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, cons
 }
 
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
-                              const Piece& piece) const {
+                              const Piece& piece, std::size_t unit) const {
   FORGE_CHECK(x.depth() == in() && x.block() == block() && x.is_rotated() == panels_.is_rotated);
   // Tables that take codes as they lie need rows in tiles of their own.
   FORGE_CHECK((x.layout() == CodeLayout::kBase27) == (panels_.layout == CodeLayout::kBase27));
@@ -154,11 +154,12 @@ void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t
   ThreadPool& pool = ThreadPool::Global();
   const auto threads = static_cast<std::size_t>(pool.num_threads());
   if (table_pieces != 0) {
-    const std::size_t tile_pieces = TilePieces(panels_.layout, x);
+    const std::size_t tile_pieces = TilePieces(panels_.layout, x), units = DivideUp(panels, unit);
+    const auto panel = [&](std::size_t p) { return std::min(panels, units * p / table_pieces * unit); };
     return pool.Run(table_pieces * tile_pieces, [&](std::size_t i) {
       const std::size_t p = i / tile_pieces, t = i % tile_pieces;
-      piece(panels * p / table_pieces, panels * (p + 1) / table_pieces, x.tiles() * t / tile_pieces,
-            x.tiles() * (t + 1) / tile_pieces);
+      if (panel(p) == panel(p + 1)) return;
+      piece(panel(p), panel(p + 1), x.tiles() * t / tile_pieces, x.tiles() * (t + 1) / tile_pieces);
     });
   }
   const std::size_t work = x.rows() * in() * out_;
@@ -240,6 +241,32 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
                    width);
         }
       });
+}
+
+bool CodeMatrix::CanGateInto(const Int8Rows& x, const Int8Rows& y) const {
+  return CanGate() && TablePieces(panels_, x, panels() / 2) != 0 && y.rows() == x.rows() &&
+         y.width() == x.width() && y.depth() == out_ / 2 && y.block() % kCodeRows == 0;
+}
+
+void CodeMatrix::MultiplyGated(const Int8Rows& x, Int8Rows& y) const {
+  FORGE_CHECK(CanGateInto(x, y));
+  const std::size_t half = panels() / 2, panels_of_block = y.block() / kCodeRows;
+  ForEachPiece(
+      x, half, TablePieces(panels_, x, half),
+      [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
+        thread_local std::vector<float> gates, ups;
+        SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
+        SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
+        const std::size_t first_row = first_tile * x.width(), held = (last_tile - first_tile) * x.width(),
+                          rows = std::min(x.rows() - first_row, held), panels = last_panel - first_panel;
+        for (std::size_t panel = 0; panel < panels; ++panel) {
+          const std::size_t at = panel * held * kCodeRows;
+          Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * kCodeRows);
+        }
+        y.QuantizePanels(first_row, first_row + rows, first_panel / panels_of_block, panels, gates.data(),
+                         held);
+      },
+      panels_of_block);
 }
 
 }  // namespace forge::runtime

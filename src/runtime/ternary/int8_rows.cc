@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/hadamard.h"
 #include "base/thread_pool.h"
 #include "runtime/ternary/code_kernels.h"
@@ -47,11 +48,31 @@ void Int8Rows::Quantize(const float* x) {
   // Whole blocks of tiles: tokens of a tile are neighbours in memory, which two threads would write in turns.
   constexpr std::size_t kValuesPerTask = 1 << 13;
   ParallelFor(tiles() * blocks_, kValuesPerTask / (width_ * block_), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) QuantizeBlock(i / blocks_, i % blocks_, x);
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t tile = i / blocks_, block = i % blocks_;
+      QuantizeBlock(tile, block,
+                    [&](std::size_t lane) { return x + (tile * width_ + lane) * depth_ + block * block_; });
+    }
   });
 }
 
-void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const float* x) {
+void Int8Rows::QuantizePanels(std::size_t first_row, std::size_t last_row, std::size_t first_block,
+                              std::size_t panels, const float* values, std::size_t stride) {
+  FORGE_CHECK(first_row % width_ == 0 && block_ % kCodeRows == 0 && depth_ % kCodeRows == 0);
+  const std::size_t panels_of_block = block_ / kCodeRows;
+  std::vector<float> gathered(block_);
+  for (std::size_t row = first_row; row < last_row; row += width_)
+    for (std::size_t panel = 0; panel < panels; panel += panels_of_block)
+      QuantizeBlock(row / width_, first_block + panel / panels_of_block, [&](std::size_t lane) {
+        for (std::size_t p = panel; p < std::min(panels, panel + panels_of_block); ++p)
+          std::memcpy(gathered.data() + (p - panel) * kCodeRows,
+                      values + (p * stride + row - first_row + lane) * kCodeRows, kCodeRows * sizeof(float));
+        return static_cast<const float*>(gathered.data());
+      });
+}
+
+template <class ValuesOf>
+void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const ValuesOf& values_of) {
   thread_local std::vector<std::int8_t> codes;  // [width][padded]
   const std::size_t first = block * block_, length = std::min(block_, depth_ - first),
                     padded = block + 1 == blocks_ ? stride_ - first : length;
@@ -59,7 +80,7 @@ void Int8Rows::QuantizeBlock(std::size_t tile, std::size_t block, const float* x
   float* scales = scales_.data() + (tile * blocks_ + block) * width_;
   std::int32_t* sums = sums_.data() + (tile * blocks_ + block) * width_;
   for (std::size_t lane = 0; lane < std::min(width_, rows_ - tile * width_); ++lane) {
-    const float* values = x + (tile * width_ + lane) * depth_ + first;
+    const float* values = values_of(lane);
     thread_local std::vector<float> rotated;
     if (is_rotated_) {
       rotated.assign(values, values + length);

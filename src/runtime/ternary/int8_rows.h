@@ -23,6 +23,12 @@ class Int8Rows {
   /// Sets all rows from x [rows, depth], finite, which are rotated here if they have to be; on the threads of
   /// the global pool.
   void Quantize(const float* x);
+  /// Sets rows [first_row, last_row) of whole tiles, in the blocks from first_block on, from values as
+  /// products leave them: [panels][stride][kCodeRows], of which the rows are the first. `block` and `depth`
+  /// are multiples of kCodeRows; the panels are whole blocks, or end the rows. On this thread; others may set
+  /// other blocks or tiles meanwhile.
+  void QuantizePanels(std::size_t first_row, std::size_t last_row, std::size_t first_block,
+                      std::size_t panels, const float* values, std::size_t stride);
 
   /// One row alone.
   Int8Rows Row(std::size_t row) const;
@@ -43,8 +49,9 @@ class Int8Rows {
   }
 
  private:
-  /// One block of the rows of a tile, from x [rows, depth].
-  void QuantizeBlock(std::size_t tile, std::size_t block, const float* x);
+  /// One block of the rows of a tile; values_of(lane) gives those of a row.
+  template <class ValuesOf>
+  void QuantizeBlock(std::size_t tile, std::size_t block, const ValuesOf& values_of);
 
   std::size_t rows_ = 0, depth_ = 0, block_ = 1, blocks_ = 0, stride_ = 0, width_ = 1;
   CodeLayout layout_ = CodeLayout::kTwoBit;
