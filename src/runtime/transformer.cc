@@ -151,7 +151,7 @@ void Transformer::Norm(const std::vector<float>& gain, std::size_t count, const 
 
 void Transformer::GateUp(const PackedLayer& layer, std::size_t count, Scratch& s) const {
   const auto intermediate = static_cast<std::size_t>(config().intermediate_size);
-  if (layer.gate_up.activation_block() != 0 && layer.down.activation_block() != 0 && !observer_) {
+  if (layer.down.activation_block() != 0 && !observer_) {
     layer.down.Fit(s.next_quantised, count);
     if (layer.gate_up.CanGateInto(s.quantised, s.next_quantised)) {
       layer.gate_up.MultiplyGated(s.quantised, s.next_quantised);

@@ -144,6 +144,17 @@ void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, cons
                    sums.data());
 }
 
+void CodeMatrix::GatePanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x,
+                            std::size_t first_tile, std::size_t last_tile, std::vector<float>& gates) const {
+  thread_local std::vector<float> ups;
+  const std::size_t half = panels() / 2, first_row = first_tile * x.width(),
+                    held = (last_tile - first_tile) * x.width(), rows = std::min(x.rows() - first_row, held);
+  SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
+  SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
+  for (std::size_t at = 0; at < (last_panel - first_panel) * held * kCodeRows; at += held * kCodeRows)
+    Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * kCodeRows);
+}
+
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
                               const Piece& piece, std::size_t unit) const {
   FORGE_CHECK(x.depth() == in() && x.block() == block() && x.is_rotated() == panels_.is_rotated);
@@ -221,8 +232,7 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
                           rows = std::min(x.rows() - first_row, held);
         const std::size_t together = x.rows() == 1 ? last_panel - first_panel : 1;
         if (table_pieces != 0) {
-          SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
-          SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
+          GatePanels(first_panel, last_panel, x, first_tile, last_tile, gates);
         } else {
           Grow(gates, held * together * kCodeRows);
           Grow(ups, held * together * kCodeRows);
@@ -236,7 +246,8 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
             SumTiles(panel, x, first_tile, last_tile, gates.data());
             SumTiles(half + panel, x, first_tile, last_tile, ups.data());
           }
-          Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * together * kCodeRows);
+          if (table_pieces == 0)
+            Kernels().silu_multiply(gates.data(), ups.data(), rows * together * kCodeRows);
           CopyRows(gates.data() + at, rows, together * kCodeRows, y + first_row * width + panel * kCodeRows,
                    width);
         }
@@ -254,17 +265,11 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, Int8Rows& y) const {
   ForEachPiece(
       x, half, TablePieces(panels_, x, half),
       [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
-        thread_local std::vector<float> gates, ups;
-        SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
-        SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
-        const std::size_t first_row = first_tile * x.width(), held = (last_tile - first_tile) * x.width(),
-                          rows = std::min(x.rows() - first_row, held), panels = last_panel - first_panel;
-        for (std::size_t panel = 0; panel < panels; ++panel) {
-          const std::size_t at = panel * held * kCodeRows;
-          Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * kCodeRows);
-        }
-        y.QuantizePanels(first_row, first_row + rows, first_panel / panels_of_block, panels, gates.data(),
-                         held);
+        thread_local std::vector<float> gates;
+        GatePanels(first_panel, last_panel, x, first_tile, last_tile, gates);
+        y.QuantizePanels(first_tile * x.width(), std::min(x.rows(), last_tile * x.width()),
+                         first_panel / panels_of_block, last_panel - first_panel, gates.data(),
+                         (last_tile - first_tile) * x.width());
       },
       panels_of_block);
 }
