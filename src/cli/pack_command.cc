@@ -6,19 +6,14 @@
 #include "base/error.h"
 #include "cli/command_list.h"
 #include "cli/model_flags.h"
+#include "runtime/pack_words.h"
 #include "runtime/packed_file.h"
+#include "runtime/packed_weights.h"
 
 namespace forge::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Nothing: as they are stored.
-std::optional<runtime::WeightType> ParseHeld(const std::string& word) {
-  if (word == "q8_0" || word == "q8_rotated") return runtime::WeightType::kInt8;
-  if (word == "q4_0") return runtime::WeightType::kInt4;
-  return std::nullopt;
-}
 
 class PackCommand : public Command {
  public:
@@ -35,12 +30,12 @@ class PackCommand : public Command {
     flags.AddPositional("OUT", out_, "The file, by habit *.forge; every command that runs a model takes it.");
     flags.AddWord("--linears", linears_, {"auto", "q8_0", "q4_0"},
                   "Round the linears to 8 or 4 bits; auto keeps them as they are stored.");
-    flags.AddWord("--embeddings", embeddings_, {"auto", "q8_0", "q8_rotated", "q4_0"},
+    flags.AddWord("--embeddings", embeddings_, runtime::EmbeddingWords(),
                   "The same for embedding and head; q8_rotated: 8 bits with one scale for each row, inputs "
                   "rotated by 32 (an embedding that is not the head is q8_0): as near as q8_0, and faster in "
                   "batches.");
     flags.AddWord(
-        "--codes", codes_, {"two-bit", "base-3", "base-27"},
+        "--codes", codes_, runtime::CodeWords(),
         "How ternary codes lie in the file: two-bit is fast on every processor; base-3 is a fifth "
         "smaller (groups of 128 and more) and as fast only with AVX-512 VBMI; base-27 is a tenth "
         "smaller, the fastest on AMD with AVX-512, and slow token by token on others. All run everywhere.");
@@ -55,15 +50,11 @@ class PackCommand : public Command {
     const std::unique_ptr<model::WeightSource> source = pipeline::OpenWeights(in);
     const io::GgufMetadata tokenizer =
         pipeline::GgufTokenizerOf(pipeline::PartsOf(in).base, source->config());
-    const runtime::PackedWeights weights =
-        runtime::PackWeights(*source, {.linears = ParseHeld(linears_),
-                                       .embeddings = ParseHeld(embeddings_),
-                                       .activations = runtime::Activations::kInt8,
-                                       .ternary = codes_ == "base-3"    ? runtime::CodeLayout::kBase3
-                                                  : codes_ == "base-27" ? runtime::CodeLayout::kBase27
-                                                                        : runtime::CodeLayout::kTwoBit,
-                                       .rotates_head = embeddings_ == "q8_rotated"});
-    runtime::SavePackedFile(out, weights, tokenizer, pipeline::ShortNameOf(in));
+    runtime::PackOptions options = runtime::OptionsFromWords(codes_, embeddings_);
+    if (linears_ == "q8_0") options.linears = runtime::WeightType::kInt8;
+    if (linears_ == "q4_0") options.linears = runtime::WeightType::kInt4;
+    runtime::SavePackedFile(out, runtime::PackWeights(*source, options), tokenizer,
+                            pipeline::ShortNameOf(in));
     Report(out, terminal);
     return 0;
   }

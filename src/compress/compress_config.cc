@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -25,11 +26,17 @@ void CheckExport(const std::string& what, const CompressConfig& config) {
          .what = "cannot export packed from tier " + config.tier,
          .why = "a packed file holds ternary, 8-bit and 4-bit linears, and that tier has others too",
          .fix = "use --tier strict or dual, or round the file: forge pack MODEL.gguf OUT --linears q8_0"});
-  if (config.embedding_type != "q8_0" && config.embedding_type != "q4_0")
+  if (config.packed_embeddings == "auto" && config.embedding_type != "q8_0" &&
+      config.embedding_type != "q4_0")
     throw Error({.kind = ErrorKind::kUsage,
                  .what = "cannot export packed with embeddings of type " + config.embedding_type,
                  .why = "a packed file holds embeddings of 8 or 4 bits",
-                 .fix = "use --embedding-type q8_0 or q4_0, or make it with forge pack --embeddings"});
+                 .fix = "add --packed-embeddings q8_0, q8_rotated or q4_0, or use such an --embedding-type"});
+  if (config.packed_codes != "two-bit" && config.tier == "dual")
+    throw Error({.kind = ErrorKind::kUsage,
+                 .what = "cannot use --packed-codes " + config.packed_codes + " with --tier dual",
+                 .why = "two planes of codes lie in two bits each",
+                 .fix = "leave out --packed-codes, or use --tier strict"});
 }
 
 /// What embeddings can be stored as, the largest first.
@@ -78,6 +85,11 @@ void CheckFlagsFit(const CompressConfig& config) {
                  .why = why,
                  .fix = fix});
   };
+  if (std::count(config.also_export.begin(), config.also_export.end(), "packed") == 0) {
+    note(config.packed_codes != usual.packed_codes, "--packed-codes");
+    note(config.packed_embeddings != usual.packed_embeddings, "--packed-embeddings");
+    refuse_noted("without --also-export packed", "no packed file is written", "add --also-export packed");
+  }
   note(config.relation_share == 0 && config.relation_layer != usual.relation_layer, "--relation-layer");
   refuse_noted("without --relation-share", "with a share of 0 no relations are learned",
                "give a --relation-share above 0");
@@ -155,6 +167,13 @@ StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& 
                  .fix = is_large ? "use --group-size 256, or --export-type q2_0"
                                  : "use --group-size 64, 128 or 256"});
   CheckGroups(model, plan.group);
+  if (config.packed_codes != "two-bit" && block < 128)
+    throw Error(
+        {.kind = ErrorKind::kUsage,
+         .what = fmt::format("cannot use --packed-codes {} with linears stored as {}", config.packed_codes,
+                             io::Info(plan.type).name),
+         .why = fmt::format("in its blocks of {} weights such codes take no less than two bits", block),
+         .fix = "leave out --packed-codes, or use --group-size 256"});
   if (config.embedding_type != "auto") {
     plan.tables = TableType(config.embedding_type, model);
     return plan;

@@ -8,6 +8,7 @@
 #include "base/config_field.h"
 #include "io/gguf_blocks.h"
 #include "model/model_config.h"
+#include "runtime/pack_words.h"
 
 namespace forge::compress {
 
@@ -23,6 +24,8 @@ struct CompressConfig {
   std::string embedding_type = "q8_0";
   bool compare_quantisers = false;
   std::vector<std::string> also_export;
+  std::string packed_codes = "two-bit";
+  std::string packed_embeddings = "auto";
   int training_steps = 300;
   std::string training_start = "weights";
   double learning_rate = 2e-3;
@@ -86,6 +89,12 @@ struct CompressConfig {
           "Other forms of the result, beside the file: f16 (its values, for programs without ternary types), "
           "hf-bitnet (a folder that transformers loads; one scale for each linear, so it loses more), packed "
           "(as forge pack writes it: forge maps and runs it at once, with int8 activations).");
+    visit("packed_codes", packed_codes, OneOf{runtime::CodeWords()},
+          "How ternary codes lie in the packed file (forge pack --codes): base-3 and base-27 need "
+          "--group-size 256.");
+    visit("packed_embeddings", packed_embeddings, OneOf{runtime::EmbeddingWords()},
+          "Embedding and head of the packed file (forge pack --embeddings), whatever --embedding-type says; "
+          "auto: as that says.");
     visit("training_steps", training_steps, InRange{0, 1000000},
           "Steps of ternary-aware training; 0: calibration only, no training engine needed.");
     visit("training_start", training_start, OneOf{{"weights", "feedback"}},
@@ -145,7 +154,8 @@ struct StoragePlan {
   io::BlockType tables = io::BlockType::kQ8_0;  // embedding and head; if they are chosen, until then
   std::vector<io::BlockType> tables_to_choose_from = {};  // with --embedding-type auto, the smallest first
 };
-/// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold,
+/// Throws Error(kUsage) for a group size, or a width of the embedding, that its type cannot hold, and for
+/// codes of the packed file that would be no smaller in its blocks,
 /// Error(kInput) listing the linears that do not divide into groups.
 StoragePlan PlanStorage(const CompressConfig& config, const model::ModelConfig& model);
 

@@ -62,5 +62,35 @@ TEST(CheckFlagsFit, BlockReconstructionFollowsFeedbackInTierStrict) {
               HasSubstr("cannot use --precision without training"));
 }
 
+TEST(CheckFlagsFit, FormsOfThePackedFileNeedOne) {
+  CompressConfig config{.also_export = {"packed"}, .training_steps = 0};
+  config.packed_codes = "base-27";
+  config.packed_embeddings = "q8_rotated";
+  EXPECT_EQ(MessageOf(config), "no error");
+  config.tier = "dual";
+  EXPECT_THAT(MessageOf(config), HasSubstr("cannot use --packed-codes base-27 with --tier dual"));
+  config.tier = "strict";
+  config.embedding_type = "f16";
+  EXPECT_EQ(MessageOf(config), "no error");
+  config.also_export = {"f16"};
+  EXPECT_THAT(MessageOf(config),
+              HasSubstr("cannot use --packed-codes, --packed-embeddings without --also-export packed"));
+}
+
+TEST(PlanStorage, RefusesCodesOfThePackedFileThatWouldBeNoSmaller) {
+  ModelConfig wide = TinyConfig();
+  wide.hidden_size = wide.intermediate_size = 256;
+  wide.head_dim = 64;
+  for (const char* codes : {"base-3", "base-27"}) {
+    CompressConfig config{.also_export = {"packed"}};
+    config.packed_codes = codes;
+    EXPECT_THROW(PlanStorage(config, wide), Error);
+    config.group_size = 128;  // Q2_0 again
+    EXPECT_THROW(PlanStorage(config, wide), Error);
+    config.group_size = 256;
+    EXPECT_NO_THROW(PlanStorage(config, wide));
+  }
+}
+
 }  // namespace
 }  // namespace forge::compress

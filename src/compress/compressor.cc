@@ -16,6 +16,7 @@
 #include "io/atomic_file.h"
 #include "io/section_file.h"
 #include "model/gguf_model.h"
+#include "runtime/pack_words.h"
 #include "runtime/packed_file.h"
 
 namespace forge::compress {
@@ -215,7 +216,9 @@ void WriteExports(const CompressInput& input, const CompressConfig& config, cons
       entry.retention = result.retention;  // the same values
     } else if (what == "packed") {
       entry = {.name = "packed file", .path = input.output.parent_path() / "model.forge"};
-      ExportPacked(entry.path, *file, input.tokenizer, input.model_name);
+      ExportPacked(entry.path, *file,
+                   runtime::OptionsFromWords(config.packed_codes, config.packed_embeddings), input.tokenizer,
+                   input.model_name);
       if (input.evaluate) {
         runtime::NativeModel loaded(
             runtime::OpenPackedFile(std::make_shared<const io::SectionFile>(entry.path)));

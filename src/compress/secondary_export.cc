@@ -68,13 +68,9 @@ void ExportBitnet(const fs::path& path, const model::WeightSource& compressed,
 }
 
 void ExportPacked(const fs::path& path, const model::WeightSource& compressed,
-                  const io::GgufMetadata& tokenizer, const std::string& model_name) {
-  const runtime::PackedWeights weights =
-      runtime::PackWeights(compressed, {.linears = {},
-                                        .embeddings = {},
-                                        .activations = runtime::Activations::kInt8,
-                                        .ternary = runtime::CodeLayout::kTwoBit});
-  runtime::SavePackedFile(path, weights, tokenizer, model_name);
+                  const runtime::PackOptions& options, const io::GgufMetadata& tokenizer,
+                  const std::string& model_name) {
+  runtime::SavePackedFile(path, runtime::PackWeights(compressed, options), tokenizer, model_name);
 }
 
 std::uint64_t BytesOnDisk(const fs::path& path) {

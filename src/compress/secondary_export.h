@@ -9,6 +9,7 @@
 #include "io/gguf.h"
 #include "model/bitnet_folder.h"
 #include "model/weight_source.h"
+#include "runtime/packed_weights.h"
 
 namespace forge::compress {
 
@@ -30,10 +31,11 @@ std::map<std::string, model::BitnetLinear> RefitToTensors(const model::WeightSou
 void ExportBitnet(const std::filesystem::path& path, const model::WeightSource& compressed,
                   const std::filesystem::path& tokenizer_source);
 
-/// Writes a compressed file as the runtime holds it for int8 activations (runtime/packed_file.h), ternary
-/// codes in two bits. Throws Error(kInput) for what such a file cannot hold.
+/// Writes a compressed file as the runtime holds it for int8 activations (runtime/packed_file.h). Throws
+/// Error(kInput) for what such a file cannot hold.
 void ExportPacked(const std::filesystem::path& path, const model::WeightSource& compressed,
-                  const io::GgufMetadata& tokenizer, const std::string& model_name);
+                  const runtime::PackOptions& options, const io::GgufMetadata& tokenizer,
+                  const std::string& model_name);
 
 /// Bytes of a file, or of all files of a folder.
 std::uint64_t BytesOnDisk(const std::filesystem::path& path);
