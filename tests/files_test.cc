@@ -76,6 +76,15 @@ TEST_F(Files, PackedFilesRunAsTheModelTheyWereMadeOf) {
   EXPECT_THAT(text("inspect", "q.forge", {}), HasSubstr("(packed)"));
   const std::vector<std::string> short_test{"--prompt-tokens", "4", "--new-tokens", "4",
                                             "--repetitions",   "1"};
+  const auto key_values = [&](const std::string& model, std::vector<std::string> rest) {
+    rest.insert(rest.end(), {"--prompt-tokens", "0", "--new-tokens", "0", "--json"});
+    return io::Json::parse(text("bench", model, rest))["key_values"].get<std::string>();
+  };
+  EXPECT_EQ(key_values("q.forge", {}), "f16");
+  EXPECT_EQ(key_values("q.forge", {"--kv-cache-type", "f32"}), "f32");
+  EXPECT_EQ(key_values("q.gguf", {}), "f32");
+  EXPECT_EQ(key_values("q.gguf", {"--activations", "int8"}), "f16");
+  EXPECT_EQ(key_values("q.gguf", {"--kv-cache-type", "q8_0"}), "q8_0");
   const std::string speed = text("bench", "q.forge", short_test);
   EXPECT_THAT(speed, HasSubstr("first token after"));
   EXPECT_THAT(speed, HasSubstr("head by top-k"));

@@ -132,6 +132,7 @@ class BenchCommand : public Command {
                                                    : runtime::WeightType::kInt4;
     runtime::PackedWeights weights =
         runtime::PackWeights(*model::RandomTernaryWeights(shape_, seed_), options);
+    model_.SetHowToRun(weights);
     model_.CheckHead(name_, weights);
     return std::make_unique<runtime::NativeModel>(std::move(weights));
   }
@@ -181,7 +182,7 @@ class BenchCommand : public Command {
                   {"activations", is_int8 ? "int8" : "float32"},
                   {"threads", threads},
                   {"pinned_cores", pinned_cores_},
-                  {"key_values", model_.kv_cache_type},
+                  {"key_values", runtime::Name(model.transformer().key_values())},
                   {"key_value_bytes_per_token", key_value_bytes},
                   {"context_tokens", config_.context_tokens},
                   {"load_seconds", load_seconds_},

@@ -15,9 +15,10 @@ std::optional<runtime::WeightType> ParseWeightType(const std::string& word) {
   return std::nullopt;
 }
 
-runtime::KeyValueType ParseKeyValueType(const std::string& word) {
+runtime::KeyValueType ParseKeyValueType(const std::string& word, runtime::Activations activations) {
   if (word == "q8_0") return runtime::KeyValueType::kInt8;
-  return word == "f16" ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32;
+  const bool is_auto_f16 = word == "auto" && activations == runtime::Activations::kInt8;
+  return word == "f16" || is_auto_f16 ? runtime::KeyValueType::kFloat16 : runtime::KeyValueType::kFloat32;
 }
 
 }  // namespace
@@ -39,10 +40,10 @@ void ModelFlags::AddTo(FlagSet& flags, const std::string& default_activations) {
       "What ternary, 8-bit and 4-bit weights are multiplied with: float32 is exact, int8 is rounded "
       "block by block and much faster; auto is int8 for ternary models, else float32. Those of a packed file "
       "are int8.");
-  flags.AddWord("--kv-cache-type", kv_cache_type, {"f32", "f16", "q8_0"},
+  flags.AddWord("--kv-cache-type", kv_cache_type, {"auto", "f32", "f16", "q8_0"},
                 "How the keys and values of the text so far are held: f16 takes half of the memory of f32, "
-                "q8_0 (8 bits, a "
-                "scale for 32) 0.27 of it; both are rounded.");
+                "q8_0 (8 bits, a scale for 32) 0.27 of it; both are rounded. auto: f16 with int8 "
+                "activations, else f32.");
   flags.AddSwitch("--verify", verify, "Check every byte of a packed file against its checksums first.");
   flags.AddText("--base", base, "The model that a LoRA adapter belongs to.");
   AddFolderTo(flags);
@@ -96,9 +97,12 @@ runtime::PackOptions ModelFlags::Packing() const {
           .embeddings = type,
           .activations = activations == "int8"   ? runtime::Activations::kInt8
                          : activations == "auto" ? runtime::Activations::kInt8IfTernary
-                                                 : runtime::Activations::kFloat32,
-          .key_values = ParseKeyValueType(kv_cache_type),
-          .greedy_head = head == "full" ? runtime::GreedyHead::kFull : runtime::GreedyHead::kTopK};
+                                                 : runtime::Activations::kFloat32};
+}
+
+void ModelFlags::SetHowToRun(runtime::PackedWeights& loaded) const {
+  loaded.key_values = ParseKeyValueType(kv_cache_type, loaded.activations);
+  loaded.greedy_head = head == "full" ? runtime::GreedyHead::kFull : runtime::GreedyHead::kTopK;
 }
 
 pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool with_tokenizer) const {
@@ -111,8 +115,7 @@ pipeline::ModelToRun ModelFlags::Load(const std::filesystem::path& path, bool wi
   const runtime::PackOptions packing = Packing();
   pipeline::ModelToRun loaded = pipeline::LoadModelToRun(
       path, {.packing = packing, .verify = verify, .with_tokenizer = with_tokenizer});
-  loaded.weights.key_values = packing.key_values;  // also of a packed file
-  loaded.weights.greedy_head = packing.greedy_head;
+  SetHowToRun(loaded.weights);  // also of a packed file
   CheckHead(path.string(), loaded.weights);
   return loaded;
 }

@@ -29,7 +29,7 @@ struct ModelFlags {
   std::string base;  // of a LoRA adapter: --base BASE ADAPTER is BASE+ADAPTER
   std::string weights = "auto";
   std::string activations = "float32";
-  std::string kv_cache_type = "f32";
+  std::string kv_cache_type = "auto";
   std::string head = "top-k";
   bool verify = false;
   bool pin_threads = false;
@@ -48,8 +48,10 @@ struct ModelFlags {
   std::filesystem::path Resolve(const std::string& name) const;
   /// Where its tokenizer is: that of BASE in BASE+ADAPTER.
   std::filesystem::path ResolveTokenizer(const std::string& name) const;
-  /// What --weights, --activations, --kv-cache-type and --head ask for.
+  /// What --weights and --activations ask for.
   runtime::PackOptions Packing() const;
+  /// What --kv-cache-type and --head ask for, of weights that are packed.
+  void SetHowToRun(runtime::PackedWeights& loaded) const;
   /// Packed straight from the mapped files.
   RunnableModel LoadToRun(const std::string& name) const;
   /// The global pool's threads and this one, pinned to cores, if --pin-threads is given; nullptr otherwise.

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/float16.h"
+#include "runtime/kernels/kernel_table.h"
 
 namespace forge::runtime {
 
@@ -17,7 +18,7 @@ constexpr std::size_t RoundUp(std::size_t count, std::size_t step) { return (cou
 std::size_t Panels(int columns) { return RoundUp(static_cast<std::size_t>(columns), kPanelWidth); }
 std::size_t Blocks(int features) { return RoundUp(static_cast<std::size_t>(features), kScaleBlock); }
 
-constexpr float kLargestHalf = 65504.0f, kLargestCode = 127.0f;
+constexpr float kLargestCode = 127.0f;
 
 std::size_t NumberBytes(KeyValueType type) {
   return type == KeyValueType::kFloat32 ? 4 : type == KeyValueType::kFloat16 ? 2 : 1;
@@ -56,6 +57,10 @@ NarrowPanels KeyValueSpan::NarrowValues() const {
   const bool is_half = type == KeyValueType::kFloat16;
   return {is_half ? PanelNumbers::kHalf : PanelNumbers::kInt8ByRow, values, value_panel_stride, value_scales,
           value_scale_stride};
+}
+
+const char* Name(KeyValueType type) {
+  return type == KeyValueType::kFloat32 ? "f32" : type == KeyValueType::kFloat16 ? "f16" : "q8_0";
 }
 
 std::size_t KeyValueBytesPerToken(const model::ModelConfig& config, KeyValueType type) {
@@ -105,8 +110,7 @@ void KeyValueCache::Put(int layer, int position, const float* keys, const float*
   thread_local std::vector<std::uint16_t> halves;
   halves.resize(2 * head_dim);
   const auto narrow = [&](const float* numbers, std::uint16_t* to) {
-    for (std::size_t i = 0; i < head_dim; ++i)
-      to[i] = FloatToHalf(std::clamp(numbers[i], -kLargestHalf, kLargestHalf));
+    Kernels().to_half(numbers, head_dim, to);
     return to;
   };
   for (int head = 0; head < heads_; ++head, keys += head_dim, values += head_dim) {

@@ -21,6 +21,8 @@ namespace forge::runtime {
 ///             larger than the rest, which then cost only their own block its precision. A block with a NaN
 ///             is NaN.
 enum class KeyValueType { kFloat32, kFloat16, kInt8 };
+/// "f32", "f16", "q8_0".
+const char* Name(KeyValueType type);
 
 /// Keys and values of consecutive positions of one key-value head, as panels for both products of attention.
 struct KeyValueSpan {

@@ -245,6 +245,17 @@ double LogSumExp(const float* x, std::size_t size) {
          std::log(_mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two)));
 }
 
+void ToHalf(const float* x, std::size_t size, std::uint16_t* out) {
+  const __m256 most = _mm256_set1_ps(kLargestHalf), least = _mm256_set1_ps(-kLargestHalf);
+  std::size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    // Of a NaN and a limit, these give what stands second.
+    const __m256 value = _mm256_max_ps(least, _mm256_min_ps(most, _mm256_loadu_ps(x + i)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+  }
+  if (i < size) ScalarKernels().to_half(x + i, size - i, out + i);
+}
+
 }  // namespace
 
 const KernelTable& Avx2Kernels() {
@@ -260,7 +271,8 @@ const KernelTable& Avx2Kernels() {
                                  .silu_multiply = SiluMultiply,
                                  .softmax = Softmax,
                                  .log_sum_exp = LogSumExp,
-                                 .axpy = Axpy};
+                                 .axpy = Axpy,
+                                 .to_half = ToHalf};
   return table;
 }
 

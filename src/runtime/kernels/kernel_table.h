@@ -11,6 +11,8 @@
 
 namespace forge::runtime {
 
+inline constexpr float kLargestHalf = 65504;  // of the numbers of binary16
+
 /// The hot loops of one target. All targets give the same bits for the same input: every output is one fixed
 /// sequence of fused multiply-adds (dot products: eight lanes i mod 8, added as
 /// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))), and exp is the same polynomial everywhere. The scalar table is the
@@ -47,6 +49,8 @@ struct KernelTable {
   double (*log_sum_exp)(const float* x, std::size_t size);
   /// y[i] += a * x[i], fused.
   void (*axpy)(float a, const float* x, std::size_t size, float* y);
+  /// out[i] = x[i] in binary16, to the nearest, ties to even; magnitudes beyond kLargestHalf become that.
+  void (*to_half)(const float* x, std::size_t size, std::uint16_t* out);
 };
 
 const KernelTable& ScalarKernels();

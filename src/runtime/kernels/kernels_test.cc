@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -133,6 +134,26 @@ TEST_P(EveryTarget, ElementwiseKernelsEqualTheirTwinsAtEveryShortLength) {
     expected = actual = b;
     twin().axpy(0.3f, a.data(), size, expected.data());
     fast().axpy(0.3f, a.data(), size, actual.data());
+    EXPECT_EQ(actual, expected);
+  }
+}
+
+TEST_P(EveryTarget, HalvesAreThoseOfTheConversionCutAtTheLargest) {
+  std::vector<float> x;
+  Random random(1, "halves");
+  for (int i = 0; i < 100'000; ++i) {  // any bits, and those around the numbers of binary16
+    const auto bits = random.Below(0xffffffff);
+    x.push_back(std::bit_cast<float>(bits));
+    x.push_back(HalfToFloat(static_cast<std::uint16_t>(bits)) *
+                (1 + static_cast<float>(random.Below(64)) * 0x1p-14f));
+  }
+  for (const float value : {0.0f, 65504.0f, 65519.9f, 65520.0f, 1e30f, 0x1p-25f, 0x1.8p-25f, 1e-40f})
+    x.push_back(value);
+  for (const std::size_t size : {x.size(), std::size_t{1}, std::size_t{7}, std::size_t{19}}) {
+    std::vector<std::uint16_t> actual(size), expected;
+    fast().to_half(x.data() + x.size() - size, size, actual.data());
+    for (std::size_t i = x.size() - size; i < x.size(); ++i)
+      expected.push_back(FloatToHalf(std::isnan(x[i]) ? x[i] : std::clamp(x[i], -65504.0f, 65504.0f)));
     EXPECT_EQ(actual, expected);
   }
 }

@@ -153,6 +153,10 @@ double LogSumExp(const float* x, std::size_t size) {
   return static_cast<double>(highest) + std::log(sum);
 }
 
+void ToHalf(const float* x, std::size_t size, std::uint16_t* out) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = FloatToHalf(std::clamp(x[i], -kLargestHalf, kLargestHalf));
+}
+
 }  // namespace
 
 const KernelTable& ScalarKernels() {
@@ -168,7 +172,8 @@ const KernelTable& ScalarKernels() {
                                  .silu_multiply = SiluMultiply,
                                  .softmax = Softmax,
                                  .log_sum_exp = LogSumExp,
-                                 .axpy = Axpy};
+                                 .axpy = Axpy,
+                                 .to_half = ToHalf};
   return table;
 }
 
