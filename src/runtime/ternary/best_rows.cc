@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -14,7 +16,9 @@ namespace {
 
 constexpr float kDeviations = 8, kVarianceOfLowerHalf = 21.25f;
 constexpr std::size_t kFirstPanels = 16;  // of the highest bounds; the cheapest number (docs/results.md)
-constexpr std::size_t kPanelsOfPiece = 32;
+constexpr std::size_t kPanelsOfPiece = 32, kPairsOfPiece = 8;
+
+std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// SpreadTile for a token: unit 8 max |s|, so that no square leaves the range of a float.
 struct Spread {
@@ -81,6 +85,14 @@ class TileBounds {
     CodeTile tile(panels_, panel, block, count);
     tile.zero_bits = 0;  // the middles are what is taken off
     const CodeKernels& kernels = ChosenCodeKernels();
+    const bool unpacks = kernels.halves->unpack_upper != nullptr && x_.rows() > kernels.tile_tokens;
+    if (unpacks) Unpack(panel, block, count, tile);
+    const auto multiply = unpacks ? kernels.halves->unpacked_upper_tile : kernels.halves->upper_tile;
+    // The codes behind these, a line for each quad, are fetched by all steps of all calls together.
+    const std::byte* next = NextCodes(panel, block + count);
+    const std::size_t calls = x_.tiles() * DivideUp(x_.width(), kernels.tile_tokens),
+                      steps = 2 * count * DivideUp(tile.quads, 8);
+    if (unpacks) tile.lines_of_step = DivideUp(count * tile.quads, calls * steps);
     for (std::size_t i = 0; i < x_.tiles(); ++i) {
       Int8Tile tokens = x_.Tile(i);
       tokens.sums = middles_.data() + i * x_.blocks() * x_.width();
@@ -88,9 +100,29 @@ class TileBounds {
       for (std::size_t first = 0; first < held; first += kernels.tile_tokens) {
         tile.SetTokens(tokens, first, std::min(kernels.tile_tokens, held - first), block, panels_.block);
         tile.y = y + (i * x_.width() + first) * kCodeRows;
-        kernels.halves->upper_tile(tile);
+        tile.ahead = next;
+        multiply(tile);
+        next += tile.lines_of_step * steps * 64;
       }
     }
+  }
+
+  /// Codes of a block, behind the last one those of the next panel: to be fetched, so that there need be
+  /// none.
+  const std::byte* NextCodes(std::size_t panel, std::size_t block) const {
+    return block < x_.blocks() ? panels_.Codes(panel, block) : panels_.Codes(panel + 1, 0);
+  }
+
+  /// The blocks of the tile, once for all tokens.
+  void Unpack(std::size_t panel, std::size_t block, std::size_t count, CodeTile& tile) const {
+    thread_local std::vector<std::uint8_t> unpacked;
+    const std::size_t stride = tile.quads * kChunkBytes;
+    unpacked.resize(std::max(unpacked.size(), count * stride));
+    for (std::size_t b = 0; b < count; ++b)
+      ChosenCodeKernels().halves->unpack_upper(panels_.Codes(panel, block + b), tile.quads,
+                                               unpacked.data() + b * stride);
+    tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
+    tile.code_stride = stride;
   }
 
   const CodePanels& panels_;
@@ -100,6 +132,29 @@ class TileBounds {
   std::vector<std::int32_t> middles_;  // [tiles][blocks][width]
   std::vector<float> spreads_;
   std::vector<float> units_;  // with has_one_scale_ times the root of all spreads
+};
+
+/// Asked about one bound after the other: whether it is one of the `count` highest, of equal ones those that
+/// come first.
+class HighestBounds {
+ public:
+  HighestBounds(std::span<const float> all, std::size_t count) {
+    thread_local std::vector<float> bounds;
+    bounds.assign(all.begin(), all.end());
+    const auto place = bounds.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(bounds.begin(), place, bounds.end(), std::greater<>());
+    least_ = *place;
+    equal_ = count - static_cast<std::size_t>(
+                         std::count_if(bounds.begin(), place, [&](float bound) { return bound > least_; }));
+  }
+  bool operator()(float bound) {
+    if (bound == least_ && equal_ > 0) return equal_-- > 0;
+    return bound > least_;
+  }
+
+ private:
+  float least_;
+  std::size_t equal_;  // bounds of least_ that still count
 };
 
 class Search {
@@ -122,23 +177,14 @@ class Search {
       BoundOne();
     else
       BoundMany();
-    std::vector<std::vector<std::size_t>> orders(x_.rows());  // of the panels, the highest bounds first
-    const std::size_t first = std::min(kFirstPanels, panels_);
-    ParallelFor(x_.rows(), 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t token = begin; token < end; ++token) orders[token] = HighestFirst(token, first);
+    MultiplyWhere([&](std::size_t token) {
+      return HighestBounds({bounds_.data() + token * panels_, panels_}, std::min(kFirstPanels, panels_));
     });
-    std::vector<Pair> pairs;
-    for (std::size_t token = 0; token < x_.rows(); ++token)
-      for (std::size_t i = 0; i < first; ++i) pairs.push_back({orders[token][i], token});
-    Multiply(pairs);
-    pairs.clear();
     // Equal to the bound is not ruled out: among equal products the lowest row counts.
-    for (std::size_t token = 0; token < x_.rows(); ++token)
-      for (std::size_t i = first; i < panels_; ++i)
-        if (const std::size_t panel = orders[token][i];
-            !best_[token] || !(bounds_[token * panels_ + panel] < best_[token]->value))
-          pairs.push_back({panel, token});
-    Multiply(pairs);
+    MultiplyWhere([&](std::size_t token) {
+      const float least = best_[token] ? best_[token]->value : -std::numeric_limits<float>::infinity();
+      return [least](float bound) { return bound >= least; };
+    });
     for (std::size_t token = 0; token < x_.rows(); ++token)
       if (best_[token]) best_[token]->exact_rows = exact_panels_[token] * kCodeRows;
     return std::move(best_);
@@ -162,9 +208,11 @@ class Search {
   void BoundMany() {
     bounds_.resize(x_.rows() * panels_);
     const TileBounds tiles(matrix_.code_panels(), x_, spreads_);
-    ParallelFor(panels_, kPanelsOfPiece, [&](std::size_t first, std::size_t last) {
+    const std::size_t pieces = DivideUp(panels_, kPanelsOfPiece);
+    ThreadPool::Global().Run(pieces, [&](std::size_t piece) {
       std::vector<float> bounds(x_.rows());
-      for (std::size_t panel = first; panel < last; ++panel) {
+      const std::size_t last = panels_ * (piece + 1) / pieces;
+      for (std::size_t panel = panels_ * piece / pieces; panel < last; ++panel) {
         tiles.Bound(panel, bounds.data());
         for (std::size_t token = 0; token < x_.rows(); ++token)
           bounds_[token * panels_ + panel] = bounds[token];
@@ -172,22 +220,30 @@ class Search {
     });
   }
 
-  /// All panels, of which the first `count` have the highest bounds.
-  std::vector<std::size_t> HighestFirst(std::size_t token, std::size_t count) const {
-    const float* bounds = bounds_.data() + token * panels_;
-    std::vector<std::size_t> order(panels_);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count - 1), order.end(),
-                     [&](std::size_t a, std::size_t b) { return bounds[a] > bounds[b]; });
-    return order;
-  }
-
-  /// Exact products of some panels with some tokens, which may change best_.
-  void Multiply(std::vector<Pair>& pairs) {
+  /// Exact products of a token with the panels whose bounds are wanted(token)(bound), which may change best_.
+  /// Those bounds are no numbers afterwards: a panel is looked into once.
+  template <class Wanted>
+  void MultiplyWhere(const Wanted& wanted) {
+    std::vector<std::vector<Pair>> of_token(x_.rows());
+    ParallelFor(x_.rows(), 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t token = begin; token < end; ++token) {
+        auto is_wanted = wanted(token);
+        float* const bounds = bounds_.data() + token * panels_;
+        for (std::size_t panel = 0; panel < panels_; ++panel) {
+          if (!is_wanted(bounds[panel])) continue;
+          of_token[token].push_back({panel, token});
+          bounds[panel] = std::numeric_limits<float>::quiet_NaN();
+        }
+      }
+    });
+    std::vector<Pair> pairs;
+    for (const std::vector<Pair>& some : of_token) pairs.insert(pairs.end(), some.begin(), some.end());
     std::sort(pairs.begin(), pairs.end());  // as panels lie in memory
     std::vector<std::optional<BestRow>> found(pairs.size());
-    ParallelFor(pairs.size(), 2, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) found[i] = BestOf(pairs[i]);
+    const std::size_t pieces = DivideUp(pairs.size(), kPairsOfPiece);
+    ThreadPool::Global().Run(pieces, [&](std::size_t piece) {
+      for (std::size_t i = pairs.size() * piece / pieces; i < pairs.size() * (piece + 1) / pieces; ++i)
+        found[i] = BestOf(pairs[i]);
     });
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       std::optional<BestRow>& best = best_[pairs[i].token];

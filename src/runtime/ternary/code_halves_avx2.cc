@@ -198,8 +198,40 @@ FORGE_INLINE void AddUpper(const std::byte* upper, const std::int8_t* x, std::si
           _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
 }
 
+/// The same of codes that are a byte each.
 template <int kTokens>
+FORGE_INLINE void AddUnpackedUpper(const std::byte* codes, const std::int8_t* x, std::size_t x_step,
+                                   std::size_t quads, __m256i (&dots)[kTokens][2]) {
+  __m256i sums[kTokens][2];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+  for (std::size_t q = 0; q < quads; ++q, codes += kChunkBytes, x += x_step) {
+    const __m256i first = Load(codes), second = Load(codes + 32);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256i value = Broadcast(x + 4 * t);
+      sums[t][0] = AddPairs(sums[t][0], first, value);
+      sums[t][1] = AddPairs(sums[t][1], second, value);
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      dots[t][half] =
+          _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
+}
+
+/// Fetches so many lines of codes, and is where the next begin.
+FORGE_INLINE const std::byte* FetchLines(const std::byte* ahead, std::size_t lines) {
+  for (std::size_t line = 0; line < lines; ++line, ahead += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+  return ahead;
+}
+
+template <bool kUnpacked, int kTokens>
 void UpperTokens(const CodeTile& tile) {
+  [[maybe_unused]] const std::byte* ahead = tile.ahead;
   const std::size_t x_step = 4 * tile.x_width;
   for (std::size_t block = 0; block < tile.blocks; ++block)
     for (int pair = 0; pair < kQuarters; pair += 2) {
@@ -210,9 +242,16 @@ void UpperTokens(const CodeTile& tile) {
         dots[t][0] = dots[t][1] =
             _mm256_set1_epi32(-tile.x_sums[block * tile.x_width + static_cast<std::size_t>(t)]);
       for (std::size_t q = 0; q < tile.quads; q += kQuadsOfPairs) {
-        if (pair == 0) PrefetchPairs(upper);
-        AddUpper<kTokens>(upper, x, x_step, std::min(tile.quads - q, kQuadsOfPairs), dots);
-        upper += kBytesOfPairs;
+        const std::size_t quads = std::min(tile.quads - q, kQuadsOfPairs);
+        if constexpr (kUnpacked) {
+          ahead = FetchLines(ahead, tile.lines_of_step);
+          AddUnpackedUpper<kTokens>(upper, x, x_step, quads, dots);
+          upper += kQuadsOfPairs * kChunkBytes;
+        } else {
+          if (pair == 0) PrefetchPairs(upper);
+          AddUpper<kTokens>(upper, x, x_step, quads, dots);
+          upper += kBytesOfPairs;
+        }
         x += kQuadsOfPairs * x_step;
       }
       const __m256 scales[2] = {Scales(tile.weight_scales[block], pair),
@@ -228,10 +267,23 @@ void UpperTokens(const CodeTile& tile) {
     }
 }
 
+template <bool kUnpacked>
 void UpperTile(const CodeTile& tile) {
-  static constexpr void (*kByTokens[kTokensOfTile])(const CodeTile&) = {UpperTokens<1>, UpperTokens<2>,
-                                                                        UpperTokens<3>, UpperTokens<4>};
+  static constexpr void (*kByTokens[kTokensOfTile])(const CodeTile&) = {
+      UpperTokens<kUnpacked, 1>, UpperTokens<kUnpacked, 2>, UpperTokens<kUnpacked, 3>,
+      UpperTokens<kUnpacked, 4>};
   kByTokens[tile.tokens - 1](tile);
+}
+
+void UnpackUpper(const std::byte* upper, std::size_t quads, std::uint8_t* out) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  for (std::size_t q = 0; q < quads; q += 2, upper += kChunkBytes, out += 2 * kChunkBytes) {
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const __m256i both = Load(upper + 32 * quarter);
+      Store(out + 32 * quarter, _mm256_and_si256(both, mask));
+      Store(out + kChunkBytes + 32 * quarter, _mm256_and_si256(_mm256_srli_epi16(both, 4), mask));
+    }
+  }
 }
 
 void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads, const float* y,
@@ -286,7 +338,9 @@ const HalfKernels& Avx2HalfKernels() {
                                      .packed_tile = PackedTile,
                                      .join = Join,
                                      .bound_panels = BoundPanels,
-                                     .upper_tile = UpperTile,
+                                     .upper_tile = UpperTile<false>,
+                                     .unpack_upper = UnpackUpper,
+                                     .unpacked_upper_tile = UpperTile<true>,
                                      .bound_tokens = BoundTokens,
                                      .bound_rows = BoundRows};
   return table;

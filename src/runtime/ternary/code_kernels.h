@@ -20,6 +20,10 @@ struct CodeTile {
   const std::byte* weight_scales[kBlocksOfTile];  // of each block: binary16 [32]
   std::size_t blocks, quads;                      // 1 to kBlocksOfTile blocks of so many quads
   int zero_bits;                                  // zero is 1 << zero_bits
+  /// What HalfKernels::unpacked_upper_tile fetches from memory on the way: so many lines for each 8 quads of
+  /// 16 rows.
+  const std::byte* ahead = nullptr;
+  std::size_t lines_of_step = 0;
 
   std::size_t tokens;     // 1 .. tile_tokens, the first of each width
   const std::int8_t* x;   // as in Int8Tile, of the first block
@@ -71,6 +75,10 @@ struct HalfKernels {
   /// taken off: y[t][r] += float(sum over k of 16 upper[r][k] x[t][k] - x_sums) * (weight scale * activation
   /// scale). `lower` and zero_bits (0) are not used.
   void (*upper_tile)(const CodeTile& tile);
+  /// The upper halves of a block a byte each, as CodeKernels::unpack, and upper_tile of these: for more
+  /// tokens than a tile has; none where that is no faster.
+  void (*unpack_upper)(const std::byte* upper, std::size_t quads, std::uint8_t* out);
+  void (*unpacked_upper_tile)(const CodeTile& tile);
   /// bounds[t] = the largest y[t][r] + units[t] * sqrt(sum over blocks of spreads[block][t] * weight scale^2)
   /// of one panel; none where the products themselves take no longer than these and upper_tile.
   ///   y [tokens][32], bounds [tokens]
