@@ -148,12 +148,15 @@ template <std::size_t kWords>
 void AddWords(const TableBlock& block, std::size_t word, std::byte* tables, std::int16_t* dots) {
   for (std::size_t i = 0; i < kWords * kBase27Places; ++i)
     BuildTableOf({block.x, block.quads}, word * kBase27Places + i, tables + i * kTableBytes);
-  const Pass pass{block, word, tables, dots};
   const bool first = word == 0, last = word + kWords == Base27Words(block.quads);
-  if (first && last) return AddRows<kWords, true, true>(pass);
-  if (first) return AddRows<kWords, true, false>(pass);
-  if (last) return AddRows<kWords, false, true>(pass);
-  AddRows<kWords, false, false>(pass);
+  const auto add_rows = first && last ? AddRows<kWords, true, true>
+                        : first       ? AddRows<kWords, true, false>
+                        : last        ? AddRows<kWords, false, true>
+                                      : AddRows<kWords, false, false>;
+  for (std::size_t i = 0; i < block.ranges; ++i) {
+    const TableBlock range = block.Range(i);
+    add_rows({range, word, tables, dots + i * block.panels * kCodeRows * kTableTokens});
+  }
 }
 
 }  // namespace
@@ -162,7 +165,7 @@ void AddBase27Block(const TableBlock& block) {
   // Damaged codes have places up to 31: wrong sums, but of this array.
   alignas(64) std::byte tables[kTogether * kBase27Places * kTableBytes + (32 - kSums) * kSumBytes];
   thread_local std::vector<std::int16_t> dots;
-  dots.resize(std::max(dots.size(), block.panels * kCodeRows * kTableTokens));
+  dots.resize(std::max(dots.size(), block.ranges * block.panels * kCodeRows * kTableTokens));
   const std::size_t words = Base27Words(block.quads);
   std::size_t word = 0;
   for (; word + kTogether <= words; word += kTogether) AddWords<kTogether>(block, word, tables, dots.data());

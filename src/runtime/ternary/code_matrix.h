@@ -154,7 +154,8 @@ class CodeMatrix {
   /// The same of several panels through tables: sums [panels][tiles][16][32].
   void SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
                  std::size_t last_tile, std::vector<float>& sums) const;
-  /// MultiplyGated of some of the first half's panels, through tables: as SumPanels leaves them, in gates.
+  /// MultiplyGated of some of the first half's panels, through tables: as SumPanels leaves them, in front of
+  /// what else is in gates.
   void GatePanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x, std::size_t first_tile,
                   std::size_t last_tile, std::vector<float>& gates) const;
   /// Cuts the product with `panels` panels into pieces for the threads of the pool, the panels into

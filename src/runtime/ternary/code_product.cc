@@ -65,6 +65,14 @@ std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t 
   return is_direct || panels / pieces >= kFewestTablePanels ? std::min(pieces, panels) : 0;
 }
 
+/// Where blocks of so many panels end; the last ends with all panels.
+struct BlockEnds {
+  std::size_t panels, block;
+
+  std::size_t Before(std::size_t panel) const { return panel == panels ? panels : panel / block * block; }
+  std::size_t After(std::size_t panel) const { return std::min(panels, DivideUp(panel, block) * block); }
+};
+
 /// Rows [count, columns] of sums of neighbouring panels to where they belong in a product.
 void CopyRows(const float* sums, std::size_t count, std::size_t columns, float* y, std::size_t stride) {
   if (columns == kCodeRows)
@@ -140,19 +148,20 @@ void CodeMatrix::SumTiles(std::size_t panel, const Int8Rows& x, std::size_t firs
 void CodeMatrix::SumPanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x,
                            std::size_t first_tile, std::size_t last_tile, std::vector<float>& sums) const {
   Grow(sums, (last_tile - first_tile) * (last_panel - first_panel) * kCodeRows * kTableTokens);
-  SumThroughTables(*ChosenCodeKernels().tables, panels_, first_panel, last_panel, x, first_tile, last_tile,
-                   sums.data());
+  SumThroughTables(*ChosenCodeKernels().tables, panels_, {first_panel, last_panel - first_panel}, x,
+                   first_tile, last_tile, sums.data());
 }
 
 void CodeMatrix::GatePanels(std::size_t first_panel, std::size_t last_panel, const Int8Rows& x,
                             std::size_t first_tile, std::size_t last_tile, std::vector<float>& gates) const {
-  thread_local std::vector<float> ups;
-  const std::size_t half = panels() / 2, first_row = first_tile * x.width(),
-                    held = (last_tile - first_tile) * x.width(), rows = std::min(x.rows() - first_row, held);
-  SumPanels(first_panel, last_panel, x, first_tile, last_tile, gates);
-  SumPanels(half + first_panel, half + last_panel, x, first_tile, last_tile, ups);
-  for (std::size_t at = 0; at < (last_panel - first_panel) * held * kCodeRows; at += held * kCodeRows)
-    Kernels().silu_multiply(gates.data() + at, ups.data() + at, rows * kCodeRows);
+  const std::size_t held = (last_tile - first_tile) * x.width(),
+                    rows = std::min(x.rows() - first_tile * x.width(), held),
+                    count = last_panel - first_panel, half = count * held * kCodeRows;
+  Grow(gates, 2 * half);
+  SumThroughTables(*ChosenCodeKernels().tables, panels_, {first_panel, count, 2, panels() / 2}, x, first_tile,
+                   last_tile, gates.data());
+  for (std::size_t at = 0; at < half; at += held * kCodeRows)
+    Kernels().silu_multiply(gates.data() + at, gates.data() + half + at, rows * kCodeRows);
 }
 
 void CodeMatrix::ForEachPiece(const Int8Rows& x, std::size_t panels, std::size_t table_pieces,
@@ -262,16 +271,42 @@ bool CodeMatrix::CanGateInto(const Int8Rows& x, const Int8Rows& y) const {
 void CodeMatrix::MultiplyGated(const Int8Rows& x, Int8Rows& y) const {
   FORGE_CHECK(CanGateInto(x, y));
   const std::size_t half = panels() / 2, panels_of_block = y.block() / kCodeRows;
+  const std::size_t pieces = TablePieces(panels_, x, half);
+  // Pieces of few tokens, of which each thread has one or two, are of one size, whether or not they end with
+  // a block of y; what pieces have of a block that they share waits for the rest of it.
+  const std::size_t unit = x.tiles() == 1 ? 1 : panels_of_block;
+  const BlockEnds ends{half, panels_of_block};
+  thread_local std::vector<float> waiting;  // [half][tokens][kCodeRows], only of those blocks
+  if (unit == 1) Grow(waiting, half * x.width() * kCodeRows);
+  float* const shared = waiting.data();  // of this thread
   ForEachPiece(
-      x, half, TablePieces(panels_, x, half),
+      x, half, pieces,
       [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
         thread_local std::vector<float> gates;
         GatePanels(first_panel, last_panel, x, first_tile, last_tile, gates);
-        y.QuantizePanels(first_tile * x.width(), std::min(x.rows(), last_tile * x.width()),
-                         first_panel / panels_of_block, last_panel - first_panel, gates.data(),
-                         (last_tile - first_tile) * x.width());
+        const std::size_t held = (last_tile - first_tile) * x.width(), values = held * kCodeRows,
+                          first = ends.After(first_panel), last = std::max(first, ends.Before(last_panel));
+        const auto wait = [&](std::size_t begin, std::size_t end) {
+          if (begin < end)
+            std::copy_n(gates.data() + (begin - first_panel) * values, (end - begin) * values,
+                        shared + begin * values);
+        };
+        wait(first_panel, std::min(first, last_panel));
+        if (first < last)
+          y.QuantizePanels(first_tile * x.width(), std::min(x.rows(), last_tile * x.width()),
+                           first / panels_of_block, last - first,
+                           gates.data() + (first - first_panel) * values, held);
+        wait(std::max(first_panel, last), last_panel);
       },
-      panels_of_block);
+      unit);
+  if (unit != 1) return;
+  for (std::size_t p = 1, done = 0; p < pieces; ++p) {
+    const std::size_t end = half * p / pieces, first = ends.Before(end), last = ends.After(end);
+    if (first == last || last <= done) continue;
+    y.QuantizePanels(0, x.rows(), first / panels_of_block, last - first,
+                     shared + first * x.width() * kCodeRows, x.width());
+    done = last;
+  }
 }
 
 }  // namespace forge::runtime

@@ -26,15 +26,30 @@ struct TableBlock {
   std::size_t panel_stride;     // from panel to panel of those codes
   const std::byte* next_codes;  // those of the next block, to be fetched meanwhile; null: not to be
   std::size_t next_stride;      // from panel to panel of them
-  std::size_t panels, quads;
+  /// Ranges of so many neighbouring panels, for which the same tables serve: gates and their ups.
+  std::size_t ranges = 1, panels;
+  std::size_t range_places = 0, range_codes = 0;  // from range to range of places and of next_codes
+  std::size_t quads;
   std::size_t tokens;          // those wanted, 1 to 16; others may be computed too
   const std::int8_t* x;        // [quads up to a multiple of 4][16 tokens][4]; those beyond `quads` are zeros
-  const float* weight_scales;  // [32 panels]
+  const float* weight_scales;  // [ranges][32 panels]
   const float* x_scales;       // [16]
   const std::int32_t* x_sums;  // [16]
-  float* y;                    // of each panel 512, y_stride apart: [16][32], or what `turn` makes that of
+  /// Of each panel 512, y_stride apart: [16][32], or what `turn` makes that of.
+  float* y;
   std::size_t y_stride;
   bool is_first;  // what y was is not counted
+
+  /// One of the ranges alone.
+  TableBlock Range(std::size_t range) const {
+    TableBlock one = *this;
+    one.ranges = 1;
+    one.places += range * range_places;
+    if (next_codes != nullptr) one.next_codes += range * range_codes;
+    one.weight_scales += range * panels * kCodeRows;
+    one.y += range * panels * y_stride;
+    return one;
+  }
 };
 
 /// What a target needs for products through tables.

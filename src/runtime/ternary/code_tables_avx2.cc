@@ -172,10 +172,12 @@ template <int kChunks>
 void AddChunks(const TableBlock& block, std::size_t chunk, std::byte* tables, std::int16_t* dots) {
   BuildTables(block.x + chunk * kChunkInputs * kTableTokens, kChunks, tables);
   const bool first = chunk == 0, last = chunk + kChunks == Chunks(block);
-  if (first && last) return AddRows<kChunks, true, true>(block, chunk, tables, dots);
-  if (first) return AddRows<kChunks, true, false>(block, chunk, tables, dots);
-  if (last) return AddRows<kChunks, false, true>(block, chunk, tables, dots);
-  AddRows<kChunks, false, false>(block, chunk, tables, dots);
+  const auto add_rows = first && last ? AddRows<kChunks, true, true>
+                        : first       ? AddRows<kChunks, true, false>
+                        : last        ? AddRows<kChunks, false, true>
+                                      : AddRows<kChunks, false, false>;
+  for (std::size_t i = 0; i < block.ranges; ++i)
+    add_rows(block.Range(i), chunk, tables, dots + i * block.panels * kCodeRows * kTableTokens);
 }
 
 void AddBlock(const TableBlock& block) {
@@ -183,7 +185,7 @@ void AddBlock(const TableBlock& block) {
   // Damaged codes have numbers up to 255: wrong sums, but of this array.
   alignas(64) std::byte tables[kTogether * 4 * kTableBytes + (256 - kSums) * kSumBytes];
   thread_local std::vector<std::int16_t> dots;
-  dots.resize(std::max(dots.size(), block.panels * kCodeRows * kTableTokens));
+  dots.resize(std::max(dots.size(), block.ranges * block.panels * kCodeRows * kTableTokens));
   const std::size_t chunks = Chunks(block);
   std::size_t chunk = 0;
   for (; chunk + kTogether <= chunks; chunk += kTogether)

@@ -244,10 +244,13 @@ void AddBlock(const TableBlock& block) {
     std::fill(tables + places * kTableWords, tables + kBase27Places * words * kTableWords, std::int16_t{0});
   for (std::size_t token = 0; token < block.tokens; token += kTogether) {
     BuildTables(block.x + 4 * token, block.quads, tables);
-    if (block.is_direct)
-      AddAllPanels<kBase27Places, 5>({block, words, token, tables});
-    else
-      AddAllPanels<2, 8>({block, Pairs(block.quads), token, tables});
+    for (std::size_t i = 0; i < block.ranges; ++i) {
+      const TableBlock range = block.Range(i);
+      if (block.is_direct)
+        AddAllPanels<kBase27Places, 5>({range, words, token, tables});
+      else
+        AddAllPanels<2, 8>({range, Pairs(block.quads), token, tables});
+    }
   }
 }
 

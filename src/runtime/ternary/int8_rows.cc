@@ -46,7 +46,7 @@ void Int8Rows::Resize(std::size_t rows, std::size_t depth, std::size_t block, Co
 
 void Int8Rows::Quantize(const float* x) {
   // Whole blocks of tiles: tokens of a tile are neighbours in memory, which two threads would write in turns.
-  constexpr std::size_t kValuesPerTask = 1 << 13;
+  constexpr std::size_t kValuesPerTask = 1 << 12;
   ParallelFor(tiles() * blocks_, kValuesPerTask / (width_ * block_), [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::size_t tile = i / blocks_, block = i % blocks_;
