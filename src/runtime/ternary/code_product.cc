@@ -51,15 +51,17 @@ std::size_t TilePieces(CodeLayout layout, const Int8Rows& x) {
   return DivideUp(x.tiles(), layout == kernels.direct_layout ? kernels.direct_tiles : kernels.piece_tiles);
 }
 
-/// Pieces of panels for the threads, if the products go through tables; 0: they do not.
-std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels) {
+/// Pieces of panels for the threads, if the products go through tables; 0: they do not. A piece may have
+/// several ranges of so many panels, of which the sums of one tile share the second cache.
+std::size_t TablePieces(const CodePanels& codes, const Int8Rows& x, std::size_t panels,
+                        std::size_t ranges = 1) {
   const TableKernels* kernels = ChosenCodeKernels().tables;
   if (!IsTernary(codes.layout) || kernels == nullptr || x.width() != kTableTokens) return 0;
   const auto threads = static_cast<std::size_t>(ThreadPool::Global().num_threads());
   const std::size_t of_tiles = TilePieces(codes.layout, x);
   const bool is_direct = codes.layout == kernels->direct_layout;
-  std::size_t pieces =
-      DivideUp(panels, is_direct && x.tiles() == 1 ? kernels->direct_panels : kernels->piece_panels);
+  std::size_t pieces = is_direct && x.tiles() == 1 ? DivideUp(ranges * panels, kernels->direct_panels)
+                                                   : DivideUp(panels, kernels->piece_panels);
   // All threads end at the same time if they have as many pieces.
   if (of_tiles < threads) pieces = DivideUp(pieces, threads) * threads;
   return is_direct || panels / pieces >= kFewestTablePanels ? std::min(pieces, panels) : 0;
@@ -232,7 +234,7 @@ void CodeMatrix::Multiply(const Int8Rows& x, std::span<const float> bias, float*
 void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
   FORGE_CHECK(CanGate());
   const std::size_t half = panels() / 2, width = out_ / 2;
-  const std::size_t table_pieces = TablePieces(panels_, x, half);
+  const std::size_t table_pieces = TablePieces(panels_, x, half, 2);
   ForEachPiece(
       x, half, table_pieces,
       [&](std::size_t first_panel, std::size_t last_panel, std::size_t first_tile, std::size_t last_tile) {
@@ -264,14 +266,14 @@ void CodeMatrix::MultiplyGated(const Int8Rows& x, float* y) const {
 }
 
 bool CodeMatrix::CanGateInto(const Int8Rows& x, const Int8Rows& y) const {
-  return CanGate() && TablePieces(panels_, x, panels() / 2) != 0 && y.rows() == x.rows() &&
+  return CanGate() && TablePieces(panels_, x, panels() / 2, 2) != 0 && y.rows() == x.rows() &&
          y.width() == x.width() && y.depth() == out_ / 2 && y.block() % kCodeRows == 0;
 }
 
 void CodeMatrix::MultiplyGated(const Int8Rows& x, Int8Rows& y) const {
   FORGE_CHECK(CanGateInto(x, y));
   const std::size_t half = panels() / 2, panels_of_block = y.block() / kCodeRows;
-  const std::size_t pieces = TablePieces(panels_, x, half);
+  const std::size_t pieces = TablePieces(panels_, x, half, 2);
   // Pieces of few tokens, of which each thread has one or two, are of one size, whether or not they end with
   // a block of y; what pieces have of a block that they share waits for the rest of it.
   const std::size_t unit = x.tiles() == 1 ? 1 : panels_of_block;
