@@ -167,6 +167,17 @@ void PackedTile(const CodeTile& tile) {
   kByTokens[tile.tokens - 1](tile);
 }
 
+/// dots += 16 times the sums of pairs, of sixteen rows.
+template <int kTokens>
+FORGE_INLINE void AddSixteenfold(const __m256i (&sums)[kTokens][2], __m256i (&dots)[kTokens][2]) {
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      dots[t][half] =
+          _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
+}
+
 /// The same of the upper halves alone, with sixteen rows; dots come 16-fold.
 template <int kTokens>
 FORGE_INLINE void AddUpper(const std::byte* upper, const std::int8_t* x, std::size_t x_step,
@@ -190,12 +201,7 @@ FORGE_INLINE void AddUpper(const std::byte* upper, const std::int8_t* x, std::si
       sums[t][1] = AddPairs(sums[t][1], second1, odd);
     }
   }
-#pragma GCC unroll 4
-  for (int t = 0; t < kTokens; ++t)
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half)
-      dots[t][half] =
-          _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
+  AddSixteenfold<kTokens>(sums, dots);
 }
 
 /// The same of codes that are a byte each.
@@ -214,12 +220,7 @@ FORGE_INLINE void AddUnpackedUpper(const std::byte* codes, const std::int8_t* x,
       sums[t][1] = AddPairs(sums[t][1], second, value);
     }
   }
-#pragma GCC unroll 4
-  for (int t = 0; t < kTokens; ++t)
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half)
-      dots[t][half] =
-          _mm256_add_epi32(dots[t][half], _mm256_madd_epi16(sums[t][half], _mm256_set1_epi16(16)));
+  AddSixteenfold<kTokens>(sums, dots);
 }
 
 /// Fetches so many lines of codes, and is where the next begin.
