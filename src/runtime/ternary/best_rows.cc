@@ -18,8 +18,6 @@ constexpr float kDeviations = 8, kVarianceOfLowerHalf = 21.25f;
 constexpr std::size_t kFirstPanels = 16;  // of the highest bounds; the cheapest number (docs/results.md)
 constexpr std::size_t kPanelsOfPiece = 32, kPairsOfPiece = 8;
 
-std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// SpreadTile for a token: unit 8 max |s|, so that no square leaves the range of a float.
 struct Spread {
   explicit Spread(const Int8Rows& rows) : of_block(rows.blocks()) {
@@ -85,7 +83,7 @@ class TileBounds {
     CodeTile tile(panels_, panel, block, count);
     tile.zero_bits = 0;  // the middles are what is taken off
     const CodeKernels& kernels = ChosenCodeKernels();
-    const bool unpacks = kernels.halves->unpack_upper != nullptr && x_.rows() > kernels.tile_tokens;
+    const bool unpacks = kernels.halves->unpacked_upper_tile != nullptr && x_.rows() > kernels.tile_tokens;
     if (unpacks) Unpack(panel, block, count, tile);
     const auto multiply = unpacks ? kernels.halves->unpacked_upper_tile : kernels.halves->upper_tile;
     // The codes behind these, a line for each quad, are fetched by all steps of all calls together.
@@ -119,8 +117,8 @@ class TileBounds {
     const std::size_t stride = tile.quads * kChunkBytes;
     unpacked.resize(std::max(unpacked.size(), count * stride));
     for (std::size_t b = 0; b < count; ++b)
-      ChosenCodeKernels().halves->unpack_upper(panels_.Codes(panel, block + b), tile.quads,
-                                               unpacked.data() + b * stride);
+      ChosenCodeKernels().unpack[static_cast<std::size_t>(CodeLayout::kInt4)](
+          panels_.Codes(panel, block + b), tile.quads, unpacked.data() + b * stride);
     tile.codes = reinterpret_cast<const std::byte*>(unpacked.data());
     tile.code_stride = stride;
   }

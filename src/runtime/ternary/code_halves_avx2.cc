@@ -276,17 +276,6 @@ void UpperTile(const CodeTile& tile) {
   kByTokens[tile.tokens - 1](tile);
 }
 
-void UnpackUpper(const std::byte* upper, std::size_t quads, std::uint8_t* out) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  for (std::size_t q = 0; q < quads; q += 2, upper += kChunkBytes, out += 2 * kChunkBytes) {
-    for (int quarter = 0; quarter < kQuarters; ++quarter) {
-      const __m256i both = Load(upper + 32 * quarter);
-      Store(out + 32 * quarter, _mm256_and_si256(both, mask));
-      Store(out + kChunkBytes + 32 * quarter, _mm256_and_si256(_mm256_srli_epi16(both, 4), mask));
-    }
-  }
-}
-
 void BoundTokens(const CodePanels& panels, std::size_t panel, const TokenSpreads& spreads, const float* y,
                  float* bounds) {
   constexpr std::size_t kTogether = 4;  // tokens that share a vector of squares
@@ -340,7 +329,6 @@ const HalfKernels& Avx2HalfKernels() {
                                      .join = Join,
                                      .bound_panels = BoundPanels,
                                      .upper_tile = UpperTile<false>,
-                                     .unpack_upper = UnpackUpper,
                                      .unpacked_upper_tile = UpperTile<true>,
                                      .bound_tokens = BoundTokens,
                                      .bound_rows = BoundRows};

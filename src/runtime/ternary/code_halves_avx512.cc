@@ -156,7 +156,6 @@ const HalfKernels& Avx512HalfKernels() {
                                      .join = Join,
                                      .bound_panels = BoundPanels,
                                      .upper_tile = Tile<PackedUpper>,
-                                     .unpack_upper = nullptr,
                                      .unpacked_upper_tile = nullptr,
                                      .bound_tokens = nullptr,
                                      .bound_rows = BoundRows};

@@ -75,9 +75,8 @@ struct HalfKernels {
   /// taken off: y[t][r] += float(sum over k of 16 upper[r][k] x[t][k] - x_sums) * (weight scale * activation
   /// scale). `lower` and zero_bits (0) are not used.
   void (*upper_tile)(const CodeTile& tile);
-  /// The upper halves of a block a byte each, as CodeKernels::unpack, and upper_tile of these: for more
-  /// tokens than a tile has; none where that is no faster.
-  void (*unpack_upper)(const std::byte* upper, std::size_t quads, std::uint8_t* out);
+  /// upper_tile of upper halves that are unpacked as 4-bit codes are (CodeKernels::unpack): for more tokens
+  /// than a tile has; none where that is no faster.
   void (*unpacked_upper_tile)(const CodeTile& tile);
   /// bounds[t] = the largest y[t][r] + units[t] * sqrt(sum over blocks of spreads[block][t] * weight scale^2)
   /// of one panel; none where the products themselves take no longer than these and upper_tile.

@@ -78,7 +78,8 @@ struct CodePanels {
   }
 };
 
-constexpr std::size_t Quads(std::size_t length) { return (length + 3) / 4; }
+constexpr std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+constexpr std::size_t Quads(std::size_t length) { return DivideUp(length, 4); }
 
 /// Where kBase27 has input b of a quad: its code times 3^digit is part of the place. Three quads are four
 /// places, of their inputs b; two that are left over are the same without a third digit; one that is left

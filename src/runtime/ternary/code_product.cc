@@ -17,8 +17,6 @@ constexpr std::size_t kActivationBytes = 2u << 20;  // of rows that are multipli
 constexpr std::size_t kMostRows =
     516;  // of them: codes are unpacked once for so many, which pays more than sums that stay in L1
 
-std::size_t DivideUp(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// Room for at least `size` values, which are not set: pieces of a product differ, and what a vector gains is
 /// set to zero.
 void Grow(std::vector<float>& room, std::size_t size) {

@@ -195,8 +195,9 @@ std::vector<float> UnpackedBounds(const CodePanels& panels, std::size_t panel, c
   for (std::size_t block = 0; block < x.blocks(); ++block) {
     CodeTile tile(panels, panel, block, 1);
     std::vector<std::uint8_t> codes(tile.quads * kChunkBytes);
-    if (kernels.unpack_upper != nullptr) {
-      kernels.unpack_upper(tile.codes, tile.quads, codes.data());
+    if (kernels.unpacked_upper_tile != nullptr) {
+      ChosenCodeKernels().unpack[static_cast<std::size_t>(CodeLayout::kInt4)](tile.codes, tile.quads,
+                                                                              codes.data());
       tile.codes = reinterpret_cast<const std::byte*>(codes.data());
       tile.ahead = tile.codes;
       tile.lines_of_step = 1;
@@ -204,7 +205,7 @@ std::vector<float> UnpackedBounds(const CodePanels& panels, std::size_t panel, c
     tile.zero_bits = 0;
     tile.y = y.data();
     tile.SetTokens(x.Tile(0), 0, x.rows(), block, x.block());
-    (kernels.unpack_upper != nullptr ? kernels.unpacked_upper_tile : kernels.upper_tile)(tile);
+    (kernels.unpacked_upper_tile != nullptr ? kernels.unpacked_upper_tile : kernels.upper_tile)(tile);
   }
   return y;
 }
